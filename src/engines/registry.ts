@@ -1,0 +1,74 @@
+/** @file Finds and opens engines. Engine packages are heavy, so each is imported only when it is asked for. */
+import { ExitCode, UserError } from '../errors.js';
+import type { Engine, EngineEntry, EngineName, EngineOptions } from './engine.js';
+
+const loaders: Partial<Record<EngineName, () => Promise<EngineEntry>>> = {
+  onnx: async () => (await import('./onnx/index.js')).engineEntry,
+  tfjs: async () => (await import('./tfjs/index.js')).engineEntry,
+};
+
+/** `auto` tries these, best first. */
+const preference: readonly EngineName[] = ['webgpu', 'onnx', 'tfjs'];
+
+export interface EngineStatus {
+  readonly name: EngineName;
+  readonly description: string;
+  readonly available: boolean;
+  /** The device when available, else the reason. */
+  readonly detail: string;
+}
+
+/** What this machine has, with the reason for each engine that is missing. */
+export async function listEngines(): Promise<EngineStatus[]> {
+  const names = preference.filter((name) => loaders[name]);
+  return Promise.all(
+    names.map(async (name) => {
+      const entry = await loaders[name]!();
+      const status = await entry.probe();
+      const detail = status.available ? status.device : status.reason;
+      return { name, description: entry.description, available: status.available, detail };
+    }),
+  );
+}
+
+/**
+ * Opens an engine by name, or with `auto` the best one present.
+ * @returns the engine and why it was chosen
+ * @throws UserError naming the reason when the engine cannot run here; never falls back from a named engine
+ */
+export async function openEngine(
+  name: EngineName | 'auto',
+  options: EngineOptions,
+): Promise<{ engine: Engine; why: string }> {
+  if (name === 'auto') {
+    const reasons: string[] = [];
+    for (const candidate of preference) {
+      if (!loaders[candidate]) continue;
+      const entry = await loaders[candidate]();
+      const status = await entry.probe();
+      if (status.available) {
+        const missing = reasons.length > 0 ? `; ${reasons.join('; ')}` : '';
+        return { engine: await entry.create(options), why: `the best engine present${missing}` };
+      }
+      reasons.push(`${candidate}: ${status.reason}`);
+    }
+    throw new UserError(
+      `no engine can run here: ${reasons.join('; ')}`,
+      'See `xbm engines`.',
+      ExitCode.unavailable,
+    );
+  }
+  const load = loaders[name];
+  if (!load)
+    throw new UserError(`unknown engine "${name}"`, `Use one of: auto, ${Object.keys(loaders).join(', ')}.`);
+  const entry = await load();
+  const status = await entry.probe();
+  if (!status.available) {
+    throw new UserError(
+      `engine ${name} cannot run here: ${status.reason}`,
+      'See `xbm engines`.',
+      ExitCode.unavailable,
+    );
+  }
+  return { engine: await entry.create(options), why: 'named in the experiment' };
+}

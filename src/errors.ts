@@ -1,0 +1,33 @@
+/** Exit codes of the `xbm` program; documented in the README. */
+export const ExitCode = {
+  ok: 0,
+  /** A bug in xbm: the stack trace is printed. */
+  internal: 1,
+  /** Bad input: an argument, a config, a data set, a weights file. */
+  usage: 2,
+  /** Something this machine lacks: an engine, memory, disk space. */
+  unavailable: 3,
+  /** A guard tripped or a check failed: NaN loss, changed backbone, failed verification. */
+  failed: 4,
+  /** Ctrl-C or SIGTERM; everything written so far is intact. */
+  interrupted: 130,
+} as const;
+
+export type ExitCodeValue = (typeof ExitCode)[keyof typeof ExitCode];
+
+/** An error the user can act on: printed as one message without a stack trace. */
+export class UserError extends Error {
+  override readonly name = 'UserError';
+
+  /**
+   * @param message what is wrong: names the file, line or key, and what was expected
+   * @param hint what to do about it, one sentence
+   */
+  constructor(
+    message: string,
+    readonly hint?: string,
+    readonly exitCode: ExitCodeValue = ExitCode.usage,
+  ) {
+    super(message);
+  }
+}
