@@ -1,0 +1,72 @@
+import { randomUUID } from 'node:crypto';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { ExitCode, UserError } from '../errors.js';
+
+/**
+ * Writes a file so that a reader sees either its old or its whole new content, even after a power cut: a temporary
+ * name in the same folder, fsync, rename.
+ * @throws UserError when the disk is full or the folder cannot be written; the old file is then intact
+ */
+export async function replaceFile(path: string, chunks: Iterable<Uint8Array>): Promise<void> {
+  const temporary = `${path}.${randomUUID().slice(0, 8)}.tmp`;
+  try {
+    const file = await open(temporary, 'wx');
+    try {
+      for (const chunk of chunks) await writeAll(file, chunk);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => {});
+    throw explain(path, error);
+  }
+  await syncFolder(dirname(path));
+}
+
+async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
+  for (let done = 0; done < chunk.length; ) {
+    // One write takes at most 2 GiB.
+    const { bytesWritten } = await file.write(chunk, done, Math.min(chunk.length - done, 2 ** 30));
+    done += bytesWritten;
+  }
+}
+
+/** Makes the rename itself durable, where the system lets a folder be synced (not on Windows). */
+async function syncFolder(folder: string): Promise<void> {
+  try {
+    const handle = await open(folder, 'r');
+    await handle.sync().finally(() => handle.close());
+  } catch {
+    // The content is safe already; only the new name may be lost in a power cut.
+  }
+}
+
+function explain(path: string, error: unknown): unknown {
+  const code = (error as NodeJS.ErrnoException).code;
+  switch (code) {
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return new UserError(
+        `${path}: the disk is full`,
+        'Free some space and run again; the file that was there before is intact.',
+        ExitCode.unavailable,
+      );
+    case 'ENOENT':
+      return new UserError(`${path}: its folder does not exist`, 'Create the folder first.');
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+      return new UserError(`${path}: no permission to write here`, 'Choose another folder.');
+    case 'EISDIR':
+    case 'ENOTDIR':
+    case 'ENAMETOOLONG':
+    case 'EEXIST':
+    case 'ENOTEMPTY':
+      return new UserError(`${path}: cannot be written (${code})`, 'Choose another path.');
+    default:
+      return error;
+  }
+}

@@ -1,0 +1,184 @@
+/**
+ * @file Reads and writes safetensors files; reads gzipped ones too. Format: https://github.com/huggingface/safetensors.
+ * Like the format, typed arrays here are little-endian.
+ */
+import { createReadStream } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { createGunzip } from 'node:zlib';
+import { UserError } from '../errors.js';
+import { ByteReader } from './byteReader.js';
+import { type Dtype, decodeBFloat16, decodeFloat16, dtypeArrays, type Tensor } from './dtype.js';
+import { replaceFile } from './replaceFile.js';
+import { MAX_HEADER_BYTES, malformed, parseHeader, type SafetensorsHeader } from './safetensorsHeader.js';
+
+export interface Safetensors {
+  readonly path: string;
+  readonly tensors: ReadonlyMap<string, Tensor>;
+  readonly metadata: Readonly<Record<string, string>>;
+  /**
+   * A tensor's values as float32, from F32, F16, BF16 or F64.
+   * @throws UserError naming the tensor when it is missing or not of a float type
+   */
+  floats(name: string): Float32Array;
+}
+
+/** A deflate stream cannot expand more than this. */
+const MAX_INFLATION = 1032;
+
+/**
+ * Reads a whole file.
+ * @throws UserError naming the file, and the tensor, when it cannot be read or is damaged
+ */
+export async function readSafetensors(path: string): Promise<Safetensors> {
+  return withReader(path, async (reader, header) => {
+    const tensors = new Map<string, Tensor>();
+    for (const { name, dtype, shape, begin, end } of header.entries) {
+      const data = new dtypeArrays[dtype]((end - begin) / dtypeArrays[dtype].BYTES_PER_ELEMENT);
+      const bytes = new Uint8Array(data.buffer);
+      if ((await reader.readInto(bytes)) < bytes.length)
+        throw malformed(path, `it ends inside tensor "${name}"`);
+      tensors.set(name, { dtype, shape, data });
+    }
+    if (!(await reader.atEnd())) throw malformed(path, 'there are bytes after the last tensor');
+    return { path, tensors, metadata: header.metadata, floats: (name) => floatsOf(path, tensors, name) };
+  });
+}
+
+/** Reads the header's string map only; cheap for any size of file. */
+export async function readSafetensorsMetadata(path: string): Promise<Record<string, string>> {
+  return withReader(path, async (_, header) => header.metadata);
+}
+
+async function withReader<T>(
+  path: string,
+  use: (reader: ByteReader, header: SafetensorsHeader) => Promise<T>,
+): Promise<T> {
+  const { size, gzipped } = await inspect(path);
+  const file = createReadStream(path, { highWaterMark: 1 << 20 });
+  const stream = gzipped ? file.pipe(createGunzip({ chunkSize: 1 << 18 })) : file;
+  // pipe() does not forward errors: without this a failing read would leave the gunzip waiting.
+  if (stream !== file) file.on('error', (error) => stream.destroy(error));
+  const reader = new ByteReader(stream);
+  try {
+    const largest = gzipped ? size * MAX_INFLATION : size;
+    return await use(reader, await readHeader(path, reader, largest));
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code?.startsWith('Z_')) throw malformed(path, `its gzip compression is damaged (${code})`);
+    throw error;
+  } finally {
+    stream.destroy();
+    file.destroy();
+  }
+}
+
+/** @param largest an upper bound of the file's (uncompressed) size: nothing beyond it is ever allocated */
+async function readHeader(path: string, reader: ByteReader, largest: number): Promise<SafetensorsHeader> {
+  const prefix = new Uint8Array(8);
+  if ((await reader.readInto(prefix)) < 8) throw malformed(path, 'it is shorter than 8 bytes');
+  const length = Number(new DataView(prefix.buffer).getBigUint64(0, true));
+  if (length > MAX_HEADER_BYTES || length + 8 > largest)
+    throw malformed(path, `its first 8 bytes announce a header of ${length} bytes`);
+  const bytes = new Uint8Array(length);
+  if ((await reader.readInto(bytes)) < length) throw malformed(path, 'it ends inside its header');
+  const header = parseHeader(path, bytes);
+  if (8 + length + header.dataBytes > largest) {
+    const last = header.entries[header.entries.length - 1];
+    throw malformed(path, `it is truncated: tensor "${last.name}" ends after the end of the file`);
+  }
+  return header;
+}
+
+async function inspect(path: string): Promise<{ size: number; gzipped: boolean }> {
+  try {
+    const file = await open(path, 'r');
+    try {
+      const start = new Uint8Array(9);
+      const { bytesRead } = await file.read(start, 0, 9, 0);
+      // A safetensors header of 559,903 + n·2^32 bytes starts like gzip, but its ninth byte opens the JSON.
+      const gzipped =
+        bytesRead === 9 && start[0] === 0x1f && start[1] === 0x8b && start[2] === 8 && start[8] !== 0x7b;
+      return { size: (await file.stat()).size, gzipped };
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === 'ENOENT') throw new UserError(`${path}: no such file`, 'Check the path.');
+    if (code === 'EISDIR')
+      throw new UserError(`${path}: is a folder, not a safetensors file`, 'Name a file.');
+    if (code) throw new UserError(`${path}: cannot be read (${code})`, 'Check the path and its permissions.');
+    throw error;
+  }
+}
+
+function floatsOf(path: string, tensors: ReadonlyMap<string, Tensor>, name: string): Float32Array {
+  const tensor = tensors.get(name);
+  if (!tensor) throw new UserError(`${path}: tensor "${name}" is missing`);
+  switch (tensor.dtype) {
+    case 'F32':
+      return tensor.data as Float32Array;
+    case 'F16':
+      return decodeFloat16(tensor.data as Uint16Array);
+    case 'BF16':
+      return decodeBFloat16(tensor.data as Uint16Array);
+    case 'F64':
+      return Float32Array.from(tensor.data as Float64Array);
+    default:
+      throw new UserError(`${path}: tensor "${name}" has dtype ${tensor.dtype}; a float type was expected`);
+  }
+}
+
+/** A tensor to be written. */
+export function tensor(dtype: Dtype, shape: readonly number[], data: Tensor['data']): Tensor {
+  return { dtype, shape, data };
+}
+
+/**
+ * Writes a file in one atomic step ({@link replaceFile}). Equal content gives equal bytes: tensors are ordered by
+ * element size, largest first (so that all are aligned), then by name.
+ * @throws UserError when the disk is full or the folder cannot be written; the old file is then intact
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>,
+  metadata: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  await replaceFile(path, encodeSafetensors(tensors, metadata));
+}
+
+/** The bytes of a file, in chunks that share memory with the tensors. */
+export function encodeSafetensors(
+  tensors: ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array[] {
+  const entries: [string, Tensor][] = tensors instanceof Map ? [...tensors] : Object.entries(tensors);
+  const width = (tensor: Tensor) => dtypeArrays[tensor.dtype].BYTES_PER_ELEMENT;
+  entries.sort(([a, x], [b, y]) => width(y) - width(x) || (a < b ? -1 : a > b ? 1 : 0));
+
+  // Built as text: JSON.stringify would move names that look like integers to the front.
+  const fields: string[] = [];
+  const keys = Object.keys(metadata).sort();
+  if (keys.length > 0) {
+    const pairs = keys.map((key) => `${JSON.stringify(key)}:${JSON.stringify(metadata[key])}`);
+    fields.push(`"__metadata__":{${pairs.join(',')}}`);
+  }
+  let offset = 0;
+  const chunks: Uint8Array[] = [];
+  for (const [name, { dtype, shape, data }] of entries) {
+    const elements = shape.reduce((product, size) => product * size, 1);
+    if (name === '__metadata__' || !(data instanceof dtypeArrays[dtype]) || elements !== data.length)
+      throw new Error(`tensor "${name}": ${dtype} [${shape}] does not fit its ${data.length} elements`);
+    const end = offset + data.byteLength;
+    const description = { dtype, shape, data_offsets: [offset, end] };
+    fields.push(`${JSON.stringify(name)}:${JSON.stringify(description)}`);
+    chunks.push(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    offset = end;
+  }
+  const json = new TextEncoder().encode(`{${fields.join(',')}}`);
+  const padded = Math.ceil(json.length / 8) * 8;
+  const header = new Uint8Array(8 + padded).fill(0x20);
+  new DataView(header.buffer).setBigUint64(0, BigInt(padded), true);
+  header.set(json, 8);
+  return [header, ...chunks];
+}
