@@ -1,11 +1,13 @@
 import { Command, CommanderError } from 'commander';
 import { ExitCode } from '../errors.js';
 import { packageVersion } from '../paths.js';
+import { registerConfig } from './config.js';
+import { registerEngines } from './engines.js';
 import { describeFailure } from './failure.js';
 import { type Io, processIo } from './io.js';
 
 /** Every command's file adds itself here; its action imports heavy modules only when it runs. */
-const commands: readonly ((program: Command, io: Io) => void)[] = [];
+const commands: readonly ((program: Command, io: Io) => void)[] = [registerConfig, registerEngines];
 
 const exitCodes = `
 Exit codes:

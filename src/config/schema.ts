@@ -3,22 +3,32 @@ import { z } from 'zod';
 import { networkNames } from '../model/networks.js';
 
 const learningRate = z.number().nonnegative();
+const path = z
+  .string()
+  .regex(/^[^\0]+$/)
+  .describe('a path');
 const bits = z.union([z.int().min(2).max(8), z.literal(32)]);
+
+/** YAML reads an unquoted year as a number. */
+function yearToText(value: unknown): unknown {
+  return typeof value === 'number' ? String(value) : value;
+}
 
 export const experimentSchema = z.strictObject({
   task: z.enum(['cubs', 'cars', 'flowers', 'wikiart', 'sketches', 'folder']),
   /** Shown in reports and run folders; the task's name when null. */
   name: z
     .string()
-    .regex(/^[a-z0-9][a-z0-9-]*$/)
+    .regex(/^[a-z0-9][a-z0-9-]{0,63}$/)
+    .describe('lower-case letters, digits and hyphens')
     .nullable()
     .default(null),
   data: z
     .strictObject({
       /** null: $XBM_DATA/<task>. */
-      root: z.string().nullable().default(null),
+      root: path.nullable().default(null),
       /** CUBS: 2011 is the paper's; 2010 has the same species and other images. */
-      edition: z.enum(['2011', '2010']).nullable().default(null),
+      edition: z.preprocess(yearToText, z.enum(['2011', '2010']).nullable()).default(null),
       /** Crop to the bounding box (CUBS, Cars); null: the task's protocol. */
       crop: z.boolean().nullable().default(null),
       /** Share of each class that trains, per cent; for folders without a split of their own. */
@@ -31,7 +41,7 @@ export const experimentSchema = z.strictObject({
         .nullable()
         .default(null),
       /** Pixel caches; null: $XBM_HOME/cache. */
-      cache: z.string().nullable().default(null),
+      cache: path.nullable().default(null),
       workers: z.int().min(0).max(64).default(2),
     })
     .prefault({}),
@@ -39,7 +49,9 @@ export const experimentSchema = z.strictObject({
     .strictObject({
       network: z.enum(networkNames as [string, ...string[]]).default('resnet50'),
       /** A safetensors file, or a name in the backbone store. */
-      weights: z.string().default('resnet50-imagenet'),
+      weights: path
+        .describe('a safetensors file or the name of a stored backbone')
+        .default('resnet50-imagenet'),
       weightBits: bits.default(4),
       activationBits: bits.default(4),
       /** One weight scale per output channel or per layer. */
@@ -87,7 +99,7 @@ export const experimentSchema = z.strictObject({
       checkpointMinutes: z.number().positive().default(5),
     })
     .prefault({}),
-  hardware: z.string().default('nn-imc'),
+  hardware: path.describe('a hardware preset or a YAML file').default('nn-imc'),
   engine: z.enum(['auto', 'onnx', 'tfjs', 'webgpu']).default('auto'),
   /** CPU threads of the engine; 0: as many as there are cores. */
   threads: z.int().min(0).max(1024).default(0),

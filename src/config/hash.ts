@@ -1,0 +1,42 @@
+import { createHash } from 'node:crypto';
+import { isAbsolute } from 'node:path';
+import { isMapping } from './layer.js';
+import { resolveMethod } from './resolve.js';
+import type { Experiment } from './schema.js';
+
+/**
+ * SHA-256 (hex) of what in an experiment can change its result; run folders use the first 8 digits.
+ * Left out: where data and caches lie, worker and engine threads, how often checkpoints are written, the name
+ * (kept for task `folder`, where it stands for the data). Of a weights file only its name counts, not its folder.
+ */
+export function configHash(experiment: Experiment): string {
+  const { name, data, backbone, training, threads: _threads, ...rest } = resolveMethod(experiment);
+  const { root: _root, cache: _cache, workers: _workers, ...dataContent } = data;
+  const { checkpointMinutes: _minutes, ...trainingContent } = training;
+  const content = {
+    ...rest,
+    ...(experiment.task === 'folder' ? { name } : {}),
+    data: dataContent,
+    backbone: { ...backbone, weights: fileName(backbone.weights) },
+    training: trainingContent,
+  };
+  return createHash('sha256').update(canonicalJson(content)).digest('hex');
+}
+
+/** The first 8 digits of {@link configHash}. */
+export function shortHash(experiment: Experiment): string {
+  return configHash(experiment).slice(0, 8);
+}
+
+function fileName(weights: string): string {
+  return isAbsolute(weights) ? weights.split(/[\\/]/).at(-1)! : weights;
+}
+
+/** JSON with the keys of every mapping sorted. */
+function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_key, item: unknown) =>
+    isMapping(item)
+      ? Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
+      : item,
+  );
+}

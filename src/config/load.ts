@@ -1,0 +1,113 @@
+import { readFileSync, realpathSync, statSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { dirname, isAbsolute, relative, resolve } from 'node:path';
+import { UserError } from '../errors.js';
+import { isMapping, type Layer, mergeLayers, type Values } from './layer.js';
+import { parseOverride } from './override.js';
+import { packagedConfig, packagedConfigs } from './packaged.js';
+import { configError, describeIssues } from './problems.js';
+import { contradictions, resolveMethod } from './resolve.js';
+import { type Experiment, experimentSchema } from './schema.js';
+import { parseSource } from './source.js';
+import { closest } from './suggest.js';
+
+export interface LoadOptions {
+  /** A YAML file, or the name of a packaged config. */
+  readonly config: string;
+  /** `key.path=value`, the last one wins. */
+  readonly overrides?: readonly string[];
+  /** Relative paths on the command line start here; default: the working directory. */
+  readonly cwd?: string;
+}
+
+/**
+ * Reads an experiment: the file, what it extends, overrides on top, checked, with the method's defaults filled in.
+ * Relative paths are relative to the file that says them, those of overrides to `cwd`.
+ * @throws UserError naming file, line, column and key, and what was expected
+ */
+export function loadExperiment({ config, overrides = [], cwd = process.cwd() }: LoadOptions): Experiment {
+  const file = findConfig(config, cwd);
+  if (!file) throw notFound(config, `config "${config}"`);
+  let layer = loadChain(file, cwd, []);
+  for (const text of overrides) layer = mergeLayers(layer, withAbsolutePaths(parseOverride(text), cwd));
+  return checkExperiment(layer);
+}
+
+function checkExperiment(layer: Layer): Experiment {
+  const result = experimentSchema.safeParse(layer.values);
+  if (!result.success) throw configError(describeIssues(result.error, layer), layer);
+  const experiment = resolveMethod(result.data);
+  const problems = contradictions(experiment);
+  if (problems.length > 0) throw configError(problems, layer);
+  return experiment;
+}
+
+/** A file relative to `folder`, else a packaged config of that name. */
+function findConfig(name: string, folder: string): string | undefined {
+  const file = resolve(folder, name);
+  return statSync(file, { throwIfNoEntry: false })?.isFile() ? file : packagedConfig(name);
+}
+
+function notFound(name: string, what: string): UserError {
+  const meant = closest(name.replace(/\.yaml$/, ''), packagedConfigs());
+  return new UserError(
+    `${what}: no such file, and no packaged config of that name${meant ? `; did you mean "${meant}"?` : ''}`,
+    'See `xbm config list`.',
+  );
+}
+
+/** A file on top of everything it extends. `chain` holds the real paths of the files that led here. */
+function loadChain(file: string, cwd: string, chain: readonly string[]): Layer {
+  const layer = parseSource(readFileSync(file, 'utf8'), displayName(file, cwd));
+  const { extends: parent, ...values } = layer.values;
+  const own = withAbsolutePaths({ values, places: layer.places }, dirname(file));
+  if (parent === undefined) return own;
+
+  const at = layer.places.get('extends')?.value;
+  if (typeof parent !== 'string') {
+    throw new UserError(
+      `${at}: extends: expected the name of a config file`,
+      'For example: extends: base.yaml',
+    );
+  }
+  const parentFile = findConfig(parent, dirname(file));
+  if (!parentFile) throw notFound(parent, `${at}: extends: "${parent}"`);
+  const seen = [...chain, realpathSync(file)];
+  const start = seen.indexOf(realpathSync(parentFile));
+  if (start >= 0) {
+    const circle = [...seen.slice(start), seen[start]].map((path) => displayName(path, cwd));
+    throw new UserError(`${at}: extends: files extend each other in a circle: ${circle.join(' → ')}`);
+  }
+  return mergeLayers(loadChain(parentFile, cwd, seen), own);
+}
+
+/** Short where that is clear: relative to the working directory when inside it. */
+function displayName(file: string, cwd: string): string {
+  const short = relative(cwd, file);
+  return short.startsWith('..') || isAbsolute(short) ? file : short;
+}
+
+/** Keys that always hold a path, and keys that hold one when it looks like a path rather than a name. */
+const pathKeys: readonly { section: string | null; key: string; always: boolean }[] = [
+  { section: 'data', key: 'root', always: true },
+  { section: 'data', key: 'cache', always: true },
+  { section: 'backbone', key: 'weights', always: false },
+  { section: null, key: 'hardware', always: false },
+];
+
+/** True for `./x`, `a/b`, `x.safetensors`, `x.yaml`; false for a bare name. */
+function looksLikePath(text: string): boolean {
+  return /[\\/]|^~$|\.(safetensors|ya?ml)$/.test(text);
+}
+
+function withAbsolutePaths(layer: Layer, folder: string): Layer {
+  const values = structuredClone(layer.values);
+  for (const { section, key, always } of pathKeys) {
+    const parent = section === null ? values : values[section];
+    if (!isMapping(parent)) continue;
+    const text = (parent as Values)[key];
+    if (typeof text !== 'string' || text === '' || !(always || looksLikePath(text))) continue;
+    parent[key] = resolve(folder, text.replace(/^~(?=$|\/)/, homedir()));
+  }
+  return { values, places: layer.places };
+}

@@ -1,0 +1,39 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { UserError } from '../errors.js';
+import { packageRoot } from '../paths.js';
+import { closest } from './suggest.js';
+
+function configFolder(): string {
+  return join(packageRoot(), 'configs');
+}
+
+/** Names of the experiments that come with xbm, sorted; `base`, which they extend, is none. */
+export function packagedConfigs(): string[] {
+  return readdirSync(configFolder())
+    .filter((file) => file.endsWith('.yaml') && file !== 'base.yaml')
+    .map((file) => basename(file, '.yaml'))
+    .sort();
+}
+
+/** The file of a packaged config named with or without `.yaml`; undefined when there is none. */
+export function packagedConfig(name: string): string | undefined {
+  if (!/^[\w-]+(\.yaml)?$/.test(name)) return undefined;
+  const file = join(configFolder(), name.endsWith('.yaml') ? name : `${name}.yaml`);
+  return existsSync(file) ? file : undefined;
+}
+
+/**
+ * The packaged config of a task and method: configs/<task>-<method>.yaml.
+ * @throws UserError when there is none
+ */
+export function configForTask(task: string, method = 'xbm'): string {
+  const name = `${task}-${method}`;
+  const file = packagedConfig(name);
+  if (file) return file;
+  const meant = closest(name, packagedConfigs());
+  throw new UserError(
+    `no packaged config for task "${task}" with method "${method}"${meant ? `; did you mean "${meant}"?` : ''}`,
+    'See `xbm config list`, or give a config file.',
+  );
+}

@@ -1,0 +1,70 @@
+import type { z } from 'zod';
+import { UserError } from '../errors.js';
+import { allKeyPaths, choicesAt, expectedAt, keysAt, quoteValue } from './describe.js';
+import { isMapping, type Layer } from './layer.js';
+import { closest } from './suggest.js';
+
+/** One thing wrong with an experiment, at a key. */
+export interface Problem {
+  readonly path: readonly PropertyKey[];
+  /** Written after the place and the key. */
+  readonly message: string;
+  /** Point at the key itself, not at its value. */
+  readonly atKey?: boolean;
+}
+
+/** At most this many are printed. */
+const MAX_PROBLEMS = 5;
+
+/** One error that lists problems, each with file, line, column and key. */
+export function configError(problems: readonly Problem[], layer: Layer): UserError {
+  const lines = problems.slice(0, MAX_PROBLEMS).map(({ path, message, atKey }) => {
+    const key = path.join('.');
+    return `${placeOf(path, layer, atKey)}: ${key ? `${key}: ` : ''}${message}`;
+  });
+  if (problems.length > MAX_PROBLEMS) lines.push(`and ${problems.length - MAX_PROBLEMS} more`);
+  return new UserError(lines.join('\n'));
+}
+
+/** The place of a key, or of the nearest mapping around it when the key is missing. */
+function placeOf(path: readonly PropertyKey[], layer: Layer, atKey = false): string {
+  for (let length = path.length; length >= 0; length--) {
+    const place = layer.places.get(path.slice(0, length).join('.'));
+    if (place) return atKey && length === path.length ? place.key : place.value;
+  }
+  return 'experiment';
+}
+
+/** What zod found, in words. */
+export function describeIssues(error: z.ZodError, layer: Layer): Problem[] {
+  return error.issues.flatMap((issue): Problem[] => {
+    if (issue.code === 'unrecognized_keys') {
+      return issue.keys.map((key) => ({
+        path: [...issue.path, key],
+        message: unknownKey(issue.path, key),
+        atKey: true,
+      }));
+    }
+    const value = valueAt(layer, issue.path);
+    const expected = expectedAt(issue.path);
+    if (value === undefined) return [{ path: issue.path, message: `missing; expected ${expected}` }];
+    const meant = typeof value === 'string' ? closest(value, choicesAt(issue.path)) : undefined;
+    const suggestion = meant ? `; did you mean "${meant}"?` : '';
+    return [{ path: issue.path, message: `expected ${expected}, found ${quoteValue(value)}${suggestion}` }];
+  });
+}
+
+function valueAt(layer: Layer, path: readonly PropertyKey[]): unknown {
+  let value: unknown = layer.values;
+  for (const key of path) value = isMapping(value) ? value[String(key)] : undefined;
+  return value;
+}
+
+function unknownKey(parent: readonly PropertyKey[], key: string): string {
+  const siblings = keysAt(parent);
+  const near = closest(key, siblings);
+  if (near) return `unknown key; did you mean "${[...parent, near].join('.')}"?`;
+  const elsewhere = allKeyPaths().find((path) => path.split('.').at(-1) === key);
+  if (elsewhere) return `unknown key here; did you mean "${elsewhere}"?`;
+  return `unknown key; the keys here are ${siblings.join(', ')}`;
+}
