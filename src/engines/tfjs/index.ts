@@ -1,10 +1,9 @@
 import type { EngineEntry } from '../engine.js';
+import { describeBackend, findBackend } from './backend.js';
 
 export const engineEntry: EngineEntry = {
   name: 'tfjs',
-  description: 'not written yet',
-  probe: async () => ({ available: false, reason: 'not written yet' }),
-  create: async () => {
-    throw new Error('not written yet');
-  },
+  description: 'TensorFlow.js: the reference, written for reading; slow without its native library',
+  probe: async () => ({ available: true, device: describeBackend(findBackend()) }),
+  create: async (options) => (await import('./tfjs-engine.js')).createTfjsEngine(options),
 };

@@ -1,0 +1,24 @@
+import assert from 'node:assert/strict';
+
+/** Largest difference relative to the expected values' largest magnitude. */
+export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  assert.equal(actual.length, expected.length, 'length');
+  let [difference, magnitude] = [0, 0];
+  for (let i = 0; i < expected.length; i++) {
+    if (!Number.isFinite(actual[i])) return Number.POSITIVE_INFINITY;
+    difference = Math.max(difference, Math.abs(actual[i] - expected[i]));
+    magnitude = Math.max(magnitude, Math.abs(expected[i]));
+  }
+  return magnitude === 0 ? difference : difference / magnitude;
+}
+
+/** Fails unless {@link relativeError} is at most the tolerance. */
+export function assertClose(
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  tolerance: number,
+  what: string,
+): void {
+  const error = relativeError(actual, expected);
+  assert.ok(error <= tolerance, `${what}: relative error ${error.toExponential(2)}, tolerance ${tolerance}`);
+}
