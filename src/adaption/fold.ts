@@ -1,8 +1,11 @@
 /** @file From a task and its backbone to the network that inference runs: masked weights folded, no masks left. */
 import { type Backbone, type ConvWeights, dequantize, type Normalization } from '../model/backbone.js';
 import { type LayerGraph, layersOfKind } from '../model/graph.js';
+import { roundHalfEven } from '../model/rounding.js';
 import { rowsPerBit } from './geometry.js';
 import type { MaskSpec, MethodSpec } from './method.js';
+
+export { roundHalfEven };
 
 /** A network with plain weights: what an inference session computes. */
 export interface FoldedNetwork {
@@ -61,14 +64,6 @@ export function quantizeToGrid(weights: Float32Array, grid: ConvWeights): ConvWe
     return scale === 0 ? 0 : roundHalfEven(Math.max(-limit, Math.min(limit, Math.fround(w / scale))));
   });
   return { ...grid, levels };
-}
-
-/** Rounds ties to even, as ONNX's Round, TensorFlow and PyTorch do. */
-export function roundHalfEven(x: number): number {
-  const floor = Math.floor(x);
-  const fraction = x - floor;
-  if (fraction !== 0.5) return Math.round(x);
-  return floor % 2 === 0 ? floor : floor + 1;
 }
 
 /**
