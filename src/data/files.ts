@@ -1,0 +1,80 @@
+/** @file Listing and reading a data set's own files, with errors that name file and line. */
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { extname, join } from 'node:path';
+import { UserError } from '../errors.js';
+
+const imageExtensions = new Set(['.jpg', '.jpeg', '.png', '.webp', '.gif', '.tif', '.tiff', '.avif']);
+
+/** Whether a file name says that it is an image that xbm can read. */
+export function isImageName(name: string): boolean {
+  return !name.startsWith('.') && imageExtensions.has(extname(name).toLowerCase());
+}
+
+/** Plain string order, the same on every machine whatever its locale. */
+export function compareNames(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+export function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}
+
+export function isFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+}
+
+/** Names of the folders in a folder, hidden ones left out, in ascending order. */
+export function listFolders(folder: string): string[] {
+  return readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => !entry.name.startsWith('.'))
+    .filter((entry) => entry.isDirectory() || (entry.isSymbolicLink() && isFolder(join(folder, entry.name))))
+    .map((entry) => entry.name)
+    .sort(compareNames);
+}
+
+/** Names of the image files in a folder, in ascending order. */
+export function listImages(folder: string): string[] {
+  return readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => isImageName(entry.name) && !entry.isDirectory())
+    .map((entry) => entry.name)
+    .sort(compareNames);
+}
+
+/** @throws UserError unless the root of a data set is a folder */
+export function requireRoot(task: string, root: string): void {
+  if (isFolder(root)) return;
+  const what = statSync(root, { throwIfNoEntry: false }) ? 'is not a folder' : 'does not exist';
+  throw new UserError(
+    `the data of task ${task}: ${root} ${what}`,
+    'Set data.root (or --root) to the folder of the data set; datasets.md shows the expected tree.',
+  );
+}
+
+/** @throws UserError when a file of the data set's layout is missing; `hint` says what to do then */
+export function requireFile(path: string, hint: string): void {
+  if (!isFile(path)) throw new UserError(`${path} is missing`, hint);
+}
+
+/** One line of a list file, split at white space. */
+export interface ListLine {
+  readonly text: string;
+  readonly number: number;
+}
+
+/** The lines of a text file that are not empty. */
+export function readLines(path: string): ListLine[] {
+  const text = readFileSync(path, 'utf8').replace(/^\ufeff/, '');
+  return text
+    .split(/\r\n|\r|\n/)
+    .map((line, i) => ({ text: line.trim(), number: i + 1 }))
+    .filter((line) => line.text !== '');
+}
+
+/** An error at one line of a list file. */
+export function lineError(path: string, line: number, expected: string, got: string): UserError {
+  const shown = got.length > 80 ? `${got.slice(0, 80)}…` : got;
+  return new UserError(
+    `${path}, line ${line}: expected ${expected}, got "${shown}"`,
+    'Restore the file from the data set’s archive.',
+  );
+}

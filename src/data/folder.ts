@@ -1,0 +1,52 @@
+/** @file The generic layout: train/<class>/… and test/<class>/…, or one folder of class folders. */
+import { join } from 'node:path';
+import { UserError } from '../errors.js';
+import type { AdapterOptions, OfficialSplit } from './adapter.js';
+import { isFolder, listFolders, listImages } from './files.js';
+import { splitByHash } from './split.js';
+import type { Sample } from './types.js';
+
+const layout = 'Expected train/<class>/<image> and test/<class>/<image>, or <class>/<image>.';
+
+/** Reads a folder of class folders, split by its own `train` and `test` folders or by `trainPercent`. */
+export function readFolder(options: AdapterOptions): OfficialSplit {
+  const { root, trainPercent } = options;
+  const [train, test] = [join(root, 'train'), join(root, 'test')];
+  if (holdsClasses(train) && holdsClasses(test)) return readTrainAndTest(train, test);
+  const classes = listFolders(root).filter((name) => listImages(join(root, name)).length > 0);
+  if (holdsClasses(train)) {
+    throw new UserError(`${root} has train/ but no test/ with class folders`, layout);
+  }
+  if (classes.length === 0) throw new UserError(`${root} holds no folders with images`, layout);
+  const split: { train: Sample[]; test: Sample[] } = { train: [], test: [] };
+  classes.forEach((name, label) => {
+    const parts = splitByHash(name, listImages(join(root, name)), trainPercent);
+    split.train.push(...parts.train.map((file) => ({ path: join(root, name, file), label })));
+    split.test.push(...parts.test.map((file) => ({ path: join(root, name, file), label })));
+  });
+  return { classes, ...split };
+}
+
+/** The samples of `train/<class>/…` and `test/<class>/…`; the train folder decides the classes. */
+export function readTrainAndTest(trainFolder: string, testFolder: string): OfficialSplit {
+  const classes = listFolders(trainFolder);
+  const extra = listFolders(testFolder).filter((name) => !classes.includes(name));
+  if (extra.length > 0) {
+    throw new UserError(
+      `${testFolder} has classes that ${trainFolder} lacks: ${extra.slice(0, 5).join(', ')}${extra.length > 5 ? ', …' : ''}`,
+      'Give both splits the same class folders.',
+    );
+  }
+  const read = (folder: string) =>
+    classes.flatMap((name, label) =>
+      isFolder(join(folder, name))
+        ? listImages(join(folder, name)).map((file) => ({ path: join(folder, name, file), label }))
+        : [],
+    );
+  return { classes, train: read(trainFolder), test: read(testFolder) };
+}
+
+/** Whether a folder consists of class folders (a class that is called "train" holds images itself). */
+function holdsClasses(folder: string): boolean {
+  return isFolder(folder) && listFolders(folder).length > 0 && listImages(folder).length === 0;
+}

@@ -1,0 +1,100 @@
+/** @file Batches in a fixed order, rendered ahead by worker threads. */
+import { UserError } from '../errors.js';
+import { hashString, permutation } from '../random.js';
+import type { ViewOptions } from './augment.js';
+import type { Batch } from './batch.js';
+import type { LoaderWorkerData } from './loader-worker.js';
+import { requirePixels } from './pixel-cache.js';
+import { pixelSpec } from './pixel-spec.js';
+import { type BatchJob, BatchRenderer, type ImageTable, shareImages } from './render.js';
+import type { BatchLoader, LoaderOptions, Sample } from './types.js';
+import { WorkerPool } from './worker-pool.js';
+
+const SHUFFLE = hashString('shuffle');
+/** Batches that each worker renders ahead. */
+const AHEAD = 2;
+
+/**
+ * Decodes what the pixel cache lacks, then serves batches. The same options give the same batches, with any number
+ * of workers and from any starting batch.
+ * @throws UserError when images are damaged or too few for one training batch
+ */
+export async function createLoader(options: LoaderOptions): Promise<BatchLoader> {
+  const { samples, mode, augmentation, imageSize, batchSize, seed, cacheFolder, onProgress } = options;
+  if (mode === 'train' && samples.length < batchSize) {
+    throw new UserError(
+      `${samples.length} training images do not fill one batch of ${batchSize}; the last, partial batch is dropped`,
+      `Set training.batchSize to ${Math.max(1, samples.length)} or less.`,
+    );
+  }
+  const spec = pixelSpec(augmentation, imageSize);
+  const images = await requirePixels({ samples, spec, cacheFolder, onProgress });
+  return new Loader(options, { mode, augmentation, imageSize, seed }, shareImages(images));
+}
+
+class Loader implements BatchLoader {
+  readonly samples: readonly Sample[];
+  readonly batchesPerEpoch: number;
+  private readonly pool: WorkerPool<BatchJob, Uint8Array<ArrayBuffer>> | undefined;
+  private readonly renderer: BatchRenderer | undefined;
+
+  constructor(
+    private readonly options: LoaderOptions,
+    view: ViewOptions,
+    table: ImageTable,
+  ) {
+    const { samples, mode, batchSize, workers } = options;
+    this.samples = samples;
+    const batches = samples.length / batchSize;
+    this.batchesPerEpoch = mode === 'train' ? Math.floor(batches) : Math.ceil(batches);
+    if (workers === 0) this.renderer = new BatchRenderer(view, table);
+    else {
+      const data: LoaderWorkerData = { options: view, table };
+      this.pool = new WorkerPool(new URL('./loader-worker.js', import.meta.url), workers, data);
+    }
+  }
+
+  async *epoch(epoch: number, fromBatch = 0): AsyncGenerator<Batch> {
+    const order = this.order(epoch);
+    const ahead = this.pool ? this.pool.size * AHEAD : 1;
+    const pending: Promise<Uint8Array<ArrayBuffer>>[] = [];
+    let next = fromBatch;
+    for (let batch = fromBatch; batch < this.batchesPerEpoch; batch++) {
+      for (; next < this.batchesPerEpoch && pending.length < ahead; next++) {
+        const rendered = this.render({ epoch, indices: this.indices(order, next) });
+        // Nobody awaits those that are under way when the iteration is left early.
+        rendered.catch(() => {});
+        pending.push(rendered);
+      }
+      const labels = this.indices(order, batch).map((index) => (index < 0 ? -1 : this.samples[index].label));
+      yield { pixels: await pending.shift()!, labels };
+    }
+  }
+
+  async close(): Promise<void> {
+    this.renderer?.close();
+    await this.pool?.close();
+  }
+
+  private async render(job: BatchJob): Promise<Uint8Array<ArrayBuffer>> {
+    if (this.pool) return this.pool.run(job);
+    // Rendering in this thread lets timers and signals through between two batches.
+    await new Promise((resolve) => setImmediate(resolve));
+    return this.renderer!.render(job);
+  }
+
+  /** Sample indices in the order of an epoch. */
+  private order(epoch: number): Int32Array {
+    const { samples, mode, seed } = this.options;
+    if (mode === 'evaluate') return Int32Array.from(samples, (_, i) => i);
+    return Int32Array.from(permutation(samples.length, seed, SHUFFLE, epoch));
+  }
+
+  /** The sample indices of one batch, −1 for padding. */
+  private indices(order: Int32Array, batch: number): Int32Array {
+    const { batchSize } = this.options;
+    const indices = new Int32Array(batchSize).fill(-1);
+    indices.set(order.subarray(batch * batchSize, (batch + 1) * batchSize));
+    return indices;
+  }
+}

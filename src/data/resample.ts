@@ -1,0 +1,167 @@
+/**
+ * @file Bilinear crop-and-resize, antialiased when it shrinks. For whole-pixel crops the result equals Pillow's
+ * `image.crop(…).resize(…, BILINEAR)` (and so torchvision's on PIL images) bit for bit: triangle filter, 22-bit fixed-point
+ * weights, first across, then down, rounded to 8 bits in between.
+ * Source: Pillow, src/libImaging/Resample.c (precompute_coeffs, normalize_coeffs_8bpc).
+ */
+import type { Box } from './types.js';
+
+const PRECISION_BITS = 22;
+const HALF = 1 << (PRECISION_BITS - 1);
+
+interface Weights {
+  /** Taps per output pixel, the same for all. */
+  readonly taps: number;
+  /** First source pixel of each output pixel [count]. */
+  readonly first: Int32Array;
+  /** Fixed-point weights [count, taps]. */
+  readonly values: Int32Array;
+}
+
+/** Triangle-filter weights from `start … start + length` of a row of `size` pixels to `count` pixels. */
+function triangleWeights(size: number, start: number, length: number, count: number): Weights {
+  const scale = length / count;
+  const support = Math.max(scale, 1);
+  const low = Math.max(0, Math.floor(start));
+  const high = Math.min(size, Math.ceil(start + length));
+  const begins = new Int32Array(count);
+  const ends = new Int32Array(count);
+  let taps = 1;
+  for (let i = 0; i < count; i++) {
+    const center = start + (i + 0.5) * scale;
+    begins[i] = Math.max(low, Math.trunc(center - support + 0.5));
+    ends[i] = Math.min(high, Math.trunc(center + support + 0.5));
+    taps = Math.max(taps, ends[i] - begins[i]);
+  }
+  const first = new Int32Array(count);
+  const values = new Int32Array(count * taps);
+  const exact = new Float64Array(taps);
+  for (let i = 0; i < count; i++) {
+    const center = start + (i + 0.5) * scale;
+    const used = ends[i] - begins[i];
+    let sum = 0;
+    for (let k = 0; k < used; k++) {
+      exact[k] = Math.max(0, 1 - Math.abs((begins[i] + k - center + 0.5) / support));
+      sum += exact[k];
+    }
+    // A window that would pass the border starts earlier, with weights 0 in front.
+    first[i] = Math.min(begins[i], high - taps);
+    const shift = begins[i] - first[i];
+    for (let k = 0; k < used; k++) {
+      values[i * taps + shift + k] = Math.floor(0.5 + (exact[k] / sum) * (1 << PRECISION_BITS));
+    }
+  }
+  return { taps, first, values };
+}
+
+/** Resizes crops into squares; keeps its intermediate buffer between calls. */
+export class Resampler {
+  private across = new Uint8Array(0);
+
+  /**
+   * @param source RGB rows `firstRow …` of an image of width × height
+   * @param crop in pixels of the image, need not be whole
+   * @param target receives [size, size, 3] at `offset`
+   */
+  cropResize(
+    source: Uint8Array,
+    image: { readonly width: number; readonly height: number; readonly firstRow: number },
+    crop: Box,
+    target: Uint8Array,
+    offset: number,
+    size: number,
+    flip: boolean,
+  ): void {
+    const horizontal = triangleWeights(image.width, crop.x, crop.width, size);
+    const vertical = triangleWeights(image.height, crop.y, crop.height, size);
+    const firstRow = vertical.first[0];
+    const endRow = vertical.first[size - 1] + vertical.taps;
+    const rows = endRow - firstRow;
+    if (this.across.length < rows * size * 3) this.across = new Uint8Array(rows * size * 3);
+    const sourceStart = (firstRow - image.firstRow) * image.width * 3;
+    resizeAcross(source, sourceStart, image.width, rows, horizontal, this.across, size, flip);
+    resizeDown(this.across, firstRow, vertical, target, offset, size);
+  }
+}
+
+/** The rows of an image that `Resampler.cropResize` reads for a crop. */
+export function rowsOfCrop(crop: Box, height: number): { firstRow: number; rows: number } {
+  const firstRow = Math.max(0, Math.floor(crop.y));
+  return { firstRow, rows: Math.min(height, Math.ceil(crop.y + crop.height)) - firstRow };
+}
+
+function resizeAcross(
+  source: Uint8Array,
+  start: number,
+  width: number,
+  rows: number,
+  { taps, first, values }: Weights,
+  target: Uint8Array,
+  size: number,
+  flip: boolean,
+): void {
+  for (let row = 0; row < rows; row++) {
+    const from = start + row * width * 3;
+    let to = (row * size + (flip ? size - 1 : 0)) * 3;
+    const step = flip ? -3 : 3;
+    if (taps === 2) {
+      for (let i = 0; i < size; i++, to += step) {
+        const at = from + first[i] * 3;
+        const a = values[2 * i];
+        const b = values[2 * i + 1];
+        target[to] = (Math.imul(source[at], a) + Math.imul(source[at + 3], b) + HALF) >> PRECISION_BITS;
+        target[to + 1] =
+          (Math.imul(source[at + 1], a) + Math.imul(source[at + 4], b) + HALF) >> PRECISION_BITS;
+        target[to + 2] =
+          (Math.imul(source[at + 2], a) + Math.imul(source[at + 5], b) + HALF) >> PRECISION_BITS;
+      }
+      continue;
+    }
+    for (let i = 0; i < size; i++, to += step) {
+      let at = from + first[i] * 3;
+      let red = HALF;
+      let green = HALF;
+      let blue = HALF;
+      for (let k = i * taps; k < (i + 1) * taps; k++, at += 3) {
+        const weight = values[k];
+        red += Math.imul(source[at], weight);
+        green += Math.imul(source[at + 1], weight);
+        blue += Math.imul(source[at + 2], weight);
+      }
+      target[to] = red >> PRECISION_BITS;
+      target[to + 1] = green >> PRECISION_BITS;
+      target[to + 2] = blue >> PRECISION_BITS;
+    }
+  }
+}
+
+function resizeDown(
+  source: Uint8Array,
+  firstRow: number,
+  { taps, first, values }: Weights,
+  target: Uint8Array,
+  offset: number,
+  size: number,
+): void {
+  const stride = size * 3;
+  for (let row = 0; row < size; row++) {
+    const from = (first[row] - firstRow) * stride;
+    const to = offset + row * stride;
+    if (taps === 2) {
+      const a = values[2 * row];
+      const b = values[2 * row + 1];
+      for (let i = 0; i < stride; i++) {
+        const below = source[from + stride + i];
+        target[to + i] = (Math.imul(source[from + i], a) + Math.imul(below, b) + HALF) >> PRECISION_BITS;
+      }
+      continue;
+    }
+    for (let i = 0; i < stride; i++) {
+      let sum = HALF;
+      for (let k = 0, at = from + i; k < taps; k++, at += stride) {
+        sum += Math.imul(source[at], values[row * taps + k]);
+      }
+      target[to + i] = sum >> PRECISION_BITS;
+    }
+  }
+}

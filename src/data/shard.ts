@@ -1,0 +1,161 @@
+/**
+ * @file Files of the pixel cache. A shard is two files that only grow: `<name>.pixels`, raw RGB of one image after
+ * the other, and `<name>.index`, one JSON line per image, written after its pixels. Whatever a killed process
+ * leaves behind is a valid shard but for its last line; each process writes a shard of its own, so none waits.
+ */
+import { randomUUID } from 'node:crypto';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { type FileHandle, mkdir, open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ExitCode, UserError } from '../errors.js';
+import { checksum32 } from './checksum.js';
+import type { DecodedImage } from './decode.js';
+
+/** Where the pixels of one image lie. */
+export interface CachedImage {
+  /** Path of the pixels file. */
+  readonly file: string;
+  /** Byte offset in it. */
+  readonly offset: number;
+  readonly width: number;
+  readonly height: number;
+  readonly checksum: number;
+}
+
+/** One image in a shard. */
+export interface ShardEntry extends CachedImage {
+  /** Path of the image and its box. */
+  readonly key: string;
+  /** Size (bytes) and modification time (ms) of the image file that was decoded. */
+  readonly size: number;
+  readonly mtime: number;
+}
+
+/** The checksum of an image in a shard; covers its dimensions too. */
+export function pixelChecksum(width: number, height: number, pixels: Uint8Array): number {
+  return checksum32(pixels, width, height);
+}
+
+/** Names of the shards in a cache folder, oldest first. */
+export function listShards(folder: string): string[] {
+  if (!statSync(folder, { throwIfNoEntry: false })) return [];
+  return readdirSync(folder)
+    .filter((name) => name.endsWith('.index'))
+    .map((name) => name.slice(0, -'.index'.length))
+    .sort();
+}
+
+/** The complete entries of a shard; lines that are cut off or damaged are passed over: their images count as missing. */
+export function readShardIndex(folder: string, name: string): ShardEntry[] {
+  const file = join(folder, `${name}.pixels`);
+  const bytes = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+  const lines = readFileSync(join(folder, `${name}.index`), 'utf8')
+    .split('\n')
+    .slice(0, -1);
+  return lines.flatMap((line) => parseEntry(line, file) ?? []).filter((entry) => fits(entry, bytes));
+}
+
+function parseEntry(line: string, file: string): ShardEntry | undefined {
+  try {
+    const [key, size, mtime, width, height, offset, checksum] = JSON.parse(line);
+    return { key, size, mtime, file, offset, width, height, checksum };
+  } catch {
+    return undefined;
+  }
+}
+
+function fits({ key, width, height, offset, checksum }: ShardEntry, bytes: number): boolean {
+  const counts = [width, height, offset, checksum].every((n) => Number.isSafeInteger(n) && n >= 0);
+  return typeof key === 'string' && counts && width > 0 && height > 0 && offset + width * height * 3 <= bytes;
+}
+
+/** Writes a new shard. */
+export class ShardWriter {
+  private offset = 0;
+  private pending: string[] = [];
+
+  private constructor(
+    private readonly folder: string,
+    private readonly name: string,
+    private readonly pixels: FileHandle,
+    private readonly index: FileHandle,
+  ) {}
+
+  static async create(folder: string): Promise<ShardWriter> {
+    // The time makes later shards sort later; the rest keeps processes apart.
+    const time = Date.now().toString(36).padStart(9, '0');
+    const name = `${time}-${randomUUID().slice(0, 8)}`;
+    try {
+      await mkdir(folder, { recursive: true });
+      const pixels = await open(join(folder, `${name}.pixels`), 'wx');
+      return new ShardWriter(folder, name, pixels, await open(join(folder, `${name}.index`), 'wx'));
+    } catch (error) {
+      throw writeError(folder, error);
+    }
+  }
+
+  /** Appends an image; it counts once `flush` has written its index line. */
+  async append(
+    key: string,
+    source: { size: number; mtimeMs: number },
+    image: DecodedImage,
+  ): Promise<CachedImage> {
+    const { width, height, pixels } = image;
+    const checksum = pixelChecksum(width, height, pixels);
+    await this.write(this.pixels, pixels);
+    const offset = this.offset;
+    this.pending.push(
+      `${JSON.stringify([key, source.size, source.mtimeMs, width, height, offset, checksum])}\n`,
+    );
+    this.offset += pixels.length;
+    return { file: join(this.folder, `${this.name}.pixels`), offset, width, height, checksum };
+  }
+
+  /** Makes all appended images durable: pixels first, then their lines in the index. */
+  async flush(): Promise<void> {
+    if (this.pending.length === 0) return;
+    const lines = this.pending.join('');
+    this.pending = [];
+    await this.sync(this.pixels);
+    await this.write(this.index, Buffer.from(lines));
+    await this.sync(this.index);
+  }
+
+  async close(): Promise<void> {
+    await this.pixels.close();
+    await this.index.close();
+  }
+
+  private async write(file: FileHandle, bytes: Uint8Array): Promise<void> {
+    try {
+      for (let done = 0; done < bytes.length; ) done += (await file.write(bytes, done)).bytesWritten;
+    } catch (error) {
+      throw writeError(this.folder, error);
+    }
+  }
+
+  private async sync(file: FileHandle): Promise<void> {
+    try {
+      await file.datasync();
+    } catch (error) {
+      throw writeError(this.folder, error);
+    }
+  }
+}
+
+/** The message for a cache folder that cannot be written. */
+function writeError(folder: string, error: unknown): Error {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG') {
+    return new UserError(
+      `no space left for the pixel cache in ${folder}`,
+      'Free space there or set data.cache to a folder on another disk; what is already cached is kept.',
+      ExitCode.unavailable,
+    );
+  }
+  return new UserError(
+    `the pixel cache in ${folder} cannot be written: ${message}`,
+    'Set data.cache to a folder that you may write.',
+    ExitCode.unavailable,
+  );
+}
