@@ -1,8 +1,9 @@
 /** @file A trained task: what remains of a task state once training is over. */
+
+import { UserError } from '../errors.js';
 import type { Backbone, ConvWeights } from '../model/backbone.js';
 import { dequantize } from '../model/backbone.js';
 import { type LayerGraph, layersOfKind, withClasses } from '../model/graph.js';
-import { UserError } from '../errors.js';
 import { binarize, type FoldedNetwork, foldTask, quantizeToGrid } from './fold.js';
 import type { MethodSpec } from './method.js';
 import { type TaskState, taskTensors } from './parameters.js';

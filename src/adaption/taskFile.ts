@@ -47,7 +47,9 @@ export async function readTaskFile(path: string, network?: LayerGraph): Promise<
   const file = await readSafetensors(path);
   const metadata = parseTaskMetadata(path, file.metadata);
   const { method, classes, imageSize, backboneSha256, configHash, programVersion, weightBits } = metadata;
-  const graph = network ? withClasses(network, classes.length) : buildNetwork(metadata.network, classes.length);
+  const graph = network
+    ? withClasses(network, classes.length)
+    : buildNetwork(metadata.network, classes.length);
   const read = new TaskTensors(file);
   const masks: Record<string, Uint8Array> = {};
   const convs: Record<string, ConvWeights> = {};
@@ -70,7 +72,8 @@ export async function readTaskFile(path: string, network?: LayerGraph): Promise<
 
 function ownWeights(conv: ConvLayer, weights: ConvWeights): Record<string, Tensor> {
   const shape = [conv.outChannels, conv.inChannels, conv.kernel, conv.kernel];
-  if (weights.kind === 'float') return { [`${conv.name}.weight`]: { dtype: 'F32', shape, data: weights.values } };
+  if (weights.kind === 'float')
+    return { [`${conv.name}.weight`]: { dtype: 'F32', shape, data: weights.values } };
   const packed = packLevels(weights.levels);
   return {
     [`${conv.name}.levels`]:
@@ -112,13 +115,15 @@ class TaskTensors {
 
   floats(name: string, length: number): Float32Array {
     const values = this.#array(name, 'F32', length) as Float32Array;
-    if (!values.every(Number.isFinite)) throw this.#damaged(`tensor "${name}" has values that are not finite`);
+    if (!values.every(Number.isFinite))
+      throw this.#damaged(`tensor "${name}" has values that are not finite`);
     return values;
   }
 
   requireNothingElse(): void {
     const extra = [...this.file.tensors.keys()].find((name) => !this.#taken.has(name));
-    if (extra !== undefined) throw this.#damaged(`tensor "${extra.slice(0, 80)}" does not belong to the task`);
+    if (extra !== undefined)
+      throw this.#damaged(`tensor "${extra.slice(0, 80)}" does not belong to the task`);
   }
 
   #array(name: string, dtype: Tensor['dtype'], length: number): TensorData {

@@ -39,9 +39,15 @@ const schema = z.object({
   network: z.string().max(100),
   method: json.pipe(methodSchema),
   classes: json.pipe(z.array(z.string().max(1000)).min(1).max(100_000)),
-  imageSize: z.string().regex(/^\d{1,4}$/).transform(Number),
+  imageSize: z
+    .string()
+    .regex(/^\d{1,4}$/)
+    .transform(Number),
   /** 32 for full precision. */
-  weightBits: z.string().regex(/^[2-8]$|^32$/).transform(Number),
+  weightBits: z
+    .string()
+    .regex(/^[2-8]$|^32$/)
+    .transform(Number),
   backboneSha256: z.string().regex(/^[0-9a-f]{64}$/),
   configHash: z.string().max(100),
   programVersion: z.string().max(100),

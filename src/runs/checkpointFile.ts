@@ -104,5 +104,8 @@ function floats(file: Safetensors, name: string, length: number): Float32Array {
 }
 
 function damaged(path: string, problem: string): UserError {
-  return new UserError(`${path}: no usable checkpoint: ${problem}`, 'Train again from the start with --force.');
+  return new UserError(
+    `${path}: no usable checkpoint: ${problem}`,
+    'Train again from the start with --force.',
+  );
 }

@@ -57,7 +57,9 @@ export function frame(data: Uint8Array): Uint8Array {
 
 /** Names sort in the order of the starts, whatever the clock did in between. */
 function openFresh(folder: string, seconds: number): number {
-  const stamps = readdirSync(folder).map((name) => Number(/^events\.out\.tfevents\.(\d+)\./.exec(name)?.[1] ?? 0));
+  const stamps = readdirSync(folder).map((name) =>
+    Number(/^events\.out\.tfevents\.(\d+)\./.exec(name)?.[1] ?? 0),
+  );
   const stamp = String(Math.max(seconds, ...stamps.map((taken) => taken + 1))).padStart(10, '0');
   return openSync(join(folder, `events.out.tfevents.${stamp}.xbm`), 'wx');
 }

@@ -35,7 +35,11 @@ export function acquireLock(path: string): Lock {
     if (holder && isAlive(holder)) throw locked(path, holder);
     retire(path, holder);
   }
-  throw new UserError(`${path}: other processes keep taking this lock`, 'Wait for them.', ExitCode.unavailable);
+  throw new UserError(
+    `${path}: other processes keep taking this lock`,
+    'Wait for them.',
+    ExitCode.unavailable,
+  );
 }
 
 /** Writes the content under another name first: a lock file is never seen half-written. */
@@ -56,7 +60,9 @@ function tryCreate(path: string, holder: Holder): boolean {
 function read(path: string): Holder | null {
   try {
     const { pid, host, started, token } = JSON.parse(readFileSync(path, 'utf8'));
-    return Number.isSafeInteger(pid) && pid > 0 && typeof host === 'string' ? { pid, host, started, token } : null;
+    return Number.isSafeInteger(pid) && pid > 0 && typeof host === 'string'
+      ? { pid, host, started, token }
+      : null;
   } catch {
     return null;
   }

@@ -61,7 +61,14 @@ export class RunFolder {
    */
   clear(): void {
     mkdirSync(this.path, { recursive: true });
-    for (const file of [this.summary, this.checkpoint, this.task, this.timings, this.metrics, this.environment])
+    for (const file of [
+      this.summary,
+      this.checkpoint,
+      this.task,
+      this.timings,
+      this.metrics,
+      this.environment,
+    ])
       rmSync(file, { force: true });
     for (const name of readdirSync(this.path))
       if (name.startsWith('events.out.tfevents.') || name.endsWith('.tmp')) rmSync(join(this.path, name));

@@ -53,7 +53,15 @@ export class RunRecorder implements Recorder {
 
   epoch(record: EpochRecord): void {
     const { epoch, steps, loss, accuracy, shareOff, validation } = record;
-    this.#metrics.append({ kind: 'epoch', epoch: epoch + 1, step: steps, loss, accuracy, shareOff, validation });
+    this.#metrics.append({
+      kind: 'epoch',
+      epoch: epoch + 1,
+      step: steps,
+      loss,
+      accuracy,
+      shareOff,
+      validation,
+    });
     this.#events.scalars(steps, {
       'epoch/loss': loss,
       'epoch/accuracy': accuracy,

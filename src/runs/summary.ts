@@ -54,7 +54,9 @@ export function parseSummary(path: string, text: string): RunSummary {
   }
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const keys = [...new Set(result.error.issues.map((issue) => issue.path.join('.') || 'the whole'))].join(', ');
+  const keys = [...new Set(result.error.issues.map((issue) => issue.path.join('.') || 'the whole'))].join(
+    ', ',
+  );
   throw new UserError(`${path}: not the summary of a run: ${keys}`, 'Train the run again with --force.');
 }
 

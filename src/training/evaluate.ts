@@ -55,7 +55,10 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
     await session.close();
   }
   if (!Number.isFinite(lossSum)) {
-    throw guardError('the network computes values that are not finite', 'Train again with a lower learning rate.');
+    throw guardError(
+      'the network computes values that are not finite',
+      'Train again with a lower learning rate.',
+    );
   }
   return {
     images,

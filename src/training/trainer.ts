@@ -95,8 +95,8 @@ class Trainer {
     const expected = this.#epoch * this.#batchesPerEpoch + this.#batch;
     if (this.#step !== expected) {
       throw new UserError(
-        `the checkpoint is at step ${this.#step}, but epoch ${this.#epoch + 1}, batch ${this.#batch} is step ${expected}`,
-        'The training set changed since: train again with --force.',
+        `the checkpoint is at step ${this.#step}, but epoch ${this.#epoch + 1}, batch ${this.#batch} of this training set is step ${expected}`,
+        'Train again with --force.',
       );
     }
   }
@@ -104,7 +104,8 @@ class Trainer {
   async run(): Promise<TrainingOutcome> {
     const { epochs, signal } = this.#options;
     for (;;) {
-      if (this.#epoch === epochs) return { finished: true, checkpoint: this.#position(await this.#readState()) };
+      if (this.#epoch === epochs)
+        return { finished: true, checkpoint: this.#position(await this.#readState()) };
       await this.#trainBatches();
       const checkpoint =
         this.#batch < this.#batchesPerEpoch ? await this.#saveCheckpoint() : await this.#endEpoch();
@@ -216,7 +217,8 @@ class Trainer {
 function shareOff(state: TaskState, { graph, method }: TrainingPlan): number {
   const masks: Record<string, Uint8Array> = {};
   for (const { name, group } of taskTensors(graph, method)) {
-    if (group === 'masks') masks[name.slice(0, -'.scores'.length)] = binarize(state.tensors[name], method.mask!);
+    if (group === 'masks')
+      masks[name.slice(0, -'.scores'.length)] = binarize(state.tensors[name], method.mask!);
   }
   return maskShares({ graph, masks }).total.shareOff;
 }
