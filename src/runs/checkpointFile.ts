@@ -21,6 +21,7 @@ const schema = z.strictObject({
   engine: z.enum(['tfjs', 'onnx', 'webgpu']),
   configHash: z.string(),
   backboneSha256: z.string(),
+  trainSetHash: z.string(),
 });
 
 /** What a run folder keeps with a checkpoint. */
@@ -32,6 +33,8 @@ export interface CheckpointContext {
   readonly engine: EngineName;
   readonly configHash: string;
   readonly backboneSha256: string;
+  /** Of the training samples' file names and labels, in order. */
+  readonly trainSetHash: string;
 }
 
 export interface StoredCheckpoint extends CheckpointContext {

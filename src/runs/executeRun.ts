@@ -1,5 +1,7 @@
 /** @file One run from its inputs to its folder: train or resume, keep the task, measure it, write the summary. */
+import { createHash } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
+import { basename } from 'node:path';
 import { maskBits } from '../adaption/geometry.js';
 import { taskTensors } from '../adaption/parameters.js';
 import { foldIntoBackbone, maskShares, type Task, type TaskOrigin, taskFromState } from '../adaption/task.js';
@@ -17,7 +19,7 @@ import { guardError, requireFrozenWeights } from '../training/guards.js';
 import { scheduleOf, trainingPlan } from '../training/plan.js';
 import type { EpochRecord, StepRecord } from '../training/recorder.js';
 import { type TrainingOutcome, train } from '../training/trainer.js';
-import { readCheckpoint, type StoredCheckpoint } from './checkpointFile.js';
+import { type CheckpointContext, readCheckpoint, type StoredCheckpoint } from './checkpointFile.js';
 import { describeStart, readStarts } from './environment.js';
 import type { RunFolder } from './runFolder.js';
 import { RunRecorder } from './runRecorder.js';
@@ -62,7 +64,7 @@ export async function executeRun(
   inputs: RunInputs,
   options: RunOptions,
 ): Promise<RunResult> {
-  const { experiment, backbone, classes, engine, loaders } = inputs;
+  const { experiment, backbone, classes, loaders } = inputs;
   const plan = trainingPlan(experiment, backbone, classes.length);
   const stored =
     options.start === 'resume' && existsSync(folder.checkpoint)
@@ -80,7 +82,7 @@ export async function executeRun(
     stepsDone,
     metricsBytes: stored?.metricsBytes ?? 0,
     secondsDone: stored?.trainingSeconds ?? 0,
-    context: { engine: engine.name, configHash: inputs.configHash, backboneSha256: backbone.sha256 },
+    context: contextOf(inputs),
     onStep: options.onStep,
     onEpoch: options.onEpoch,
   });
@@ -117,14 +119,23 @@ async function resumable(
       `${folder.checkpoint}: cannot be resumed: ${what}`,
       'Train again from the start with --force.',
     );
-  if (stored.configHash !== inputs.configHash) throw refuse('it is of another experiment');
-  if (stored.backboneSha256 !== inputs.backbone.sha256) {
-    throw refuse(`it is of backbone ${stored.backboneSha256}, this one is ${inputs.backbone.sha256}`);
+  const now = contextOf(inputs);
+  if (stored.configHash !== now.configHash) throw refuse('it is of another experiment');
+  if (stored.trainSetHash !== now.trainSetHash) throw refuse('the training images are others now');
+  if (stored.backboneSha256 !== now.backboneSha256) {
+    throw refuse(`it is of backbone ${stored.backboneSha256}, this one is ${now.backboneSha256}`);
   }
-  if (stored.engine !== inputs.engine.name) {
-    throw refuse(`it was trained with engine ${stored.engine}, this is ${inputs.engine.name}`);
+  if (stored.engine !== now.engine) {
+    throw refuse(`it was trained with engine ${stored.engine}, this is ${now.engine}`);
   }
   return stored;
+}
+
+function contextOf(inputs: RunInputs): Omit<CheckpointContext, 'metricsBytes' | 'trainingSeconds'> {
+  const { configHash, backbone, engine, loaders } = inputs;
+  const names = loaders.train.samples.map(({ path, label }) => `${basename(path)}\0${label}`);
+  const trainSetHash = createHash('sha256').update(names.join('\n')).digest('hex');
+  return { engine: engine.name, configHash, backboneSha256: backbone.sha256, trainSetHash };
 }
 
 async function openFolder(

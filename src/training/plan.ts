@@ -1,42 +1,25 @@
 /** @file From an experiment to what engines and the training loop take. */
-import type { MaskSpec, MethodSpec, OptimizerSpec } from '../adaption/method.js';
+import type { MethodSpec, OptimizerSpec } from '../adaption/method.js';
+import { resolveMethod } from '../config/resolve.js';
 import type { Experiment } from '../config/schema.js';
 import type { TrainingPlan } from '../engines/engine.js';
-import { UserError } from '../errors.js';
 import type { Backbone } from '../model/backbone.js';
 import { withClasses } from '../model/graph.js';
 import type { Schedule } from './schedule.js';
 
-/**
- * The method of an experiment, every null replaced by the method's own default.
- * @throws UserError on settings that contradict each other
- */
-export function methodSpec(method: Experiment['method']): MethodSpec {
-  const masked = method.name === 'xbm' || method.name === 'piggyback';
+/** The method of an experiment, every null replaced by the method's own default. */
+export function methodSpec(experiment: Experiment): MethodSpec {
+  const { name, granularity, binarizer, trainBatchNorm, ...mask } = resolveMethod(experiment).method;
+  const { rows, threshold, slope, noise, initialScore } = mask;
   return {
-    name: method.name,
-    mask: masked ? maskSpec(method) : null,
-    trainWeights: method.name === 'finetune',
-    trainBatchNorm: method.trainBatchNorm ?? method.name !== 'classifier',
+    name,
+    mask:
+      granularity && binarizer
+        ? { granularity, rows, binarizer, threshold, slope, noise, initialScore }
+        : null,
+    trainWeights: name === 'finetune',
+    trainBatchNorm: trainBatchNorm ?? true,
   };
-}
-
-function maskSpec(method: Experiment['method']): MaskSpec {
-  const { rows, threshold, slope, noise, initialScore } = method;
-  const granularity = method.granularity ?? (method.name === 'xbm' ? 'column' : 'element');
-  const binarizer = method.binarizer ?? (method.name === 'xbm' ? 'sigmoid' : 'identity');
-  if (noise && binarizer === 'identity') {
-    throw new UserError(
-      'method.noise adds Gumbel noise to the sigmoid, but method.binarizer is identity',
-      'Set method.binarizer=sigmoid, or method.noise=false.',
-    );
-  }
-  if (initialScore <= threshold) {
-    throw new UserError(
-      `method.initialScore (${initialScore}) must exceed method.threshold (${threshold}): masks start with every bit on`,
-    );
-  }
-  return { granularity, rows, binarizer, threshold, slope, noise, initialScore };
 }
 
 /** Adam with PyTorch's defaults, or SGD with momentum. */
@@ -59,7 +42,7 @@ export function trainingPlan(experiment: Experiment, backbone: Backbone, classes
   return {
     graph: withClasses(backbone.graph, classes),
     backbone,
-    method: methodSpec(experiment.method),
+    method: methodSpec(experiment),
     optimizer: optimizerSpec(experiment.training),
     batchSize,
     imageSize,
