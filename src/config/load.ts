@@ -106,7 +106,7 @@ function withAbsolutePaths(layer: Layer, folder: string): Layer {
     const parent = section === null ? values : values[section];
     if (!isMapping(parent)) continue;
     const text = (parent as Values)[key];
-    if (typeof text !== 'string' || text === '' || !(always || looksLikePath(text))) continue;
+    if (typeof text !== 'string' || /^$|\0/.test(text) || !(always || looksLikePath(text))) continue;
     parent[key] = resolve(folder, text.replace(/^~(?=$|\/)/, homedir()));
   }
   return { values, places: layer.places };
