@@ -13,6 +13,8 @@ export function createSession(bytes: Uint8Array, options: WorkerOptions): Promis
     interOpNumThreads: 1,
     executionMode: 'sequential',
     graphOptimizationLevel: 'all',
+    // The quantisation rewrites drop ReLUs in front of QuantizeLinear whatever its zero point, which ours relies on.
+    extra: { session: { disable_quant_qdq: '1' } },
     // Errors only: graph clean-up warnings about our own constants help nobody.
     logSeverityLevel: 3,
     ...(options.profile ? { enableProfiling: true, profileFilePrefix: join(options.profile, 'onnx') } : {}),

@@ -107,10 +107,13 @@ export function buildTrainingModel(plan: TrainingPlan, state: TaskState): Traini
       norms.set(layer.name, { mean: runningMean, variance: runningVariance, weight });
       return emitFrozenBatchNorm(builder, input, [weight, bias, runningMean, runningVariance]);
     }
-    // With momentum 0 the node's second and third outputs are the batch statistics themselves.
+    // With momentum 0 the node's second and third outputs are the batch statistics themselves. ONNX Runtime writes
+    // them over its fourth and fifth inputs even when others still read these, so it gets scratch vectors; they are
+    // two different expressions, or common-subexpression elimination would make them one.
+    const scratch = [builder.op('Sub', [weight, weight]), builder.op('Sub', [bias, bias])];
     const [output, mean, variance] = builder.ops(
       'BatchNormalization',
-      [input, weight, bias, runningMean, runningVariance],
+      [input, weight, bias, ...scratch],
       3,
       { training_mode: 1, momentum: { float: 0 }, epsilon: { float: BATCH_NORM_EPSILON } },
     );
