@@ -1,0 +1,251 @@
+/** @file Cells written when the arrays go from one task's weights to another's, with energy, time and wear. */
+import { UserError } from '../errors.js';
+import type { HardwareDescription } from './description.js';
+import type { LayerMask } from './gating.js';
+import { type CrossbarNetwork, layerWeights, mappedLayers, type WeightLayer } from './network.js';
+import { cellWritePicojoules, type DigitDistances, digitDistances } from './writes.js';
+
+/** What the arrays hold for a task. */
+export type StoredWeights =
+  /** The backbone's levels: also every XBM and classifier task. */
+  | { readonly kind: 'backbone' }
+  /** Backbone levels, cleared where an element or kernel mask is 0. */
+  | { readonly kind: 'masked'; readonly masks: Readonly<Record<string, LayerMask>> }
+  /** The same where only the share of cleared weights is known, 0 … 1. */
+  | { readonly kind: 'masked-share'; readonly shareOff: number }
+  /** A fine-tuned network's own levels. */
+  | { readonly kind: 'levels'; readonly levels: Readonly<Record<string, Int8Array>> }
+  /** The same where only a mean level change per weight is assumed. */
+  | { readonly kind: 'level-change'; readonly meanLevelChange: number };
+
+export interface Rewrite {
+  /** Cells that are written. */
+  readonly cells: number;
+  /** Write energy in units of one cell write: larger than `cells` where a level distance counts. */
+  readonly cellWrites: number;
+  readonly joules: number;
+  readonly seconds: number;
+}
+
+export const NO_REWRITE: Rewrite = { cells: 0, cellWrites: 0, joules: 0, seconds: 0 };
+
+interface Writes {
+  readonly cells: number;
+  readonly cellWrites: number;
+}
+
+/**
+ * The cost of going from one stored state to another.
+ * @param backbone levels of the frozen backbone; needed where digits are compared
+ * @throws UserError when a policy needs levels or masks that are not known
+ */
+export function rewriteBetween(
+  network: CrossbarNetwork,
+  hardware: HardwareDescription,
+  from: StoredWeights,
+  to: StoredWeights,
+  backbone?: Readonly<Record<string, Int8Array>>,
+): Rewrite {
+  if (from.kind === 'backbone' && to.kind === 'backbone') return NO_REWRITE;
+  const layers = mappedLayers(network, 'digital');
+  return priceWrites(countWrites(layers, hardware, from, to, backbone), hardware);
+}
+
+/** Energy and time of a number of cell writes. */
+export function priceWrites(writes: Writes, hardware: HardwareDescription): Rewrite {
+  const { write } = hardware;
+  const rounds = Math.ceil(writes.cells / write.parallelCells.value);
+  return {
+    cells: writes.cells,
+    cellWrites: writes.cellWrites,
+    joules: writes.cellWrites * cellWritePicojoules(hardware) * 1e-12,
+    seconds: rounds * write.pulseWidth.value * write.pulses.value * 1e-9,
+  };
+}
+
+/** Rewriting a mapped head: all its cells, for every method. */
+export function headRewrite(network: CrossbarNetwork, hardware: HardwareDescription): Rewrite {
+  if (hardware.policies.head === 'digital') return NO_REWRITE;
+  const weights = network.layers.reduce((sum, layer) => sum + (layer.head ? layerWeights(layer) : 0), 0);
+  const cells = weights * digitsPerWeight(hardware);
+  return priceWrites({ cells, cellWrites: cells }, hardware);
+}
+
+export function addRewrites(a: Rewrite, b: Rewrite): Rewrite {
+  return {
+    cells: a.cells + b.cells,
+    cellWrites: a.cellWrites + b.cellWrites,
+    joules: a.joules + b.joules,
+    seconds: a.seconds + b.seconds,
+  };
+}
+
+function digitsPerWeight(hardware: HardwareDescription): number {
+  return Math.ceil(hardware.precision.weightBits.value / hardware.array.cellBits.value);
+}
+
+function countWrites(
+  layers: readonly WeightLayer[],
+  hardware: HardwareDescription,
+  from: StoredWeights,
+  to: StoredWeights,
+  backbone?: Readonly<Record<string, Int8Array>>,
+): Writes {
+  const digits = digitsPerWeight(hardware);
+  const weights = layers.reduce((sum, layer) => sum + layerWeights(layer), 0);
+  const { policies } = hardware;
+
+  const share = switchedShare(from, to);
+  if (share !== null) {
+    if (policies.piggybackCells === 'digit-changes') {
+      throw new UserError(
+        'policies.piggybackCells=digit-changes needs the masks of a trained run and the levels of its backbone; a published share is not enough',
+        'Use policies.piggybackCells=all, or give trained runs.',
+      );
+    }
+    const cells = weights * share * digits;
+    return { cells, cellWrites: cells };
+  }
+
+  const change = assumedLevelChange(from, to);
+  if (change !== null) {
+    if (policies.finetuneCells !== 'mean-level-change') {
+      throw new UserError(
+        `policies.finetuneCells=${policies.finetuneCells} needs the levels of a trained run; an assumed level change is not enough`,
+        'Use policies.finetuneCells=mean-level-change, or give trained runs.',
+      );
+    }
+    return { cells: weights * digits, cellWrites: weights * digits * change };
+  }
+
+  if (isMasked(from) && isMasked(to) && policies.piggybackCells === 'all') {
+    const switched = layers.reduce((sum, layer) => sum + switchedWeights(layer, from, to), 0);
+    return { cells: switched * digits, cellWrites: switched * digits };
+  }
+  const distances = digitDistances(
+    hardware.precision.weightBits.value,
+    digits,
+    hardware.array.cellBits.value,
+  );
+  const policy = isMasked(from) && isMasked(to) ? 'changed-cells' : hardware.policies.finetuneCells;
+  let cells = 0;
+  let cellWrites = 0;
+  for (const layer of layers) {
+    const before = levelsOf(layer, from, backbone);
+    const after = levelsOf(layer, to, backbone);
+    const writes = levelWrites(layer, before, after, digits, distances, policy);
+    cells += writes.cells;
+    cellWrites += writes.cellWrites;
+  }
+  return { cells, cellWrites };
+}
+
+const isMasked = (state: StoredWeights): boolean => state.kind === 'masked' || state.kind === 'backbone';
+
+/** Share of weights that differ between two states of which only shares are known; two masks count as independent. */
+function switchedShare(from: StoredWeights, to: StoredWeights): number | null {
+  if (from.kind !== 'masked-share' && to.kind !== 'masked-share') return null;
+  const share = (state: StoredWeights): number => {
+    if (state.kind === 'masked-share') return state.shareOff;
+    if (state.kind === 'backbone') return 0;
+    throw new UserError(`cannot price a switch between a published share and ${state.kind}`);
+  };
+  const [a, b] = [share(from), share(to)];
+  return a * (1 - b) + b * (1 - a);
+}
+
+function assumedLevelChange(from: StoredWeights, to: StoredWeights): number | null {
+  if (to.kind === 'level-change') return to.meanLevelChange;
+  return from.kind === 'level-change' ? from.meanLevelChange : null;
+}
+
+/** Weights whose mask bit differs: the exclusive or of two masks. */
+function switchedWeights(layer: WeightLayer, from: StoredWeights, to: StoredWeights): number {
+  const a = maskReader(layer, from);
+  const b = maskReader(layer, to);
+  let count = 0;
+  for (let output = 0; output < layer.outputs; output++) {
+    for (let row = 0; row < layer.rows; row++) if (a(output, row) !== b(output, row)) count++;
+  }
+  return count;
+}
+
+function maskReader(layer: WeightLayer, state: StoredWeights): (output: number, row: number) => number {
+  if (state.kind !== 'masked') return () => 1;
+  const mask = requireLayer(state.masks, layer.name, 'mask');
+  const { rowsPerBit, bits } = mask;
+  const perFilter = Math.ceil(layer.rows / rowsPerBit);
+  if (bits.length !== perFilter * layer.outputs) {
+    throw new UserError(
+      `the mask of ${layer.name} has ${bits.length} bits, expected ${perFilter * layer.outputs}`,
+      'Use masks that were learned for this network.',
+    );
+  }
+  if (rowsPerBit === 1) return (output, row) => bits[output * perFilter + row];
+  return (output, row) => bits[output * perFilter + Math.floor(row / rowsPerBit)];
+}
+
+function levelsOf(
+  layer: WeightLayer,
+  state: StoredWeights,
+  backbone?: Readonly<Record<string, Int8Array>>,
+): Int8Array {
+  if (state.kind === 'levels') return checkedLevels(layer, state.levels);
+  if (!backbone) {
+    throw new UserError(
+      'counting level changes needs the levels of the quantised backbone',
+      'Give the backbone that the runs were trained on.',
+    );
+  }
+  const levels = checkedLevels(layer, backbone);
+  if (state.kind !== 'masked') return levels;
+  const on = maskReader(layer, state);
+  return levels.map((level, i) => (on(Math.floor(i / layer.rows), i % layer.rows) ? level : 0));
+}
+
+function checkedLevels(layer: WeightLayer, levels: Readonly<Record<string, Int8Array>>): Int8Array {
+  const found = requireLayer(levels, layer.name, 'levels');
+  if (found.length !== layerWeights(layer)) {
+    throw new UserError(`the levels of ${layer.name} are ${found.length}, expected ${layerWeights(layer)}`);
+  }
+  return found;
+}
+
+function requireLayer<T>(byLayer: Readonly<Record<string, T>>, name: string, what: string): T {
+  const found = byLayer[name];
+  if (!found) throw new UserError(`no ${what} of layer ${name}`, 'Use a run of this network.');
+  return found;
+}
+
+function levelWrites(
+  layer: WeightLayer,
+  before: Int8Array,
+  after: Int8Array,
+  digits: number,
+  distances: DigitDistances,
+  policy: HardwareDescription['policies']['finetuneCells'],
+): Writes {
+  const { offset, size, changedCells, digitSteps } = distances;
+  let cells = 0;
+  let cellWrites = 0;
+  for (let i = 0; i < before.length; i++) {
+    if (before[i] === after[i]) continue;
+    const from = before[i] + offset;
+    const to = after[i] + offset;
+    if (from < 0 || to < 0 || from >= size || to >= size) {
+      throw new UserError(
+        `level ${from < 0 || from >= size ? before[i] : after[i]} of ${layer.name} does not fit precision.weightBits`,
+        'Set precision.weightBits to the width that the backbone was quantised to.',
+      );
+    }
+    const index = from * size + to;
+    if (policy === 'mean-level-change') {
+      cells += digits;
+      cellWrites += Math.abs(to - from) * digits;
+    } else {
+      cells += changedCells[index];
+      cellWrites += policy === 'changed-cells' ? changedCells[index] : digitSteps[index];
+    }
+  }
+  return { cells, cellWrites };
+}
