@@ -58,7 +58,7 @@ function notFound(name: string, what: string): UserError {
 
 /** A file on top of everything it extends. `chain` holds the real paths of the files that led here. */
 function loadChain(file: string, cwd: string, chain: readonly string[]): Layer {
-  const layer = parseSource(readFileSync(file, 'utf8'), displayName(file, cwd));
+  const layer = readSource(file, displayName(file, cwd));
   const { extends: parent, ...values } = layer.values;
   const own = withAbsolutePaths({ values, places: layer.places }, dirname(file));
   if (parent === undefined) return own;
@@ -79,6 +79,15 @@ function loadChain(file: string, cwd: string, chain: readonly string[]): Layer {
     throw new UserError(`${at}: extends: files extend each other in a circle: ${circle.join(' → ')}`);
   }
   return mergeLayers(loadChain(parentFile, cwd, seen), own);
+}
+
+/** A weights file given by mistake is refused before it is read. */
+function readSource(file: string, name: string): Layer {
+  const bytes = statSync(file).size;
+  if (bytes > 1e6) {
+    throw new UserError(`${name}: ${bytes} bytes; this is no experiment`, 'Give a YAML file of a few lines.');
+  }
+  return parseSource(readFileSync(file, 'utf8'), name);
 }
 
 /** Short where that is clear: relative to the working directory when inside it. */
@@ -106,7 +115,9 @@ function withAbsolutePaths(layer: Layer, folder: string): Layer {
     const parent = section === null ? values : values[section];
     if (!isMapping(parent)) continue;
     const text = (parent as Values)[key];
-    if (typeof text !== 'string' || text === '' || !(always || looksLikePath(text))) continue;
+    // What is no possible path is left for the schema to refuse.
+    if (typeof text !== 'string' || text === '' || text.includes('\0')) continue;
+    if (!always && !looksLikePath(text)) continue;
     parent[key] = resolve(folder, text.replace(/^~(?=$|\/)/, homedir()));
   }
   return { values, places: layer.places };

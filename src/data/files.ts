@@ -78,3 +78,10 @@ export function lineError(path: string, line: number, expected: string, got: str
     'Restore the file from the data set’s archive.',
   );
 }
+
+/** The different labels of a list: numbers in numeric order, names in plain order. */
+export function distinctLabels(labels: readonly string[]): string[] {
+  const names = [...new Set(labels)];
+  const numeric = names.every((name) => /^\d+$/.test(name));
+  return names.sort(numeric ? (a, b) => Number(a) - Number(b) : compareNames);
+}

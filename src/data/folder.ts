@@ -47,6 +47,6 @@ export function readTrainAndTest(trainFolder: string, testFolder: string): Offic
 }
 
 /** Whether a folder consists of class folders (a class that is called "train" holds images itself). */
-function holdsClasses(folder: string): boolean {
+export function holdsClasses(folder: string): boolean {
   return isFolder(folder) && listFolders(folder).length > 0 && listImages(folder).length === 0;
 }

@@ -2,12 +2,22 @@
 import { resolve } from 'node:path';
 import { UserError } from '../errors.js';
 import type { Adapter, OfficialSplit } from './adapter.js';
+import { readCars } from './cars.js';
+import { readCubs } from './cubs.js';
 import { requireRoot } from './files.js';
+import { readFlowers } from './flowers.js';
 import { readFolder } from './folder.js';
+import { readSketches } from './sketches.js';
 import { holdOut } from './split.js';
 import type { DataSet, TaskName } from './types.js';
+import { readWikiart } from './wikiart.js';
 
-const adapters: Partial<Record<TaskName, Adapter>> = {
+const adapters: Readonly<Record<TaskName, Adapter>> = {
+  cubs: readCubs,
+  cars: readCars,
+  flowers: readFlowers,
+  wikiart: readWikiart,
+  sketches: readSketches,
   folder: readFolder,
 };
 

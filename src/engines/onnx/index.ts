@@ -1,10 +1,72 @@
-import type { EngineEntry } from '../engine.js';
+/** @file The `onnx` engine: a whole training step as one ONNX graph, run by ONNX Runtime in a worker thread. */
+import { createRequire } from 'node:module';
+import { cpus } from 'node:os';
+import type { Batch } from '../../data/batch.js';
+import type {
+  Engine,
+  EngineEntry,
+  EngineOptions,
+  InferenceSession,
+  StepMetrics,
+  TrainingSession,
+} from '../engine.js';
+import { WorkerClient } from './client.js';
+import type { WorkerOptions } from './protocol.js';
+
+const MAX_STEPS_IN_FLIGHT = 2;
 
 export const engineEntry: EngineEntry = {
   name: 'onnx',
-  description: 'not written yet',
-  probe: async () => ({ available: false, reason: 'not written yet' }),
-  create: async () => {
-    throw new Error('not written yet');
+  description: 'ONNX Runtime: the whole training step as one graph; the default on CPU',
+  async probe() {
+    try {
+      createRequire(import.meta.url).resolve('onnxruntime-node');
+    } catch {
+      return { available: false, reason: 'the package onnxruntime-node is not installed; run npm ci' };
+    }
+    return { available: true, device: deviceName({ threads: 0 }) };
   },
+  create: async (options) => createOnnxEngine({ threads: options.threads }, options),
 };
+
+/** @param worker passes a profile folder through; benches use it */
+export function createOnnxEngine(worker: WorkerOptions, options: EngineOptions = { threads: 0 }): Engine {
+  const threads = options.threads || cpus().length;
+  const workerOptions = { ...worker, threads };
+  return {
+    name: 'onnx',
+    device: deviceName({ threads }),
+    async openTraining(plan, state): Promise<TrainingSession> {
+      const client = await WorkerClient.open({ kind: 'training', plan, state, options: workerOptions });
+      const inFlight: Promise<void>[] = [];
+      return {
+        async trainStep(batch, at) {
+          while (inFlight.length >= MAX_STEPS_IN_FLIGHT) await inFlight[0];
+          const metrics: Promise<StepMetrics> = client.call('trainStep', { batch, at });
+          // Failures reach the caller through `metrics`; here a step only has to leave the queue.
+          const leave = () => {
+            inFlight.splice(inFlight.indexOf(settled), 1);
+          };
+          const settled: Promise<void> = metrics.then(leave, leave);
+          inFlight.push(settled);
+          return { metrics };
+        },
+        readState: () => client.call('readState', null),
+        close: () => client.close(),
+      };
+    },
+    async openInference(plan): Promise<InferenceSession> {
+      const client = await WorkerClient.open({ kind: 'inference', plan, options: workerOptions });
+      return {
+        predict: (batch: Batch) => client.call('predict', batch),
+        close: () => client.close(),
+      };
+    },
+  };
+}
+
+function deviceName({ threads }: { threads: number }): string {
+  const { version } = createRequire(import.meta.url)('onnxruntime-node/package.json');
+  const count = threads || cpus().length;
+  return `ONNX Runtime ${version}, CPU, ${count} thread${count === 1 ? '' : 's'}`;
+}

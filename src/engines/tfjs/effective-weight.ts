@@ -1,4 +1,4 @@
-import * as tf from '@tensorflow/tfjs';
+import type * as tf from '@tensorflow/tfjs';
 import { filterRows, maskShape, rowsPerBit } from '../../adaption/geometry.js';
 import type { MaskSpec, MethodSpec } from '../../adaption/method.js';
 import { gumbelNoise } from '../../adaption/noise.js';
@@ -34,7 +34,7 @@ export function effectiveWeight(
 function binarize(scores: tf.Tensor2D, mask: MaskSpec, noise: Float32Array | null): tf.Tensor2D {
   return mask.binarizer === 'identity'
     ? binarizeIdentity(scores, mask.threshold)
-    : binarizeSigmoid(scores, mask, noise && tf.tensor2d(noise, scores.shape));
+    : binarizeSigmoid(scores, mask, noise);
 }
 
 /** Repeats each bit over the rows of its segment: [outC, bitsPerFilter] → [outC, inC, k, k]. */

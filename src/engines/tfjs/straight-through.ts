@@ -57,16 +57,16 @@ export function quantizeWeights(weights: tf.Tensor4D, scales: tf.Tensor4D, bits:
 /**
  * KSM's binariser: soft = sigmoid(slope·(score − threshold) + noise), hard = 1 if soft ≥ 0.5 else 0.
  * Gradient: slope·soft·(1 − soft). The step is taken on the sigmoid's argument, where it is exact.
- * @param noise of the scores' shape; null: none
+ * @param noise one value per score; null: none
  */
 export function binarizeSigmoid(
   scores: tf.Tensor2D,
   { threshold, slope }: { threshold: number; slope: number },
-  noise: tf.Tensor2D | null,
+  noise: Float32Array | null,
 ): tf.Tensor2D {
   const argument = (scores: tf.Tensor2D): tf.Tensor2D => {
     const scaled = scores.sub<tf.Tensor2D>(threshold).mul<tf.Tensor2D>(slope);
-    return noise ? scaled.add(noise) : scaled;
+    return noise ? scaled.add(tf.tensor2d(noise, scores.shape)) : scaled;
   };
   return straightThrough(
     scores,

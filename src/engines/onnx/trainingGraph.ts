@@ -1,0 +1,197 @@
+/** @file One training step as one ONNX model: forward, loss, backward, optimiser, running statistics. */
+import type { ParameterGroup } from '../../adaption/method.js';
+import { type TaskState, taskTensors } from '../../adaption/parameters.js';
+import {
+  BATCH_NORM_EPSILON,
+  BATCH_NORM_MOMENTUM,
+  type BatchNormLayer,
+  type ConvLayer,
+  headOf,
+  layerShapes,
+} from '../../model/graph.js';
+import type { TrainingPlan } from '../engine.js';
+import { emitBackward } from './backward.js';
+import { type EffectiveWeight, frozenWeight, maskedWeight, trainedWeight } from './effectiveWeights.js';
+import { emitForward, emitFrozenBatchNorm } from './forward.js';
+import { GraphBuilder } from './graphBuilder.js';
+import { type FlatVector, type StateLayout, stateLayout } from './layout.js';
+import { emitUpdate } from './optimizer.js';
+
+export interface TrainingModel {
+  readonly bytes: Uint8Array;
+  readonly layout: StateLayout;
+  /** Length of the input `noise` over all scores; 0 when the method uses none. */
+  readonly noiseLength: number;
+}
+
+/**
+ * Inputs: `pixels`, `labels` (int32 [batch]), `learningRate.<group>`, `correction1`, `correction2` (Adam), `noise`,
+ * and every state vector of the layout. Outputs: `loss`, `correct` and `next:<vector>` for each.
+ * @param state supplies tensors that never change (frozen batch norm); all others are inputs
+ */
+export function buildTrainingModel(plan: TrainingPlan, state: TaskState): TrainingModel {
+  const { graph, backbone, method, batchSize, imageSize, optimizer } = plan;
+  const builder = new GraphBuilder();
+  const layout = stateLayout(taskTensors(graph, method), optimizer.kind);
+  const masks = layout.groups.get('masks');
+  const noiseLength = method.mask?.noise && masks ? masks.length : 0;
+
+  const vectors = new Map<ParameterGroup, string>();
+  const tensors = new Map<string, string>();
+  for (const [group, vector] of layout.groups) {
+    vectors.set(group, builder.input(group, 'float32', [vector.length]));
+    splitVector(builder, group, vector).forEach((value, name) => tensors.set(name, value));
+  }
+  if (layout.statistics) {
+    const name = builder.input('statistics', 'float32', [layout.statistics.length]);
+    splitVector(builder, name, layout.statistics).forEach((value, key) => tensors.set(key, value));
+  }
+  const noises =
+    noiseLength > 0 ? splitVector(builder, builder.input('noise', 'float32', [noiseLength]), masks!) : null;
+  const tensor = (name: string): string =>
+    tensors.get(name) ?? builder.constant(state.tensors[name], [state.tensors[name].length]);
+
+  const weights = new Map<string, EffectiveWeight>();
+  const norms = new Map<string, { mean: string; variance: string; weight: string }>();
+  const nextStatistics = new Map<string, string>();
+  const shapes = layerShapes(graph, imageSize);
+  const head = headOf(graph);
+  const context = {
+    builder,
+    graph,
+    batchSize,
+    imageSize,
+    normalization: backbone.normalization,
+    clips: backbone.clips,
+    activationBits: backbone.activationBits,
+    weight: (conv: ConvLayer) => {
+      const weight = effectiveWeight(conv);
+      weights.set(conv.name, weight);
+      return weight.value;
+    },
+    batchNorm,
+    head: { weight: tensor(`${head.name}.weight`), bias: tensor(`${head.name}.bias`) },
+  };
+  const values = emitForward(context);
+  const logits = values.get(head.name)!;
+  const { loss, correct, gradient } = emitLoss(builder, logits, batchSize, head.outFeatures);
+  const gradients = emitBackward(
+    { ...context, values, weights, norms, trainBatchNorm: method.trainBatchNorm },
+    gradient,
+  );
+
+  builder.output('loss', 'float32', [], loss);
+  builder.output('correct', 'int32', [], correct);
+  emitOptimizer();
+  if (layout.statistics) {
+    const parts = layout.statistics.specs.map((spec) => nextStatistics.get(spec.name)!);
+    const next = builder.op('Concat', parts, { axis: 0 });
+    builder.output('next:statistics', 'float32', [layout.statistics.length], next);
+  }
+  return { bytes: builder.encode(), layout, noiseLength };
+
+  function effectiveWeight(conv: ConvLayer): EffectiveWeight {
+    if (method.mask) {
+      const scores = `${conv.name}.scores`;
+      return maskedWeight(builder, conv, backbone, method.mask, tensors.get(scores)!, noises?.get(scores) ?? null);
+    }
+    if (method.trainWeights) return trainedWeight(builder, conv, backbone, tensors.get(`${conv.name}.weight`)!);
+    return frozenWeight(builder, conv, backbone);
+  }
+
+  function batchNorm(layer: BatchNormLayer, input: string): string {
+    const [weight, bias, runningMean, runningVariance] = ['weight', 'bias', 'running_mean', 'running_var'].map(
+      (suffix) => tensor(`${layer.name}.${suffix}`),
+    );
+    if (!method.trainBatchNorm) {
+      norms.set(layer.name, { mean: runningMean, variance: runningVariance, weight });
+      return emitFrozenBatchNorm(builder, input, [weight, bias, runningMean, runningVariance]);
+    }
+    // With momentum 0 the node's second and third outputs are the batch statistics themselves. ONNX Runtime writes
+    // them over its fourth and fifth inputs even when others still read these, so it gets scratch vectors; they are
+    // two different expressions, or common-subexpression elimination would make them one.
+    const scratch = [builder.op('Sub', [weight, weight]), builder.op('Sub', [bias, bias])];
+    const [output, mean, variance] = builder.ops(
+      'BatchNormalization',
+      [input, weight, bias, ...scratch],
+      3,
+      { training_mode: 1, momentum: { float: 0 }, epsilon: { float: BATCH_NORM_EPSILON } },
+    );
+    norms.set(layer.name, { mean, variance, weight });
+    const { height, width } = shapes.get(layer.name)!;
+    const count = batchSize * height * width;
+    const unbiased = builder.op('Mul', [variance, builder.scalar(count / Math.max(1, count - 1))]);
+    nextStatistics.set(`${layer.name}.running_mean`, average(runningMean, mean));
+    nextStatistics.set(`${layer.name}.running_var`, average(runningVariance, unbiased));
+    return output;
+  }
+
+  function average(running: string, current: string): string {
+    return builder.op('Add', [
+      builder.op('Mul', [running, builder.scalar(1 - BATCH_NORM_MOMENTUM)]),
+      builder.op('Mul', [current, builder.scalar(BATCH_NORM_MOMENTUM)]),
+    ]);
+  }
+
+  function emitOptimizer(): void {
+    const biasCorrections: [string, string] | null =
+      optimizer.kind === 'adam'
+        ? [builder.input('correction1', 'float32', []), builder.input('correction2', 'float32', [])]
+        : null;
+    for (const [group, vector] of layout.groups) {
+      const parts = vector.specs.map((spec, i) => {
+        const key = spec.group === 'masks' || spec.group === 'weights' ? convKey(spec.name) : spec.name;
+        return builder.op('Reshape', [gradients.get(key)!, builder.ints(vector.sizes[i])]);
+      });
+      const moments = Object.fromEntries(
+        layout.moments.map((suffix) => [suffix, builder.input(`${group}.${suffix}`, 'float32', [vector.length])]),
+      );
+      const next = emitUpdate(builder, optimizer, {
+        parameters: vectors.get(group)!,
+        gradient: builder.op('Concat', parts, { axis: 0 }),
+        moments,
+        learningRate: builder.input(`learningRate.${group}`, 'float32', []),
+        biasCorrections,
+      });
+      builder.output(`next:${group}`, 'float32', [vector.length], next.parameters);
+      for (const suffix of layout.moments) {
+        builder.output(`next:${group}.${suffix}`, 'float32', [vector.length], next.moments[suffix]);
+      }
+    }
+  }
+}
+
+const convKey = (tensorName: string) => `conv:${tensorName.slice(0, tensorName.lastIndexOf('.'))}`;
+
+/** Splits a flat vector into its tensors, each in its own shape. */
+function splitVector(builder: GraphBuilder, flat: string, vector: FlatVector): Map<string, string> {
+  const parts =
+    vector.specs.length === 1
+      ? [flat]
+      : builder.ops('Split', [flat, builder.ints(...vector.sizes)], vector.specs.length, { axis: 0 });
+  return new Map(
+    vector.specs.map((spec, i) => [
+      spec.name,
+      spec.shape.length === 1 ? parts[i] : builder.op('Reshape', [parts[i], builder.ints(...spec.shape)]),
+    ]),
+  );
+}
+
+/** Mean cross-entropy, number of correct images, and dL/dlogits = (softmax − one-hot) / batch. */
+function emitLoss(builder: GraphBuilder, logits: string, batchSize: number, classes: number) {
+  const labels = builder.input('labels', 'int32', [batchSize]);
+  const column = builder.op('Reshape', [labels, builder.ints(batchSize, 1)]);
+  const classIndices = builder.constant(Int32Array.from({ length: classes }, (_, i) => i), [1, classes]);
+  const oneHot = builder.op('Cast', [builder.op('Equal', [column, classIndices])], { to: 1 });
+  const logProbabilities = builder.op('LogSoftmax', [logits], { axis: 1 });
+  const picked = builder.op('Mul', [oneHot, logProbabilities]);
+  const total = builder.op('ReduceSum', [picked], { keepdims: 0 });
+  const difference = builder.op('Sub', [builder.op('Exp', [logProbabilities]), oneHot]);
+  const predicted = builder.op('Cast', [builder.op('ArgMax', [logits], { axis: 1, keepdims: 0 })], { to: 6 });
+  const hits = builder.op('Cast', [builder.op('Equal', [predicted, labels])], { to: 6 });
+  return {
+    loss: builder.op('Mul', [total, builder.scalar(-1 / batchSize)]),
+    correct: builder.op('ReduceSum', [hits], { keepdims: 0 }),
+    gradient: builder.op('Mul', [difference, builder.scalar(1 / batchSize)]),
+  };
+}

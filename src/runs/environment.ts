@@ -1,0 +1,48 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { cpus, release, totalmem } from 'node:os';
+import type { Engine } from '../engines/engine.js';
+import { packageVersion } from '../paths.js';
+
+/** One start of a run: a fresh one or a resumption. */
+export interface RunStart {
+  /** ISO 8601, UTC. */
+  readonly time: string;
+  /** Steps done before. */
+  readonly step: number;
+  readonly engine: string;
+  readonly device: string;
+  readonly program: string;
+  readonly node: string;
+  readonly system: string;
+  readonly processor: string;
+  readonly cores: number;
+  readonly memoryGibibytes: number;
+}
+
+/** What this start runs on. */
+export function describeStart(engine: Engine, step: number): RunStart {
+  const processors = cpus();
+  return {
+    time: new Date().toISOString(),
+    step,
+    engine: engine.name,
+    device: engine.device,
+    program: packageVersion(),
+    node: process.version,
+    system: `${process.platform} ${process.arch} ${release()}`,
+    processor: processors[0]?.model.trim() ?? 'unknown',
+    cores: processors.length,
+    memoryGibibytes: Math.round(totalmem() / 2 ** 30),
+  };
+}
+
+/** The starts recorded in environment.json; none when it is absent or damaged, since nothing depends on it. */
+export function readStarts(path: string): RunStart[] {
+  if (!existsSync(path)) return [];
+  try {
+    const { starts } = JSON.parse(readFileSync(path, 'utf8'));
+    return Array.isArray(starts) ? starts : [];
+  } catch {
+    return [];
+  }
+}

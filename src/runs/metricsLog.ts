@@ -1,0 +1,34 @@
+import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+
+/** Appends records to a JSON-lines file; resuming cuts it back to where the checkpoint was taken. */
+export class MetricsLog {
+  readonly #file: number;
+  #bytes: number;
+
+  /** @param keepBytes length to cut the file to, 0 for a fresh run */
+  constructor(path: string, keepBytes: number) {
+    this.#file = openSync(path, 'a+');
+    this.#bytes = Math.min(keepBytes, fstatSync(this.#file).size);
+    ftruncateSync(this.#file, this.#bytes);
+  }
+
+  /** Length so far. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  append(record: object): void {
+    const line = Buffer.from(`${JSON.stringify(record)}\n`);
+    writeSync(this.#file, line);
+    this.#bytes += line.length;
+  }
+
+  /** Forces everything onto the disk. */
+  sync(): void {
+    fsyncSync(this.#file);
+  }
+
+  close(): void {
+    closeSync(this.#file);
+  }
+}

@@ -1,0 +1,94 @@
+/** @file Where a run keeps its files, and what state they say it is in. */
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Experiment } from '../config/schema.js';
+import { UserError } from '../errors.js';
+import { acquireLock, type Lock } from './lock.js';
+import { parseSummary, type RunSummary } from './summary.js';
+
+/** `finished` has a summary; `unfinished` has a checkpoint to resume from; else there is nothing to keep. */
+export type RunStatus = 'absent' | 'unfinished' | 'finished';
+
+/** `<task>-<method>-<hash8>-s<seed>`, with the experiment's name in the task's place when it has one. */
+export function runName(experiment: Experiment, configHash: string): string {
+  const { name, task, method, training } = experiment;
+  return `${name ?? task}-${method.name}-${configHash.slice(0, 8)}-s${training.seed}`;
+}
+
+/** The folder of all runs below a working directory. */
+export function runsFolder(cwd: string): string {
+  return join(cwd, 'results', 'runs');
+}
+
+export class RunFolder {
+  constructor(readonly path: string) {}
+
+  get config(): string {
+    return join(this.path, 'config.yaml');
+  }
+  get environment(): string {
+    return join(this.path, 'environment.json');
+  }
+  get metrics(): string {
+    return join(this.path, 'metrics.jsonl');
+  }
+  get checkpoint(): string {
+    return join(this.path, 'checkpoint.safetensors');
+  }
+  get task(): string {
+    return join(this.path, 'task.safetensors');
+  }
+  get summary(): string {
+    return join(this.path, 'summary.json');
+  }
+  get timings(): string {
+    return join(this.path, 'timings.json');
+  }
+
+  get status(): RunStatus {
+    if (existsSync(this.summary)) return 'finished';
+    return existsSync(this.checkpoint) ? 'unfinished' : 'absent';
+  }
+
+  /** @throws UserError when another process is writing this run */
+  lock(): Lock {
+    return acquireLock(join(this.path, 'lock'));
+  }
+
+  /**
+   * Creates the folder and removes what an earlier run left in it; other files stay.
+   * The summary goes first: whatever happens next, the rest no longer passes for a finished run.
+   */
+  clear(): void {
+    mkdirSync(this.path, { recursive: true });
+    for (const file of [
+      this.summary,
+      this.checkpoint,
+      this.task,
+      this.timings,
+      this.metrics,
+      this.environment,
+    ])
+      rmSync(file, { force: true });
+    for (const name of readdirSync(this.path))
+      if (name.startsWith('events.out.tfevents.') || name.endsWith('.tmp')) rmSync(join(this.path, name));
+  }
+
+  /** @throws UserError when the run is not finished or its summary is damaged */
+  readSummary(): RunSummary {
+    if (this.status !== 'finished') {
+      throw new UserError(`${this.path}: no finished run`, 'Train it with `xbm train`, or name another run.');
+    }
+    return parseSummary(this.summary, readFileSync(this.summary, 'utf8'));
+  }
+}
+
+/** Finished runs below a folder of runs, by name; unreadable ones are left out. */
+export function finishedRuns(folder: string): RunFolder[] {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => new RunFolder(join(folder, entry.name)))
+    .filter((run) => run.status === 'finished')
+    .sort((a, b) => (a.path < b.path ? -1 : 1));
+}

@@ -1,0 +1,68 @@
+/** @file summary.json: the result of a finished run; nothing in it depends on when, where or how fast it ran. */
+import { z } from 'zod';
+import { UserError } from '../errors.js';
+
+const percent = z.number().min(0).max(100);
+const count = z.int().min(0);
+
+const schema = z.object({
+  task: z.string(),
+  name: z.string().nullable(),
+  method: z.enum(['xbm', 'piggyback', 'finetune', 'classifier']),
+  granularity: z.enum(['element', 'kernel', 'column', 'channel']).nullable(),
+  /** Rows of one column segment; null but for granularity column. */
+  rows: count.nullable(),
+  network: z.string(),
+  weightBits: count,
+  activationBits: count,
+  backboneSha256: z.string(),
+  /** Top-1 on the test split after the last epoch, per cent. */
+  accuracy: percent,
+  /** Mean cross-entropy on the test split, nats. */
+  loss: z.number(),
+  /** Best on the validation split over all epochs; null without one. An extra, never the result. */
+  bestValidation: z.object({ accuracy: percent, epoch: count }).nullable(),
+  /** Of the mask bits, per cent; 0 for methods without masks. */
+  shareOff: percent,
+  maskBits: count,
+  maskBytes: count,
+  /** Bytes of task.safetensors. */
+  taskBytes: count,
+  classes: count,
+  trainImages: count,
+  validationImages: count,
+  testImages: count,
+  imageSize: count,
+  batchSize: count,
+  epochs: count,
+  steps: count,
+  seed: count,
+  engine: z.string(),
+  configHash: z.string(),
+  programVersion: z.string(),
+});
+
+export type RunSummary = z.infer<typeof schema>;
+
+/** @throws UserError naming the file and the keys that are not usable */
+export function parseSummary(path: string, text: string): RunSummary {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new UserError(`${path}: not JSON`, 'Train the run again with --force.');
+  }
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const keys = [...new Set(result.error.issues.map((issue) => issue.path.join('.') || 'the whole'))].join(
+    ', ',
+  );
+  throw new UserError(`${path}: not the summary of a run: ${keys}`, 'Train the run again with --force.');
+}
+
+/** Time spent on a run, over all its starts; kept apart from the summary. */
+export interface RunTimings {
+  readonly trainingSeconds: number;
+  readonly evaluationSeconds: number;
+  readonly trainingImagesPerSecond: number;
+}

@@ -1,0 +1,145 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { foldIntoBackbone } from '../../src/adaption/task.js';
+import { readTaskFile } from '../../src/adaption/taskFile.js';
+import { UserError } from '../../src/errors.js';
+import { executeRun } from '../../src/runs/executeRun.js';
+import { evaluate } from '../../src/training/evaluate.js';
+import { ColourLoader, DoubleEngine, tinyBackbone } from '../training/doubles.js';
+import { reproducibleFiles, temporaryRun, tinyInputs } from './fixtures.js';
+
+for (const method of ['xbm', 'piggyback', 'finetune', 'classifier'] as const) {
+  test(`${method}: a run ends with its task, its accuracy and every file`, async (t) => {
+    const folder = temporaryRun(t);
+    const inputs = tinyInputs(method, { validation: true });
+    const result = await executeRun(folder, inputs, { start: 'fresh' });
+    assert.ok(result.finished);
+    const { summary } = result;
+    assert.equal(folder.status, 'finished');
+    assert.deepEqual(folder.readSummary(), summary);
+    assert.ok(summary.accuracy > 60, `accuracy ${summary.accuracy}`);
+    assert.equal(summary.steps, 21);
+    assert.equal(summary.testImages, 17);
+    assert.equal(summary.bestValidation !== null, true);
+    const masked = method === 'xbm' || method === 'piggyback';
+    // conv1 has 27 rows in 3 segments of 9, each other convolution 36 rows in 4; piggyback one bit per weight.
+    assert.equal(summary.maskBits, method === 'xbm' ? 4 * (3 + 4 + 4) : masked ? 4 * (27 + 36 + 36) : 0);
+    assert.equal(summary.shareOff > 0 && summary.shareOff < 100, masked);
+
+    const task = await readTaskFile(folder.task, inputs.backbone.graph);
+    const network = foldIntoBackbone(task, inputs.backbone);
+    const { engine, loaders } = inputs;
+    const again = await evaluate({ engine, network, loader: loaders.test, batchSize: 6, imageSize: 8 });
+    assert.equal(again.accuracy, summary.accuracy);
+    assert.equal(again.loss, summary.loss);
+
+    const lines = readFileSync(folder.metrics, 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    assert.deepEqual(
+      ['step', 'epoch', 'test'].map((kind) => lines.filter((line) => line.kind === kind).length),
+      [21, 3, 1],
+    );
+    const { starts } = JSON.parse(readFileSync(folder.environment, 'utf8'));
+    assert.equal(starts.length, 1);
+    assert.equal(JSON.parse(readFileSync(folder.timings, 'utf8')).trainingSeconds > 0, true);
+  });
+}
+
+test('equal inputs give equal bytes', async (t) => {
+  const [a, b] = [temporaryRun(t), temporaryRun(t)];
+  for (const folder of [a, b]) await executeRun(folder, tinyInputs(), { start: 'fresh' });
+  assert.deepEqual(reproducibleFiles(a), reproducibleFiles(b));
+});
+
+for (const method of ['xbm', 'finetune'] as const) {
+  test(`${method}: interrupted at any step and resumed, a run ends in the same bytes`, async (t) => {
+    const whole = temporaryRun(t);
+    await executeRun(whole, tinyInputs(method), { start: 'fresh' });
+    for (const stopAt of [0, 6, 7, 12, 19]) {
+      const folder = temporaryRun(t);
+      const controller = new AbortController();
+      const engine = new DoubleEngine({ onStep: (step) => step === stopAt && controller.abort() });
+      const first = await executeRun(folder, tinyInputs(method, { engine }), {
+        start: 'fresh',
+        signal: controller.signal,
+      });
+      assert.deepEqual(first, { finished: false, steps: stopAt + 1, totalSteps: 21 });
+      assert.equal(folder.status, 'unfinished');
+      // What a kill leaves behind: records after the checkpoint, the last one torn.
+      writeFileSync(folder.metrics, '{"kind":"step","step":99}\n{"kind":"st', { flag: 'a' });
+      await executeRun(folder, tinyInputs(method), { start: 'resume' });
+      assert.deepEqual(reproducibleFiles(folder), reproducibleFiles(whole));
+      assert.equal(JSON.parse(readFileSync(folder.environment, 'utf8')).starts.length, 2);
+    }
+  });
+}
+
+test('a NaN loss leaves a folder that can be resumed', async (t) => {
+  const folder = temporaryRun(t);
+  const engine = new DoubleEngine({ nanAtStep: 9 });
+  await assert.rejects(executeRun(folder, tinyInputs('xbm', { engine }), { start: 'fresh' }), UserError);
+  assert.equal(folder.status, 'unfinished');
+  assert.equal(existsSync(folder.task), false);
+  const result = await executeRun(folder, tinyInputs(), { start: 'resume' });
+  assert.ok(result.finished);
+});
+
+test('a checkpoint of another experiment, backbone, data set or engine is refused', async (t) => {
+  const folder = temporaryRun(t);
+  const engine = new DoubleEngine({ nanAtStep: 9 });
+  await assert.rejects(executeRun(folder, tinyInputs('xbm', { engine }), { start: 'fresh' }));
+  const before = readFileSync(folder.checkpoint);
+  const other = tinyInputs();
+  const cases = [
+    { changes: { configHash: 'another' }, expected: /another experiment/ },
+    { changes: { backbone: tinyBackbone(4, 2) }, expected: /it is of backbone [0-9a-f]{64}, this one is/ },
+    {
+      changes: { engine: Object.assign(new DoubleEngine(), { name: 'onnx' }) },
+      expected: /engine tfjs, this is onnx/,
+    },
+    {
+      changes: {
+        loaders: {
+          ...other.loaders,
+          train: new ColourLoader({ samples: 44, classes: 3, batchSize: 6, mode: 'train' }),
+        },
+      },
+      expected: /training images are others/,
+    },
+  ];
+  for (const { changes, expected } of cases) {
+    await assert.rejects(executeRun(folder, tinyInputs('xbm', changes), { start: 'resume' }), expected);
+  }
+  assert.deepEqual(readFileSync(folder.checkpoint), before);
+});
+
+test('a changed backbone trips the guard and leaves no summary', async (t) => {
+  const folder = temporaryRun(t);
+  const backbone = tinyBackbone();
+  const engine = new DoubleEngine({
+    onStep: (step) => {
+      if (step === 5) backbone.batchNorms['bn1.weight'][0] = 2;
+    },
+  });
+  await assert.rejects(
+    executeRun(folder, tinyInputs('xbm', { engine, backbone }), { start: 'fresh' }),
+    /the frozen backbone changed during training/,
+  );
+  assert.equal(existsSync(folder.summary), false);
+});
+
+test('a fresh start clears what an older run left, and nothing else', async (t) => {
+  const folder = temporaryRun(t);
+  await executeRun(folder, tinyInputs(), { start: 'fresh' });
+  const note = join(folder.path, 'notes.txt');
+  writeFileSync(note, 'mine');
+  const engine = new DoubleEngine({ nanAtStep: 0 });
+  await assert.rejects(executeRun(folder, tinyInputs('xbm', { engine }), { start: 'fresh' }));
+  assert.equal(folder.status, 'absent');
+  assert.equal(readFileSync(note, 'utf8'), 'mine');
+  assert.equal(readFileSync(folder.metrics, 'utf8'), '');
+});
