@@ -192,7 +192,8 @@ function effectiveWeight(
     training && mask.noise ? gumbelNoise(training.seed, training.step, conv.name, scores.length) : null;
   const argument = (score: number, i: number) => mask.slope * (score - mask.threshold) + (noise?.[i] ?? 0);
   scores.forEach((score, i) => {
-    near.add(Math.abs(mask.binarizer === 'identity' ? score - mask.threshold : argument(score, i)));
+    // Scores carry no error of earlier layers: only their own rounding, about 1e-8.
+    near.add(30 * Math.abs(mask.binarizer === 'identity' ? score - mask.threshold : argument(score, i)));
   });
   const bits =
     mask.binarizer === 'identity'

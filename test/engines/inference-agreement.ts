@@ -1,0 +1,43 @@
+import { binarize, foldTask } from '../../src/adaption/fold.js';
+import type { Batch } from '../../src/data/batch.js';
+import type { Engine } from '../../src/engines/engine.js';
+import { assertClose } from './assert-close.js';
+import { type AgreementCase, minimumMargin } from './cases.js';
+import { tinyBatch } from './fixtures.js';
+import { type OracleResult, oracle } from './oracle.js';
+
+const tolerance = 2e-5;
+
+/** The folded network's logits and the output of every layer, against float64 on the task that is not folded. */
+export async function inferenceAgrees(engine: Engine, agreementCase: AgreementCase): Promise<void> {
+  const { plan, state } = agreementCase;
+  const { graph, backbone, method, batchSize, imageSize } = plan;
+  const masks = Object.fromEntries(
+    Object.entries(state.tensors)
+      .filter(([name]) => name.endsWith('.scores'))
+      .map(([name, scores]) => [name.slice(0, -'.scores'.length), binarize(scores, method.mask!)]),
+  );
+  const network = foldTask(graph, backbone, method, masks, state.tensors);
+  const taps = ['input', ...graph.layers.map(({ name }) => name)];
+  const session = await engine.openInference({ network, batchSize, imageSize, taps });
+  try {
+    const { batch, expected } = separatedBatch(agreementCase);
+    batch.labels[batch.labels.length - 1] = -1; // padding of the last evaluation batch
+    const prediction = await session.predict(batch);
+    assertClose(prediction.logits, expected.logits, tolerance, 'logits');
+    for (const name of taps) {
+      assertClose(prediction.taps[name], expected.outputs.get(name)!.values, tolerance, `output of ${name}`);
+    }
+  } finally {
+    await session.close();
+  }
+}
+
+function separatedBatch({ plan, state }: AgreementCase): { batch: Batch; expected: OracleResult } {
+  for (let seed = 1; seed <= 100; seed++) {
+    const batch = tinyBatch(plan, seed);
+    const expected = oracle({ ...plan, tensors: state.tensors, batch, training: null });
+    if (expected.margin >= minimumMargin) return { batch, expected };
+  }
+  throw new Error('no seed keeps every value clear of rounding boundaries');
+}
