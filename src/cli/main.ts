@@ -5,9 +5,14 @@ import { registerConfig } from './config.js';
 import { registerEngines } from './engines.js';
 import { describeFailure } from './failure.js';
 import { type Io, processIo } from './io.js';
+import { registerTrain } from './train.js';
 
 /** Every command's file adds itself here; its action imports heavy modules only when it runs. */
-const commands: readonly ((program: Command, io: Io) => void)[] = [registerConfig, registerEngines];
+const commands: readonly ((program: Command, io: Io) => void)[] = [
+  registerTrain,
+  registerConfig,
+  registerEngines,
+];
 
 const exitCodes = `
 Exit codes:

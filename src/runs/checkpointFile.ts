@@ -4,7 +4,12 @@ import { momentNames, type TaskState, taskTensors } from '../adaption/parameters
 import type { EngineName, TrainingPlan } from '../engines/engine.js';
 import { UserError } from '../errors.js';
 import type { Tensor } from '../model/dtype.js';
-import { readSafetensors, type Safetensors, writeSafetensors } from '../model/safetensors.js';
+import {
+  readSafetensors,
+  readSafetensorsMetadata,
+  type Safetensors,
+  writeSafetensors,
+} from '../model/safetensors.js';
 import type { Checkpoint } from '../training/recorder.js';
 
 const FORMAT = 'xbm-checkpoint-1';
@@ -78,6 +83,12 @@ export async function readCheckpoint(
       state.moments[moment] = floats(file, `moments.${moment}`, size);
   }
   return { checkpoint: { state, epoch, batch, running, bestValidation }, ...context };
+}
+
+/** The engine and step of a checkpoint, from its header alone. */
+export async function peekCheckpoint(path: string): Promise<{ engine: EngineName; step: number }> {
+  const { engine, step } = parsePosition(path, await readSafetensorsMetadata(path));
+  return { engine, step };
 }
 
 function parsePosition(path: string, metadata: Readonly<Record<string, string>>): z.infer<typeof schema> {

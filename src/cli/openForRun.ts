@@ -1,0 +1,34 @@
+import type { Experiment } from '../config/schema.js';
+import type { EngineName } from '../engines/engine.js';
+import type { RunInputs } from '../runs/executeRun.js';
+import type { Io } from './io.js';
+import { lazyProgress } from './lazyProgress.js';
+
+/**
+ * Opens all that a run needs, cheap checks first, and says on stderr which engine does the work and why.
+ * @param engineName the engine of a checkpoint; the experiment's when left out
+ */
+export async function openForRun(
+  experiment: Experiment,
+  engineName: EngineName | undefined,
+  io: Io,
+): Promise<RunInputs> {
+  const { openExperimentData, openExperimentEngine, openLoaders, runInputs } = await import(
+    '../runs/openExperiment.js'
+  );
+  const { openBackbone } = await import('../runs/openBackbone.js');
+  const dataSet = await openExperimentData(experiment, io.env);
+  const backbone = await openBackbone(experiment.backbone);
+  const { engine, why } = await openExperimentEngine(experiment, engineName);
+  io.stderr(
+    `engine ${engine.name}: ${engine.device} (${engineName ? 'the checkpoint was made with it' : why})\n`,
+  );
+  const decoding = lazyProgress(io, 'decoding images', 'images');
+  try {
+    const onDecode = (_split: string, done: number, total: number) => decoding.report(done, total);
+    const loaders = await openLoaders(experiment, dataSet, { onDecode });
+    return runInputs(experiment, dataSet, backbone, engine, loaders);
+  } finally {
+    await decoding.close();
+  }
+}

@@ -1,0 +1,209 @@
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import type { Experiment } from '../config/schema.js';
+import { ExitCode, UserError } from '../errors.js';
+import type { RunInputs, RunResult } from '../runs/executeRun.js';
+import type { RunFolder } from '../runs/runFolder.js';
+import type { RunSummary, RunTimings } from '../runs/summary.js';
+import { type ExperimentArguments, experimentOptions, loadExperimentFrom } from './experiment.js';
+import { formatBytes, formatDuration, formatNumber } from './format.js';
+import type { Io } from './io.js';
+import { openForRun } from './openForRun.js';
+import { withProgress } from './progress.js';
+import { formatTable } from './table.js';
+
+interface TrainArguments extends ExperimentArguments {
+  readonly resume?: boolean;
+  readonly force?: boolean;
+  readonly json?: boolean;
+  readonly out?: string;
+}
+
+/** `xbm train`. */
+export function registerTrain(program: Command, io: Io): void {
+  experimentOptions(program.command('train'))
+    .description('adapt a frozen backbone to a task, and measure it on the test split')
+    .option('--resume', 'continue from the last checkpoint; ends in the same bits as an uninterrupted run')
+    .option('--force', 'train from the start even if the run folder holds a run')
+    .option('--out <folder>', 'run folder (default: results/runs/<task>-<method>-<hash>-s<seed>)')
+    .option('--json', 'print the result as one JSON document')
+    .addHelpText(
+      'after',
+      `
+A run can be stopped at any moment; --resume continues it. A finished run is not trained again: its result is
+printed; --force trains it anew.
+
+Examples:
+  xbm train --task cubs
+  xbm train --task flowers --method piggyback --set data.root=~/flowers --set training.imageSize=96
+  xbm train my-experiment.yaml --resume --json
+`,
+    )
+    .action(async (config: string | undefined, args: TrainArguments) => {
+      if (args.resume && args.force) {
+        throw new UserError('--resume continues a run, --force starts it anew', 'Give one of them.');
+      }
+      const experiment = await loadExperimentFrom(config, args, io);
+      await trainCommand(experiment, args, io);
+    });
+}
+
+async function trainCommand(experiment: Experiment, args: TrainArguments, io: Io): Promise<void> {
+  const { configHash } = await import('../config/hash.js');
+  const { RunFolder, runName, runsFolder } = await import('../runs/runFolder.js');
+  const hash = configHash(experiment);
+  const path = args.out ? resolve(io.cwd, args.out) : resolve(runsFolder(io.cwd), runName(experiment, hash));
+  const folder = new RunFolder(path);
+  const lock = folder.lock();
+  try {
+    if (!args.force && folder.status === 'finished') return reportFinished(folder, hash, args, io);
+    if (!args.force && !args.resume && folder.status === 'unfinished') {
+      throw new UserError(
+        `${path}: holds a run that is not finished`,
+        'Add --resume to continue it, or --force to train from the start.',
+      );
+    }
+    const resume = args.resume === true && folder.status === 'unfinished';
+    if (args.resume && !resume) io.stderr(`${path}: no checkpoint; training from the start\n`);
+    const result = await runWithProgress(folder, experiment, resume, io);
+    if (!result.finished) {
+      throw new UserError(
+        `interrupted after step ${result.steps} of ${result.totalSteps}; everything is saved in ${path}`,
+        'Continue with the same command and --resume.',
+        ExitCode.interrupted,
+      );
+    }
+    report(path, result.summary, result.timings, args, io);
+  } finally {
+    lock.release();
+  }
+}
+
+async function runWithProgress(
+  folder: RunFolder,
+  experiment: Experiment,
+  resume: boolean,
+  io: Io,
+): Promise<RunResult> {
+  const { executeRun } = await import('../runs/executeRun.js');
+  const { closeLoaders } = await import('../runs/openExperiment.js');
+  const { peekCheckpoint } = await import('../runs/checkpointFile.js');
+  const at = resume ? await peekCheckpoint(folder.checkpoint) : null;
+  const inputs = await openForRun(experiment, at?.engine, io);
+  try {
+    const display = new TrainingDisplay(inputs, at?.step ?? 0);
+    return await withProgress(io, display.options, (progress) =>
+      executeRun(folder, inputs, {
+        start: resume ? 'resume' : 'fresh',
+        signal: io.signal,
+        onStep: ({ loss, accuracy }) => {
+          const { done, note } = display.step(loss, accuracy);
+          progress.update(done, note);
+        },
+        onEpoch: ({ validation }) => display.epoch(validation?.accuracy),
+        onEvaluation: (images, total) =>
+          progress.update(display.tested(images), `testing ${images}/${total}`),
+      }),
+    );
+  } finally {
+    const { train, validation, test } = inputs.loaders;
+    await closeLoaders([train, validation, test]);
+  }
+}
+
+/** What the progress line says: images of all epochs and of the test split; means over the epoch in progress. */
+class TrainingDisplay {
+  readonly #inputs: RunInputs;
+  #steps: number;
+  #lossSum = 0;
+  #accuracySum = 0;
+  #stepsSeen = 0;
+  #validation = '';
+
+  constructor(inputs: RunInputs, steps: number) {
+    this.#inputs = inputs;
+    this.#steps = steps;
+  }
+
+  get options() {
+    const { experiment, loaders } = this.#inputs;
+    const { name, task, method } = experiment;
+    return {
+      label: `${name ?? task} ${method.name}`,
+      unit: 'images',
+      total: this.#trainingImages + loaders.test.samples.length,
+      start: this.#steps * experiment.training.batchSize,
+    };
+  }
+
+  step(loss: number, accuracy: number): { done: number; note: string } {
+    const { experiment, loaders } = this.#inputs;
+    this.#steps++;
+    this.#stepsSeen++;
+    this.#lossSum += loss;
+    this.#accuracySum += accuracy;
+    const epoch = Math.ceil(this.#steps / loaders.train.batchesPerEpoch);
+    const means = `loss ${(this.#lossSum / this.#stepsSeen).toFixed(3)}, ${(this.#accuracySum / this.#stepsSeen).toFixed(1)} %`;
+    const note = `epoch ${epoch}/${experiment.training.epochs}, ${means}${this.#validation}`;
+    return { done: this.#steps * experiment.training.batchSize, note };
+  }
+
+  epoch(validation: number | undefined): void {
+    this.#lossSum = 0;
+    this.#accuracySum = 0;
+    this.#stepsSeen = 0;
+    if (validation !== undefined) this.#validation = `, validation ${validation.toFixed(1)} %`;
+  }
+
+  tested(images: number): number {
+    return this.#trainingImages + images;
+  }
+
+  get #trainingImages(): number {
+    const { experiment, loaders } = this.#inputs;
+    return experiment.training.epochs * loaders.train.batchesPerEpoch * experiment.training.batchSize;
+  }
+}
+
+function reportFinished(folder: RunFolder, hash: string, args: TrainArguments, io: Io): void {
+  const summary = folder.readSummary();
+  if (summary.configHash !== hash) {
+    throw new UserError(
+      `${folder.path}: holds a finished run of another experiment (${summary.configHash.slice(0, 8)}, not ${hash.slice(0, 8)})`,
+      'Choose another --out, or add --force to replace it.',
+    );
+  }
+  io.stderr(`${folder.path}: this run is finished; --force trains it anew\n`);
+  report(folder.path, summary, null, args, io);
+}
+
+function report(
+  path: string,
+  summary: RunSummary,
+  timings: RunTimings | null,
+  args: TrainArguments,
+  io: Io,
+): void {
+  if (args.json) {
+    io.stdout(`${JSON.stringify({ ...summary, folder: path, timings })}\n`);
+    return;
+  }
+  const masked = summary.maskBits > 0;
+  const rows = [
+    ['task', summary.name ?? summary.task],
+    ['method', summary.method],
+    ['accuracy', `${summary.accuracy.toFixed(2)} % of ${summary.testImages} test images`],
+    ...(masked
+      ? [['switched off', `${summary.shareOff.toFixed(2)} % of ${summary.maskBits} mask bits`]]
+      : []),
+    ...(masked ? [['masks', formatBytes(summary.maskBytes)]] : []),
+    ['task file', formatBytes(summary.taskBytes)],
+    ...(timings ? [['training', trainingTime(timings)]] : []),
+    ['folder', path],
+  ];
+  io.stdout(formatTable(['', ''], rows).split('\n').slice(2).join('\n'));
+}
+
+function trainingTime({ trainingSeconds, trainingImagesPerSecond }: RunTimings): string {
+  return `${formatDuration(trainingSeconds)}, ${formatNumber(trainingImagesPerSecond)} images/s`;
+}

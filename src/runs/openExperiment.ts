@@ -1,0 +1,120 @@
+/** @file Opens what an experiment names: data set, engine, backbone, loaders. */
+import { join } from 'node:path';
+import { configHash } from '../config/hash.js';
+import { experimentToYaml } from '../config/print.js';
+import type { Experiment } from '../config/schema.js';
+import {
+  createLoader,
+  type DataSet,
+  openDataSet,
+  protocols,
+  type Sample,
+  type Split,
+} from '../data/index.js';
+import type { BatchLoader } from '../data/types.js';
+import type { Engine, EngineName } from '../engines/engine.js';
+import { openEngine } from '../engines/registry.js';
+import { UserError } from '../errors.js';
+import type { Backbone } from '../model/backbone.js';
+import { xbmHome } from '../paths.js';
+import type { RunInputs } from './executeRun.js';
+
+export interface OpenOptions {
+  /** Of the program; `XBM_DATA` names the folder of data sets. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Overrides the experiment's: a resumed run keeps its engine. */
+  readonly engine?: EngineName;
+  /** Told while images are decoded into the pixel cache. */
+  readonly onDecode?: (split: Split, done: number, total: number) => void;
+}
+
+/** The data set of an experiment: its `data.root`, else `$XBM_DATA/<task>`. */
+export function openExperimentData(experiment: Experiment, env: OpenOptions['env']): Promise<DataSet> {
+  const { task, data, training } = experiment;
+  const root = data.root ?? (env.XBM_DATA ? join(env.XBM_DATA, task) : null);
+  if (root === null) {
+    throw new UserError(
+      `where are the images of task ${task}? data.root is not set, nor is $XBM_DATA`,
+      `Add --set data.root=FOLDER, or set XBM_DATA to the folder that holds ${task}/.`,
+    );
+  }
+  const { edition, crop, trainPercent, validationPercent } = data;
+  return openDataSet({ task, root, edition, crop, trainPercent, validationPercent, seed: training.seed });
+}
+
+/** A loader of one split: the train split shuffled and augmented, the others in order. */
+export function openSplit(
+  experiment: Experiment,
+  dataSet: DataSet,
+  split: Split,
+  options: Pick<OpenOptions, 'onDecode'>,
+  samples: readonly Sample[] = dataSet[split],
+  mode: 'train' | 'evaluate' = split === 'train' ? 'train' : 'evaluate',
+): Promise<BatchLoader> {
+  const { data, training, task } = experiment;
+  return createLoader({
+    samples,
+    mode,
+    augmentation: data.augmentation ?? protocols[task].augmentation,
+    imageSize: training.imageSize,
+    batchSize: training.batchSize,
+    seed: training.seed,
+    workers: data.workers,
+    cacheFolder: data.cache ?? join(xbmHome(), 'cache'),
+    onProgress: (done, total) => options.onDecode?.(split, done, total),
+  });
+}
+
+/** Opens the engine of an experiment. */
+export async function openExperimentEngine(
+  experiment: Experiment,
+  name?: EngineName,
+): Promise<{ engine: Engine; why: string }> {
+  return openEngine(name ?? experiment.engine, { threads: experiment.threads });
+}
+
+/** Closes all loaders, each once. */
+export async function closeLoaders(loaders: readonly (BatchLoader | null)[]): Promise<void> {
+  await Promise.all([...new Set(loaders)].map((loader) => loader?.close()));
+}
+
+/** Loaders of an experiment; when one cannot be opened, those before it are closed again. */
+export async function openLoaders(
+  experiment: Experiment,
+  dataSet: DataSet,
+  options: Pick<OpenOptions, 'onDecode'>,
+): Promise<RunInputs['loaders']> {
+  const opened: BatchLoader[] = [];
+  const open = async (split: Split): Promise<BatchLoader> => {
+    const loader = await openSplit(experiment, dataSet, split, options);
+    opened.push(loader);
+    return loader;
+  };
+  try {
+    const train = await open('train');
+    const validation = dataSet.validation.length > 0 ? await open('validation') : null;
+    return { train, validation, test: await open('test') };
+  } catch (error) {
+    await closeLoaders(opened);
+    throw error;
+  }
+}
+
+/** What {@link executeRun} takes, from the parts. */
+export function runInputs(
+  experiment: Experiment,
+  dataSet: DataSet,
+  backbone: Backbone,
+  engine: Engine,
+  loaders: RunInputs['loaders'],
+): RunInputs {
+  return {
+    experiment,
+    configHash: configHash(experiment),
+    configText: experimentToYaml(experiment),
+    backbone,
+    classes: dataSet.classes,
+    engine,
+    loaders,
+  };
+}
