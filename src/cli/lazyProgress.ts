@@ -3,6 +3,8 @@ import { type Progress, withProgress } from './progress.js';
 
 /** Progress of work that may turn out to be done already: nothing is shown until the first report. */
 export interface LazyProgress {
+  /** Something has been reported. */
+  readonly active: boolean;
   report(done: number, total: number): void;
   /** Ends what is shown; call it in any case. */
   close(): Promise<void>;
@@ -13,6 +15,9 @@ export function lazyProgress(io: Io, label: string, unit: string): LazyProgress 
   let shown: Promise<void> | undefined;
   let end = (): void => {};
   return {
+    get active() {
+      return shown !== undefined;
+    },
     report(done, total) {
       shown ??= withProgress(io, { label, total, unit }, (started) => {
         progress = started;

@@ -23,10 +23,16 @@ export async function openForRun(
   io.stderr(
     `engine ${engine.name}: ${engine.device} (${engineName ? 'the checkpoint was made with it' : why})\n`,
   );
+  const { train, validation, test } = dataSet;
+  const before = { train: 0, validation: train.length, test: train.length + validation.length };
+  const total = before.test + test.length;
   const decoding = lazyProgress(io, 'decoding images', 'images');
   try {
-    const onDecode = (_split: string, done: number, total: number) => decoding.report(done, total);
-    const loaders = await openLoaders(experiment, dataSet, { onDecode });
+    const loaders = await openLoaders(experiment, dataSet, {
+      onDecode: (split, done, count) => {
+        if (done < count || decoding.active) decoding.report(before[split] + done, total);
+      },
+    });
     return runInputs(experiment, dataSet, backbone, engine, loaders);
   } finally {
     await decoding.close();
