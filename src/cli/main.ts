@@ -3,13 +3,17 @@ import { ExitCode } from '../errors.js';
 import { packageVersion } from '../paths.js';
 import { registerConfig } from './config.js';
 import { registerEngines } from './engines.js';
+import { registerEval } from './eval.js';
 import { describeFailure } from './failure.js';
 import { type Io, processIo } from './io.js';
+import { registerMasks } from './masks.js';
 import { registerTrain } from './train.js';
 
 /** Every command's file adds itself here; its action imports heavy modules only when it runs. */
 const commands: readonly ((program: Command, io: Io) => void)[] = [
   registerTrain,
+  registerEval,
+  registerMasks,
   registerConfig,
   registerEngines,
 ];

@@ -1,0 +1,203 @@
+import { existsSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import type { Command } from 'commander';
+import type { Task } from '../adaption/task.js';
+import type { Experiment } from '../config/schema.js';
+import type { DataSet } from '../data/types.js';
+import { UserError } from '../errors.js';
+import type { Evaluation } from '../training/evaluate.js';
+import { type ExperimentArguments, experimentOptions, loadExperimentFrom } from './experiment.js';
+import { formatBytes } from './format.js';
+import type { Io } from './io.js';
+import { lazyProgress } from './lazyProgress.js';
+import { withProgress } from './progress.js';
+import { selectRun } from './selectRun.js';
+import { type Cell, formatTable } from './table.js';
+
+interface EvalArguments extends ExperimentArguments {
+  readonly run?: string;
+  readonly file?: string;
+  readonly backbone?: string;
+  readonly out?: string;
+  readonly json?: boolean;
+}
+
+/** What is measured, and where the files go. */
+interface Target {
+  readonly file: string;
+  readonly experiment: Experiment;
+  readonly out: string | null;
+}
+
+/** `xbm eval`. */
+export function registerEval(program: Command, io: Io): void {
+  experimentOptions(program.command('eval'))
+    .description('measure a trained task on the test split: accuracy, per class, confusion matrix')
+    .option('--run <folder>', 'run folder (default: the newest finished run, of --task if given)')
+    .option('--file <file>', 'a task file; its images and settings are those of the config or --task')
+    .option('--backbone <file>', 'the backbone it belongs to: a file or a name in the store')
+    .option('--out <folder>', 'where confusion.csv and confusion.png go (default: the run folder)')
+    .option('--json', 'print the result as one JSON document')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  xbm eval
+  xbm eval --task flowers
+  xbm eval --run results/runs/flowers-xbm-0a1b2c3d-s0 --json
+  xbm eval --file task.safetensors --backbone resnet50-imagenet --task flowers --set data.root=~/flowers
+`,
+    )
+    .action(async (config: string | undefined, args: EvalArguments) => evalCommand(config, args, io));
+}
+
+async function evalCommand(config: string | undefined, args: EvalArguments, io: Io): Promise<void> {
+  const { readTaskFile } = await import('../adaption/taskFile.js');
+  const target =
+    args.file === undefined ? await runTarget(config, args, io) : await fileTarget(config, args, io);
+  const task = await readTaskFile(target.file);
+  const { openExperimentData } = await import('../runs/openExperiment.js');
+  const dataSet = await openExperimentData(target.experiment, io.env);
+  requireClasses(target.file, task, dataSet);
+  const evaluation = await measure(target, task, dataSet, io);
+  const files = target.out ? await writeFiles(target.out, evaluation, task.classes) : null;
+  await report(target, task, evaluation, files, args, io);
+}
+
+/** A run's own config; --set and --engine change it, as for data that moved. */
+async function runTarget(config: string | undefined, args: EvalArguments, io: Io): Promise<Target> {
+  if (config !== undefined || args.method !== undefined) {
+    throw new UserError(
+      'a run brings its own config and method',
+      'Name the run with --run, or a task file with --file.',
+    );
+  }
+  const run = await selectRun(args.run, args.task, io);
+  const experiment = await loadExperimentFrom(run.config, withBackbone(args), io);
+  return { file: run.task, experiment, out: args.out ? resolve(io.cwd, args.out) : run.path };
+}
+
+/** The config that is named, else the one beside the task file. */
+async function fileTarget(config: string | undefined, args: EvalArguments, io: Io): Promise<Target> {
+  if (args.run !== undefined) throw new UserError('--file and --run both name a task', 'Give one of them.');
+  const file = resolve(io.cwd, args.file!);
+  const beside = join(dirname(file), 'config.yaml');
+  const named = config !== undefined || args.task !== undefined;
+  if (!named && !existsSync(beside)) {
+    throw new UserError(
+      `${file}: on which images? There is no config.yaml beside it`,
+      'Add --task, or a config file.',
+    );
+  }
+  const given = withBackbone(args);
+  const experiment = await (named
+    ? loadExperimentFrom(config, { ...args, set: given.set }, io)
+    : loadExperimentFrom(beside, given, io));
+  return { file, experiment, out: args.out ? resolve(io.cwd, args.out) : null };
+}
+
+function withBackbone({ set = [], engine, backbone }: EvalArguments): ExperimentArguments {
+  return { engine, set: backbone === undefined ? set : [...set, `backbone.weights=${backbone}`] };
+}
+
+function requireClasses(file: string, task: Task, dataSet: DataSet): void {
+  const { classes } = dataSet;
+  const differs = Math.max(task.classes.length, classes.length);
+  for (let i = 0; i < differs; i++) {
+    if (task.classes[i] === classes[i]) continue;
+    throw new UserError(
+      `${file}: its class ${i} is ${quote(task.classes[i])}, but that of ${dataSet.root} is ${quote(classes[i])}`,
+      'Evaluate a task on the data set it was trained on (data.root).',
+    );
+  }
+}
+
+const quote = (name: string | undefined) => (name === undefined ? 'missing' : `"${name}"`);
+
+async function measure(target: Target, task: Task, dataSet: DataSet, io: Io): Promise<Evaluation> {
+  const { openExperimentEngine, openSplit } = await import('../runs/openExperiment.js');
+  const { openBackbone } = await import('../runs/openBackbone.js');
+  const { foldIntoBackbone } = await import('../adaption/task.js');
+  const { evaluate } = await import('../training/evaluate.js');
+  const { imageSize } = task;
+  const training = { ...target.experiment.training, imageSize };
+  const experiment = { ...target.experiment, training };
+  const network = foldIntoBackbone(task, await openBackbone(experiment.backbone));
+  const { engine, why } = await openExperimentEngine(experiment);
+  io.stderr(`engine ${engine.name}: ${engine.device} (${why})\n`);
+  const decoding = lazyProgress(io, 'decoding images', 'images');
+  const onDecode = (_: string, done: number, total: number) => {
+    if (done < total || decoding.active) decoding.report(done, total);
+  };
+  const loader = await openSplit(experiment, dataSet, 'test', { onDecode }).finally(() => decoding.close());
+  try {
+    const { batchSize } = training;
+    const total = loader.samples.length;
+    const { signal } = io;
+    return await withProgress(io, { label: 'testing', unit: 'images', total }, (progress) =>
+      evaluate({
+        engine,
+        network,
+        loader,
+        batchSize,
+        imageSize,
+        signal,
+        onProgress: (images) => progress.update(images),
+      }),
+    );
+  } finally {
+    await loader.close();
+  }
+}
+
+async function writeFiles(folder: string, evaluation: Evaluation, classes: readonly string[]) {
+  const { confusionCsv, confusionPicture } = await import('../runs/confusion.js');
+  const { writePng } = await import('../runs/picture.js');
+  const { replaceFile } = await import('../model/replaceFile.js');
+  await mkdir(folder, { recursive: true });
+  const files = { csv: join(folder, 'confusion.csv'), png: join(folder, 'confusion.png') };
+  await replaceFile(files.csv, [Buffer.from(confusionCsv(evaluation, classes))]);
+  await writePng(files.png, confusionPicture(evaluation));
+  return files;
+}
+
+async function report(
+  target: Target,
+  task: Task,
+  evaluation: Evaluation,
+  files: { csv: string; png: string } | null,
+  args: EvalArguments,
+  io: Io,
+): Promise<void> {
+  const { maskShares } = await import('../adaption/task.js');
+  const { maskBytes } = await import('../adaption/taskFile.js');
+  const { perClassAccuracy } = await import('../training/evaluate.js');
+  const { accuracy, loss, images, correct, confusion, classes } = evaluation;
+  const perClass = perClassAccuracy(evaluation).map((share, label) => ({
+    class: task.classes[label],
+    images: confusion.subarray(label * classes, (label + 1) * classes).reduce((sum, count) => sum + count, 0),
+    accuracy: share,
+  }));
+  const { total } = maskShares(task);
+  if (args.json) {
+    const { task: name } = target.experiment;
+    const result = { task: name, method: task.method.name, accuracy, loss, images, correct };
+    const masks = { shareOff: total.shareOff, maskBits: total.bits, maskBytes: maskBytes(task) };
+    io.stdout(`${JSON.stringify({ ...result, ...masks, file: target.file, perClass, confusion: files })}\n`);
+    return;
+  }
+  const rows = perClass.map((row): Cell[] => [
+    row.class,
+    row.images,
+    row.accuracy === null ? null : row.accuracy.toFixed(1),
+  ]);
+  io.stdout(`${formatTable(['class', 'images', 'accuracy %'], rows)}\n`);
+  io.stdout(`${target.file}\n${accuracy.toFixed(2)} % of ${images} test images\n`);
+  if (total.bits > 0) {
+    io.stdout(
+      `${total.shareOff.toFixed(2)} % of ${total.bits} mask bits off, ${formatBytes(maskBytes(task))} of masks\n`,
+    );
+  }
+  if (files) io.stdout(`confusion matrix: ${files.csv}, ${files.png}\n`);
+}
