@@ -27,9 +27,10 @@ const caseOf = (title: string): AgreementCase => {
 
 for (const status of await listEngines()) {
   const skip = status.available ? false : `engine ${status.name} cannot run here: ${status.detail}`;
-  describe(`engine ${status.name}`, { skip }, async () => {
-    if (!status.available) return;
-    const { engine } = await openEngine(status.name, { threads: 2 });
+  const opened = status.available ? await openEngine(status.name, { threads: 2 }) : null;
+  describe(`engine ${status.name}`, { skip }, () => {
+    if (!opened) return;
+    const { engine } = opened;
     for (const title of Object.keys(agreementCases)) {
       test(`${title}: loss and gradients of a plain SGD step`, () => sgdStepAgrees(engine, caseOf(title)));
       test(`${title}: loss and moments of an Adam step`, () => adamStepAgrees(engine, caseOf(title)));

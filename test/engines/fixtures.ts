@@ -1,4 +1,5 @@
 /** @file Tiny networks, random backbones, task states and batches for tests of engines; all a function of a seed. */
+import { binarize, type FoldedNetwork, foldTask } from '../../src/adaption/fold.js';
 import type { MaskSpec, MethodName, MethodSpec, OptimizerSpec } from '../../src/adaption/method.js';
 import { initialTaskState, type TaskState } from '../../src/adaption/parameters.js';
 import type { Batch } from '../../src/data/batch.js';
@@ -168,6 +169,16 @@ export function tinyState(plan: TrainingPlan, seed = 1): TaskState {
     }
   }
   return state;
+}
+
+/** A trained state as inference runs it. */
+export function folded({ graph, backbone, method }: TrainingPlan, { tensors }: TaskState): FoldedNetwork {
+  const scores = Object.entries(tensors).filter(([name]) => name.endsWith('.scores'));
+  const masks = scores.map(([name, values]) => [
+    name.slice(0, -'.scores'.length),
+    binarize(values, method.mask!),
+  ]);
+  return foldTask(graph, backbone, method, Object.fromEntries(masks), tensors);
 }
 
 /** Smooth random images, so that convolutions see structure, and labels of every class. */

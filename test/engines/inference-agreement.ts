@@ -1,9 +1,8 @@
-import { binarize, foldTask } from '../../src/adaption/fold.js';
 import type { Batch } from '../../src/data/batch.js';
 import type { Engine } from '../../src/engines/engine.js';
 import { assertClose } from './assert-close.js';
 import { type AgreementCase, minimumMargin } from './cases.js';
-import { tinyBatch } from './fixtures.js';
+import { folded, tinyBatch } from './fixtures.js';
 import { type OracleResult, oracle } from './oracle.js';
 
 const tolerance = 2e-5;
@@ -11,13 +10,8 @@ const tolerance = 2e-5;
 /** The folded network's logits and the output of every layer, against float64 on the task that is not folded. */
 export async function inferenceAgrees(engine: Engine, agreementCase: AgreementCase): Promise<void> {
   const { plan, state } = agreementCase;
-  const { graph, backbone, method, batchSize, imageSize } = plan;
-  const masks = Object.fromEntries(
-    Object.entries(state.tensors)
-      .filter(([name]) => name.endsWith('.scores'))
-      .map(([name, scores]) => [name.slice(0, -'.scores'.length), binarize(scores, method.mask!)]),
-  );
-  const network = foldTask(graph, backbone, method, masks, state.tensors);
+  const { graph, batchSize, imageSize } = plan;
+  const network = folded(plan, state);
   const taps = ['input', ...graph.layers.map(({ name }) => name)];
   const session = await engine.openInference({ network, batchSize, imageSize, taps });
   try {

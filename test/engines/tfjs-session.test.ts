@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import * as tf from '@tensorflow/tfjs';
-import { binarize, foldTask } from '../../src/adaption/fold.js';
 import { openEngine } from '../../src/engines/registry.js';
-import { learningRates, tinyBatch, tinyMethod, tinyPlan, tinyState } from './fixtures.js';
+import { folded, learningRates, tinyBatch, tinyMethod, tinyPlan, tinyState } from './fixtures.js';
 
 const { engine } = await openEngine('tfjs', { threads: 1 });
 
@@ -30,15 +29,7 @@ describe('tfjs sessions', () => {
       assert.notDeepEqual(after.tensors['fc.weight'], state.tensors['fc.weight']);
       await session.close();
 
-      const masks = Object.fromEntries(
-        Object.entries(after.tensors)
-          .filter(([tensor]) => tensor.endsWith('.scores'))
-          .map(([tensor, scores]) => [
-            tensor.slice(0, -'.scores'.length),
-            binarize(scores, plan.method.mask!),
-          ]),
-      );
-      const network = foldTask(plan.graph, plan.backbone, plan.method, masks, after.tensors);
+      const network = folded(plan, after);
       const inference = await engine.openInference({
         network,
         batchSize: 4,
