@@ -1,13 +1,12 @@
 /** @file Emits the backward pass: walks the layers in reverse and adds up the gradient of each layer's output. */
 import type { BatchNormLayer, ConvLayer, Layer, MaxPoolLayer } from '../../model/graph.js';
-import { BATCH_NORM_EPSILON, headOf, layerShapes } from '../../model/graph.js';
-import { convInputGradient, convWeightGradient } from './convGradients.js';
+import { BATCH_NORM_EPSILON, headOf } from '../../model/graph.js';
+import type { Layout } from './activations.js';
+import { convSite, inputGradient, weightGradient } from './convolution.js';
 import type { EffectiveWeight } from './effectiveWeights.js';
-import { clipOf, type ForwardContext, type TensorShape } from './forward.js';
+import { clipOf, type ForwardContext, type ForwardValues } from './forward.js';
 
-export interface BackwardContext extends ForwardContext {
-  /** Forward values by layer name. */
-  readonly values: ReadonlyMap<string, string>;
+export interface BackwardContext extends ForwardContext, ForwardValues {
   readonly weights: ReadonlyMap<string, EffectiveWeight>;
   /** Batch mean and variance [channels] of trained batch norms, or the frozen running ones; and the weight γ. */
   readonly norms: ReadonlyMap<string, { mean: string; variance: string; weight: string }>;
@@ -19,16 +18,10 @@ export interface BackwardContext extends ForwardContext {
  * @returns gradients by task tensor name
  */
 export function emitBackward(context: BackwardContext, logitsGradient: string): Map<string, string> {
-  const { builder, graph, values } = context;
-  const shapes = layerShapes(graph, context.imageSize);
+  const { builder, graph, layouts, activations } = context;
   const needed = layersNeedingGradient(context);
   const contributions = new Map<string, string[]>();
   const parameters = new Map<string, string>();
-  const send = (layer: string, gradient: () => string) => {
-    if (!needed.has(layer)) return;
-    contributions.set(layer, [...(contributions.get(layer) ?? []), gradient()]);
-  };
-  const shapeOf = (name: string): TensorShape => shapes.get(name)!;
 
   contributions.set(headOf(graph).name, [logitsGradient]);
   for (const layer of [...graph.layers].reverse()) {
@@ -36,67 +29,92 @@ export function emitBackward(context: BackwardContext, logitsGradient: string): 
     if (!parts) continue;
     const gradient = parts.reduce((sum, part) => builder.op('Add', [sum, part]));
     const [source] = layer.inputs;
-    const input = values.get(source)!;
+    const layout = layouts.layoutOf(layer.name);
     switch (layer.kind) {
-      case 'linear':
-        parameters.set(`${layer.name}.weight`, builder.op('Gemm', [gradient, input], { transA: 1 }));
-        parameters.set(`${layer.name}.bias`, builder.op('ReduceSum', [gradient, builder.ints(0)], { keepdims: 0 }));
-        send(source, () => builder.op('MatMul', [gradient, context.head.weight]));
+      case 'linear': {
+        const features = activations.flat(source);
+        parameters.set(`${layer.name}.weight`, builder.op('Gemm', [gradient, features], { transA: 1 }));
+        parameters.set(
+          `${layer.name}.bias`,
+          builder.op('ReduceSum', [gradient, builder.ints(0)], { keepdims: 0 }),
+        );
+        send(source, layout, () => builder.op('MatMul', [gradient, context.head.weight]));
         break;
+      }
       case 'globalAveragePool':
-        send(source, () => spread(gradient, shapeOf(source)));
+        send(source, layouts.layoutOf(source), () => spread(gradient, source));
         break;
       case 'add':
-        for (const name of layer.inputs) send(name, () => gradient);
+        for (const name of layer.inputs) send(name, layout, () => gradient);
         break;
-      case 'relu':
-        send(source, () => where(builder.op('Greater', [values.get(layer.name)!, builder.scalar(0)]), gradient));
+      case 'relu': {
+        const output = activations.get(layer.name, layout);
+        send(source, layout, () => where(builder.op('Greater', [output, builder.scalar(0)]), gradient));
         break;
+      }
       case 'quantize':
-        send(source, () => quantizeGradient(layer.name, input, gradient));
+        send(source, layout, () => quantizeGradient(layer.name, activations.get(source, layout), gradient));
         break;
       case 'maxPool':
-        send(source, () => maxPoolGradient(layer, input, gradient));
+        send(source, 'nchw', () => {
+          const outputGradient = layouts.convert(gradient, layouts.shapeOf(layer.name), layout, 'nchw');
+          return maxPoolGradient(layer, activations.get(source, 'nchw'), outputGradient);
+        });
         break;
       case 'batchNorm':
-        batchNormGradient(layer, input, gradient);
+        batchNormGradient(layer, activations.get(source, layout), gradient, layout);
         break;
       case 'conv':
-        convGradient(layer, input, gradient);
+        convGradient(layer, gradient, layout);
     }
   }
   return parameters;
+
+  /** Adds to a layer's gradient, kept in the layout of that layer's output. */
+  function send(layer: string, from: Layout, gradient: () => string): void {
+    if (!needed.has(layer)) return;
+    const value = layouts.convert(gradient(), layouts.shapeOf(layer), from, layouts.layoutOf(layer));
+    contributions.set(layer, [...(contributions.get(layer) ?? []), value]);
+  }
 
   function where(condition: string, gradient: string): string {
     return builder.op('Where', [condition, gradient, builder.scalar(0)]);
   }
 
-  /** Every pixel of a channel gets 1/(height·width) of the pooled gradient. */
-  function spread(gradient: string, { channels, height, width }: TensorShape): string {
+  /** Every pixel of a channel gets 1/(height·width) of the pooled gradient [batch, channels]. */
+  function spread(gradient: string, source: string): string {
+    const { channels, height, width } = layouts.shapeOf(source);
+    const { batchSize } = layouts;
     const share = builder.op('Mul', [gradient, builder.scalar(1 / (height * width))]);
-    const column = builder.op('Reshape', [share, builder.ints(context.batchSize, channels, 1, 1)]);
-    return builder.op('Expand', [column, builder.ints(context.batchSize, channels, height, width)]);
+    if (layouts.layoutOf(source) === 'nchw') {
+      const column = builder.op('Reshape', [share, builder.ints(batchSize, channels, 1, 1)]);
+      return builder.op('Expand', [column, builder.ints(batchSize, channels, height, width)]);
+    }
+    const turned = builder.op('Transpose', [share], { perm: [1, 0] });
+    const row = builder.op('Reshape', [turned, builder.ints(channels, 1, batchSize)]);
+    const spread = builder.op('Expand', [row, builder.ints(channels, height * width, batchSize)]);
+    return builder.op('Reshape', [spread, builder.ints(1, channels, -1)]);
   }
 
   /** Straight through where 0 ≤ x ≤ clip. */
   function quantizeGradient(name: string, input: string, gradient: string): string {
     if (context.activationBits >= 32) return gradient;
-    const clip = builder.scalar(Math.fround(clipOf(context, name)));
+    const clip = builder.scalar(Math.fround(clipOf(context.clips, name)));
     return where(builder.op('LessOrEqual', [input, clip]), gradient);
   }
 
-  function batchNormGradient(layer: BatchNormLayer, input: string, gradient: string): void {
+  function batchNormGradient(layer: BatchNormLayer, input: string, gradient: string, layout: Layout): void {
     const { mean, variance, weight } = context.norms.get(layer.name)!;
-    const { channels, height, width } = shapeOf(layer.name);
-    const perChannel = (value: string) => builder.op('Reshape', [value, builder.ints(1, channels, 1, 1)]);
+    const { channels, height, width } = layouts.shapeOf(layer.name);
+    const perChannel = (value: string) => layouts.perChannel(value, channels, layout);
     const deviation = builder.op('Sqrt', [builder.op('Add', [variance, builder.scalar(BATCH_NORM_EPSILON)])]);
     const inverse = builder.op('Reciprocal', [deviation]);
     const scale = builder.op('Mul', [weight, inverse]);
     if (!context.trainBatchNorm) {
-      send(layer.inputs[0], () => builder.op('Mul', [gradient, perChannel(scale)]));
+      send(layer.inputs[0], layout, () => builder.op('Mul', [gradient, perChannel(scale)]));
       return;
     }
-    const sum = (value: string) => builder.op('ReduceSum', [value, builder.ints(0, 2, 3)], { keepdims: 0 });
+    const sum = (value: string) => layouts.channelSum(value, layout);
     const biasGradient = sum(gradient);
     const productSum = sum(builder.op('Mul', [gradient, input]));
     const centred = builder.op('Sub', [productSum, builder.op('Mul', [mean, biasGradient])]);
@@ -104,8 +122,8 @@ export function emitBackward(context: BackwardContext, logitsGradient: string): 
     parameters.set(`${layer.name}.weight`, weightGradient);
     parameters.set(`${layer.name}.bias`, biasGradient);
     // dx = γ/σ · (dy − mean(dy) − x̂ · mean(dy · x̂)) = scale · dy + slope · x + shift, x̂ = (x − μ)/σ
-    send(layer.inputs[0], () => {
-      const count = context.batchSize * height * width;
+    send(layer.inputs[0], layout, () => {
+      const count = layouts.batchSize * height * width;
       const scaled = builder.op('Mul', [scale, builder.scalar(-1 / count)]);
       const slope = builder.op('Mul', [scaled, builder.op('Mul', [weightGradient, inverse])]);
       const shift = builder.op('Sub', [
@@ -118,30 +136,29 @@ export function emitBackward(context: BackwardContext, logitsGradient: string): 
     });
   }
 
-  function convGradient(layer: ConvLayer, input: string, gradient: string): void {
+  function convGradient(layer: ConvLayer, gradient: string, layout: Layout): void {
     const weight = context.weights.get(layer.name)!;
-    const at = {
-      builder,
-      conv: layer,
-      batchSize: context.batchSize,
-      input: shapeOf(layer.inputs[0]),
-      output: shapeOf(layer.name),
-    };
+    const site = convSite(layer, layouts);
+    const outputGradient = layouts.convert(gradient, site.output, layout, site.layout);
+    const [source] = layer.inputs;
     if (weight.gradient) {
-      parameters.set(`conv:${layer.name}`, weight.gradient(convWeightGradient(at, input, gradient)));
+      const input = activations.get(source, site.layout);
+      const columns = context.columns.get(layer.name) ?? null;
+      const fromWeight = weightGradient(site, input, columns, outputGradient);
+      parameters.set(`conv:${layer.name}`, weight.gradient(fromWeight));
     }
-    send(layer.inputs[0], () => convInputGradient(at, weight.value, gradient));
+    send(source, site.layout, () => inputGradient(site, weight.value, outputGradient));
   }
 
   /** The gradient goes to the first largest pixel of each window, found by MaxPool's own indices. */
   function maxPoolGradient(layer: MaxPoolLayer, input: string, gradient: string): string {
-    const source = shapeOf(layer.inputs[0]);
+    const source = layouts.shapeOf(layer.inputs[0]);
     const [, indices] = builder.ops('MaxPool', [input], 2, {
       kernel_shape: [layer.kernel, layer.kernel],
       strides: [layer.stride, layer.stride],
       pads: [layer.padding, layer.padding, layer.padding, layer.padding],
     });
-    const size = context.batchSize * source.channels * source.height * source.width;
+    const size = layouts.batchSize * source.channels * source.height * source.width;
     const zeros = builder.op('Expand', [builder.scalar(0), builder.ints(size)]);
     const flatten = (value: string) => builder.op('Reshape', [value, builder.ints(-1)]);
     const scattered = builder.op('ScatterElements', [zeros, flatten(indices), flatten(gradient)], {
@@ -150,7 +167,7 @@ export function emitBackward(context: BackwardContext, logitsGradient: string): 
     });
     return builder.op('Reshape', [
       scattered,
-      builder.ints(context.batchSize, source.channels, source.height, source.width),
+      builder.ints(layouts.batchSize, source.channels, source.height, source.width),
     ]);
   }
 }

@@ -36,7 +36,10 @@ export class WorkerClient {
     return client;
   }
 
-  call<C extends WorkerCall>(call: C, argument: WorkerCalls[C]['argument']): Promise<WorkerCalls[C]['result']> {
+  call<C extends WorkerCall>(
+    call: C,
+    argument: WorkerCalls[C]['argument'],
+  ): Promise<WorkerCalls[C]['result']> {
     if (this.#dead) return Promise.reject(this.#dead);
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
@@ -72,7 +75,11 @@ export class WorkerClient {
   /** ONNX Runtime reports a failed allocation in words only. */
   #explain(message: string): Error {
     if (/bad_alloc|failed to allocate|out of memory|allocation failed/i.test(message)) {
-      return new UserError(`out of memory in the onnx engine: ${message}`, this.#advice, ExitCode.unavailable);
+      return new UserError(
+        `out of memory in the onnx engine: ${message}`,
+        this.#advice,
+        ExitCode.unavailable,
+      );
     }
     return new Error(`onnx engine: ${message}`);
   }

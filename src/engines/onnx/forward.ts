@@ -1,54 +1,55 @@
 /** @file Emits the forward pass of a layer graph; training and inference share everything but weights and batch norm. */
 import type { Normalization } from '../../model/backbone.js';
-import {
-  BATCH_NORM_EPSILON,
-  type BatchNormLayer,
-  type ConvLayer,
-  type LayerGraph,
-  layerShapes,
-} from '../../model/graph.js';
+import type { BatchNormLayer, ConvLayer, Layer, LayerGraph } from '../../model/graph.js';
+import { Activations, type Layout, type Layouts } from './activations.js';
+import { convolve, convSite, inputColumns } from './convolution.js';
+import { windowAttributes } from './convolutionNchw.js';
 import type { GraphBuilder } from './graphBuilder.js';
-
-export interface TensorShape {
-  readonly channels: number;
-  readonly height: number;
-  readonly width: number;
-}
 
 /** What the forward pass needs to know besides the graph. */
 export interface ForwardContext {
   readonly builder: GraphBuilder;
   readonly graph: LayerGraph;
-  readonly batchSize: number;
+  readonly layouts: Layouts;
   readonly imageSize: number;
   readonly normalization: Normalization;
   /** Clip by quantize layer; empty at full precision. */
   readonly clips: Readonly<Record<string, number>>;
   readonly activationBits: number;
-  /** Emits or looks up a convolution's effective weight, [outC, inC, k, k]. */
+  /** Emits a convolution's effective weight, [outC, inC, k, k]. */
   weight(conv: ConvLayer): string;
-  /** Emits batch normalisation of `input`. */
+  /** Emits batch normalisation of `input`, in either layout. */
   batchNorm(layer: BatchNormLayer, input: string): string;
   /** The head's weight [classes, features] and bias [classes]. */
   readonly head: { readonly weight: string; readonly bias: string };
 }
 
-/**
- * Declares the input `pixels` (uint8 [batch, height, width, 3]) and emits every layer.
- * @returns the value name of each layer's output, and of `input`, the normalised images [batch, 3, height, width]
- */
-export function emitForward(context: ForwardContext): Map<string, string> {
-  const { builder, graph } = context;
-  const values = new Map([['input', emitInput(context)]]);
-  const shapes = layerShapes(graph, context.imageSize);
+export interface ForwardValues {
+  readonly activations: Activations;
+  /** Input columns of convolutions computed in the merged layout, by layer name. */
+  readonly columns: ReadonlyMap<string, string>;
+}
+
+/** Declares the input `pixels` (uint8 [batch, height, width, 3]) and emits every layer. */
+export function emitForward(context: ForwardContext): ForwardValues {
+  const { builder, graph, layouts } = context;
+  const activations = new Activations(layouts);
+  const columns = new Map<string, string>();
+  activations.set('input', 'nchw', emitInput(context));
   for (const layer of graph.layers) {
-    const [first, second] = layer.inputs.map((name) => values.get(name)!);
-    values.set(layer.name, emit());
+    const layout =
+      layer.kind === 'conv' || layer.kind === 'maxPool' ? computedIn(layer) : layouts.layoutOf(layer.name);
+    const [first, second] = layer.inputs.map((name) => (isFlat(layer) ? '' : activations.get(name, layout)));
+    activations.set(layer.name, layout, emit());
 
     function emit(): string {
       switch (layer.kind) {
-        case 'conv':
-          return builder.op('Conv', [first, context.weight(layer)], convAttributes(layer));
+        case 'conv': {
+          const site = convSite(layer, layouts);
+          const column = inputColumns(site, first);
+          if (column) columns.set(layer.name, column);
+          return convolve(site, context.weight(layer), first, column);
+        }
         case 'batchNorm':
           return context.batchNorm(layer, first);
         case 'relu':
@@ -59,40 +60,43 @@ export function emitForward(context: ForwardContext): Map<string, string> {
           return builder.op('MaxPool', [first], windowAttributes(layer));
         case 'add':
           return builder.op('Add', [first, second]);
-        case 'globalAveragePool': {
-          const { channels } = shapes.get(layer.name)!;
-          const pooled = builder.op('GlobalAveragePool', [first]);
-          return builder.op('Reshape', [pooled, builder.ints(context.batchSize, channels)]);
-        }
+        case 'globalAveragePool':
+          return emitGlobalAveragePool(activations, layer.inputs[0]);
         case 'linear':
-          return builder.op('Gemm', [first, context.head.weight, context.head.bias], { transB: 1 });
+          return builder.op(
+            'Gemm',
+            [activations.flat(layer.inputs[0]), context.head.weight, context.head.bias],
+            {
+              transB: 1,
+            },
+          );
       }
     }
   }
-  return values;
+  return { activations, columns };
+
+  /** Convolutions compute in their input's layout; pooling windows need nchw. */
+  function computedIn(layer: Layer): Layout {
+    return layer.kind === 'maxPool' ? 'nchw' : layouts.layoutOf(layer.inputs[0]);
+  }
 }
 
-/** Attributes of Conv, ConvTranspose and pooling nodes. */
-export function windowAttributes(window: { kernel: number; stride: number; padding: number }) {
-  const { kernel, stride, padding } = window;
-  return {
-    kernel_shape: [kernel, kernel],
-    strides: [stride, stride],
-    pads: [padding, padding, padding, padding],
-  };
-}
-
-function convAttributes(conv: ConvLayer) {
-  return windowAttributes(conv);
-}
+/** Pools and the head take their operands themselves. */
+const isFlat = (layer: Layer) => layer.kind === 'globalAveragePool' || layer.kind === 'linear';
 
 /** (pixel / 255 − mean) / std, channels first. */
-function emitInput({ builder, batchSize, imageSize, normalization }: ForwardContext): string {
+function emitInput({ builder, layouts, imageSize, normalization }: ForwardContext): string {
   const { mean, std } = normalization;
-  const pixels = builder.input('pixels', 'uint8', [batchSize, imageSize, imageSize, 3]);
+  const pixels = builder.input('pixels', 'uint8', [layouts.batchSize, imageSize, imageSize, 3]);
   const floats = builder.op('Cast', [builder.op('Transpose', [pixels], { perm: [0, 3, 1, 2] })], { to: 1 });
-  const scale = builder.constant(Float32Array.from(std, (s) => 1 / (255 * s)), [1, 3, 1, 1]);
-  const shift = builder.constant(Float32Array.from(std, (s, c) => -mean[c] / s), [1, 3, 1, 1]);
+  const scale = builder.constant(
+    Float32Array.from(std, (s) => 1 / (255 * s)),
+    [1, 3, 1, 1],
+  );
+  const shift = builder.constant(
+    Float32Array.from(std, (s, c) => -mean[c] / s),
+    [1, 3, 1, 1],
+  );
   return builder.op('Add', [builder.op('Mul', [floats, scale]), shift]);
 }
 
@@ -103,28 +107,33 @@ function emitInput({ builder, batchSize, imageSize, normalization }: ForwardCont
 function emitQuantize(context: ForwardContext, name: string, input: string): string {
   const { builder, activationBits } = context;
   if (activationBits >= 32) return input;
-  const clip = clipOf(context, name);
   const topLevel = 2 ** activationBits - 1;
-  const scale = builder.scalar(Math.fround(clip / topLevel));
+  const scale = builder.scalar(Math.fround(clipOf(context.clips, name) / topLevel));
   const zeroPoint = builder.constant(Uint8Array.of(255 - topLevel), []);
   const levels = builder.op('QuantizeLinear', [input, scale, zeroPoint]);
   return builder.op('DequantizeLinear', [levels, scale, zeroPoint]);
 }
 
-/** The calibrated clip of a quantize layer. */
-export function clipOf(context: Pick<ForwardContext, 'clips'>, name: string): number {
-  const clip = context.clips[name];
-  if (!(clip > 0)) throw new Error(`the backbone has no activation clip for ${name}`);
-  return clip;
+/** Mean over pixels: [batch, channels]. */
+function emitGlobalAveragePool(activations: Activations, source: string): string {
+  const { layouts } = activations;
+  const { builder, batchSize } = layouts;
+  const { channels, height, width } = layouts.shapeOf(source);
+  const layout = layouts.layoutOf(source);
+  const input = activations.get(source, layout);
+  if (layout === 'nchw') {
+    const pooled = builder.op('GlobalAveragePool', [input]);
+    return builder.op('Reshape', [pooled, builder.ints(batchSize, channels)]);
+  }
+  const apart = builder.op('Reshape', [input, builder.ints(channels, height * width, batchSize)]);
+  return builder.op('Transpose', [builder.op('ReduceMean', [apart], { axes: [1], keepdims: 0 })], {
+    perm: [1, 0],
+  });
 }
 
-/** Batch normalisation with given statistics, all of them [channels]. */
-export function emitFrozenBatchNorm(
-  builder: GraphBuilder,
-  input: string,
-  [weight, bias, mean, variance]: readonly [string, string, string, string],
-): string {
-  return builder.op('BatchNormalization', [input, weight, bias, mean, variance], {
-    epsilon: { float: BATCH_NORM_EPSILON },
-  });
+/** The calibrated clip of a quantize layer. */
+export function clipOf(clips: Readonly<Record<string, number>>, name: string): number {
+  const clip = clips[name];
+  if (!(clip > 0)) throw new Error(`the backbone has no activation clip for ${name}`);
+  return clip;
 }

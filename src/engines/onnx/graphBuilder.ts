@@ -53,7 +53,10 @@ export class GraphBuilder {
 
   /** An int64 vector, as shapes, axes and slice bounds are given; equal vectors are stored once. */
   ints(...values: number[]): string {
-    return this.#once(`ints:${values.join(',')}`, () => [BigInt64Array.from(values, BigInt), [values.length]]);
+    return this.#once(`ints:${values.join(',')}`, () => [
+      BigInt64Array.from(values, BigInt),
+      [values.length],
+    ]);
   }
 
   /** Adds a node with one output and returns the output's name. */
@@ -113,7 +116,9 @@ export class GraphBuilder {
 function valueInfo(name: string, type: ElementType, dims: readonly number[]): Onnx.IValueInfoProto {
   return {
     name,
-    type: { tensorType: { elemType: elementTypes[type], shape: { dim: dims.map((dimValue) => ({ dimValue })) } } },
+    type: {
+      tensorType: { elemType: elementTypes[type], shape: { dim: dims.map((dimValue) => ({ dimValue })) } },
+    },
   };
 }
 

@@ -53,7 +53,9 @@ export function gather(
   vector.specs.forEach((spec, i) => {
     const values = tensors[spec.name + suffix];
     if (values?.length !== vector.sizes[i]) {
-      throw new Error(`state: ${spec.name}${suffix} has ${values?.length} values, expected ${vector.sizes[i]}`);
+      throw new Error(
+        `state: ${spec.name}${suffix} has ${values?.length} values, expected ${vector.sizes[i]}`,
+      );
     }
     flat.set(values, offset);
     offset += values.length;
@@ -80,7 +82,8 @@ export function stateToVectors(layout: StateLayout, state: TaskState): Map<strin
   const vectors = new Map<string, Float32Array>();
   for (const [group, vector] of layout.groups) {
     vectors.set(group, gather(vector, state.tensors));
-    for (const moment of layout.moments) vectors.set(`${group}.${moment}`, gather(vector, state.moments, `.${moment}`));
+    for (const moment of layout.moments)
+      vectors.set(`${group}.${moment}`, gather(vector, state.moments, `.${moment}`));
   }
   if (layout.statistics) vectors.set('statistics', gather(layout.statistics, state.tensors));
   return vectors;

@@ -8,10 +8,17 @@ export interface WorkerOptions {
   readonly threads: number;
   /** Folder for ONNX Runtime's profile; none when absent. */
   readonly profile?: string;
+  /** Overrides the size below which feature maps are computed in the merged layout; tests cover both layouts. */
+  readonly mergedPixels?: number;
 }
 
 export type WorkerInput =
-  | { readonly kind: 'training'; readonly plan: TrainingPlan; readonly state: TaskState; readonly options: WorkerOptions }
+  | {
+      readonly kind: 'training';
+      readonly plan: TrainingPlan;
+      readonly state: TaskState;
+      readonly options: WorkerOptions;
+    }
   | { readonly kind: 'inference'; readonly plan: InferencePlan; readonly options: WorkerOptions };
 
 /** What a session can be asked, and what it answers. */

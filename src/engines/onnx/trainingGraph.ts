@@ -7,15 +7,18 @@ import {
   type BatchNormLayer,
   type ConvLayer,
   headOf,
-  layerShapes,
 } from '../../model/graph.js';
 import type { TrainingPlan } from '../engine.js';
+import { Layouts } from './activations.js';
 import { emitBackward } from './backward.js';
 import { type EffectiveWeight, frozenWeight, maskedWeight, trainedWeight } from './effectiveWeights.js';
-import { emitForward, emitFrozenBatchNorm } from './forward.js';
+import { emitForward } from './forward.js';
 import { GraphBuilder } from './graphBuilder.js';
 import { type FlatVector, type StateLayout, stateLayout } from './layout.js';
 import { emitUpdate } from './optimizer.js';
+
+/** Feature maps of at most this many pixels are computed in the merged layout; measured, see bench/. */
+export const MERGED_PIXELS = 100;
 
 export interface TrainingModel {
   readonly bytes: Uint8Array;
@@ -29,9 +32,14 @@ export interface TrainingModel {
  * and every state vector of the layout. Outputs: `loss`, `correct` and `next:<vector>` for each.
  * @param state supplies tensors that never change (frozen batch norm); all others are inputs
  */
-export function buildTrainingModel(plan: TrainingPlan, state: TaskState): TrainingModel {
+export function buildTrainingModel(
+  plan: TrainingPlan,
+  state: TaskState,
+  mergedPixels: number = MERGED_PIXELS,
+): TrainingModel {
   const { graph, backbone, method, batchSize, imageSize, optimizer } = plan;
   const builder = new GraphBuilder();
+  const layouts = new Layouts(builder, graph, batchSize, imageSize, mergedPixels);
   const layout = stateLayout(taskTensors(graph, method), optimizer.kind);
   const masks = layout.groups.get('masks');
   const noiseLength = method.mask?.noise && masks ? masks.length : 0;
@@ -54,12 +62,11 @@ export function buildTrainingModel(plan: TrainingPlan, state: TaskState): Traini
   const weights = new Map<string, EffectiveWeight>();
   const norms = new Map<string, { mean: string; variance: string; weight: string }>();
   const nextStatistics = new Map<string, string>();
-  const shapes = layerShapes(graph, imageSize);
   const head = headOf(graph);
   const context = {
     builder,
     graph,
-    batchSize,
+    layouts,
     imageSize,
     normalization: backbone.normalization,
     clips: backbone.clips,
@@ -73,10 +80,10 @@ export function buildTrainingModel(plan: TrainingPlan, state: TaskState): Traini
     head: { weight: tensor(`${head.name}.weight`), bias: tensor(`${head.name}.bias`) },
   };
   const values = emitForward(context);
-  const logits = values.get(head.name)!;
+  const logits = values.activations.flat(head.name);
   const { loss, correct, gradient } = emitLoss(builder, logits, batchSize, head.outFeatures);
   const gradients = emitBackward(
-    { ...context, values, weights, norms, trainBatchNorm: method.trainBatchNorm },
+    { ...context, ...values, weights, norms, trainBatchNorm: method.trainBatchNorm },
     gradient,
   );
 
@@ -93,32 +100,44 @@ export function buildTrainingModel(plan: TrainingPlan, state: TaskState): Traini
   function effectiveWeight(conv: ConvLayer): EffectiveWeight {
     if (method.mask) {
       const scores = `${conv.name}.scores`;
-      return maskedWeight(builder, conv, backbone, method.mask, tensors.get(scores)!, noises?.get(scores) ?? null);
+      return maskedWeight(
+        builder,
+        conv,
+        backbone,
+        method.mask,
+        tensors.get(scores)!,
+        noises?.get(scores) ?? null,
+      );
     }
-    if (method.trainWeights) return trainedWeight(builder, conv, backbone, tensors.get(`${conv.name}.weight`)!);
+    if (method.trainWeights)
+      return trainedWeight(builder, conv, backbone, tensors.get(`${conv.name}.weight`)!);
     return frozenWeight(builder, conv, backbone);
   }
 
   function batchNorm(layer: BatchNormLayer, input: string): string {
-    const [weight, bias, runningMean, runningVariance] = ['weight', 'bias', 'running_mean', 'running_var'].map(
-      (suffix) => tensor(`${layer.name}.${suffix}`),
-    );
+    const [weight, bias, runningMean, runningVariance] = [
+      'weight',
+      'bias',
+      'running_mean',
+      'running_var',
+    ].map((suffix) => tensor(`${layer.name}.${suffix}`));
     if (!method.trainBatchNorm) {
       norms.set(layer.name, { mean: runningMean, variance: runningVariance, weight });
-      return emitFrozenBatchNorm(builder, input, [weight, bias, runningMean, runningVariance]);
+      return builder.op('BatchNormalization', [input, weight, bias, runningMean, runningVariance], {
+        epsilon: { float: BATCH_NORM_EPSILON },
+      });
     }
     // With momentum 0 the node's second and third outputs are the batch statistics themselves. ONNX Runtime writes
     // them over its fourth and fifth inputs even when others still read these, so it gets scratch vectors; they are
     // two different expressions, or common-subexpression elimination would make them one.
     const scratch = [builder.op('Sub', [weight, weight]), builder.op('Sub', [bias, bias])];
-    const [output, mean, variance] = builder.ops(
-      'BatchNormalization',
-      [input, weight, bias, ...scratch],
-      3,
-      { training_mode: 1, momentum: { float: 0 }, epsilon: { float: BATCH_NORM_EPSILON } },
-    );
+    const [output, mean, variance] = builder.ops('BatchNormalization', [input, weight, bias, ...scratch], 3, {
+      training_mode: 1,
+      momentum: { float: 0 },
+      epsilon: { float: BATCH_NORM_EPSILON },
+    });
     norms.set(layer.name, { mean, variance, weight });
-    const { height, width } = shapes.get(layer.name)!;
+    const { height, width } = layouts.shapeOf(layer.name);
     const count = batchSize * height * width;
     const unbiased = builder.op('Mul', [variance, builder.scalar(count / Math.max(1, count - 1))]);
     nextStatistics.set(`${layer.name}.running_mean`, average(runningMean, mean));
@@ -144,7 +163,10 @@ export function buildTrainingModel(plan: TrainingPlan, state: TaskState): Traini
         return builder.op('Reshape', [gradients.get(key)!, builder.ints(vector.sizes[i])]);
       });
       const moments = Object.fromEntries(
-        layout.moments.map((suffix) => [suffix, builder.input(`${group}.${suffix}`, 'float32', [vector.length])]),
+        layout.moments.map((suffix) => [
+          suffix,
+          builder.input(`${group}.${suffix}`, 'float32', [vector.length]),
+        ]),
       );
       const next = emitUpdate(builder, optimizer, {
         parameters: vectors.get(group)!,
@@ -181,7 +203,10 @@ function splitVector(builder: GraphBuilder, flat: string, vector: FlatVector): M
 function emitLoss(builder: GraphBuilder, logits: string, batchSize: number, classes: number) {
   const labels = builder.input('labels', 'int32', [batchSize]);
   const column = builder.op('Reshape', [labels, builder.ints(batchSize, 1)]);
-  const classIndices = builder.constant(Int32Array.from({ length: classes }, (_, i) => i), [1, classes]);
+  const classIndices = builder.constant(
+    Int32Array.from({ length: classes }, (_, i) => i),
+    [1, classes],
+  );
   const oneHot = builder.op('Cast', [builder.op('Equal', [column, classIndices])], { to: 1 });
   const logProbabilities = builder.op('LogSoftmax', [logits], { axis: 1 });
   const picked = builder.op('Mul', [oneHot, logProbabilities]);

@@ -1,14 +1,19 @@
-/** @file Gradients of a convolution with respect to its input and its weight, from standard ONNX operators. */
+/** @file A convolution and its gradients in the nchw layout. */
 import type { ConvLayer } from '../../model/graph.js';
-import { type TensorShape, windowAttributes } from './forward.js';
-import type { GraphBuilder } from './graphBuilder.js';
+import type { ConvSite } from './convolution.js';
 
-interface ConvGradientInput {
-  readonly builder: GraphBuilder;
-  readonly conv: ConvLayer;
-  readonly batchSize: number;
-  readonly input: TensorShape;
-  readonly output: TensorShape;
+/** Attributes of Conv, ConvTranspose and pooling nodes. */
+export function windowAttributes(window: Pick<ConvLayer, 'kernel' | 'stride' | 'padding'>) {
+  const { kernel, stride, padding } = window;
+  return {
+    kernel_shape: [kernel, kernel],
+    strides: [stride, stride],
+    pads: [padding, padding, padding, padding],
+  };
+}
+
+export function convolveNchw({ conv, layouts }: ConvSite, weight: string, input: string): string {
+  return layouts.builder.op('Conv', [input, weight], windowAttributes(conv));
 }
 
 /**
@@ -16,8 +21,9 @@ interface ConvGradientInput {
  * @param weight [outC, inC, k, k]
  * @param outputGradient [batch, outC, oh, ow]
  */
-export function convInputGradient(at: ConvGradientInput, weight: string, outputGradient: string): string {
-  const { builder, conv, batchSize, input, output } = at;
+export function inputGradientNchw(site: ConvSite, weight: string, outputGradient: string): string {
+  const { conv, input, output } = site;
+  const { builder, batchSize } = site.layouts;
   if (conv.kernel === 1 && conv.stride === 1) {
     // One matrix product per image: Wᵀ [inC, outC] · dY [outC, pixels].
     const matrix = builder.op('Reshape', [weight, builder.ints(conv.outChannels, conv.inChannels)]);
@@ -26,18 +32,27 @@ export function convInputGradient(at: ConvGradientInput, weight: string, outputG
       builder.ints(batchSize, conv.outChannels, output.height * output.width),
     ]);
     const product = builder.op('com.microsoft:FusedMatMul', [matrix, columns], { transA: 1 });
-    return builder.op('Reshape', [product, builder.ints(batchSize, conv.inChannels, input.height, input.width)]);
+    return builder.op('Reshape', [
+      product,
+      builder.ints(batchSize, conv.inChannels, input.height, input.width),
+    ]);
   }
   if (conv.stride === 1) {
     // A convolution of dY with the weight, spatially flipped and with its channel axes exchanged.
-    const flipped = builder.op('Slice', [
-      weight,
-      builder.ints(-1, -1),
-      builder.ints(-conv.kernel - 1, -conv.kernel - 1),
-      builder.ints(2, 3),
-      builder.ints(-1, -1),
+    const { outChannels, inChannels, kernel } = conv;
+    const taps = kernel * kernel;
+    const apart = builder.op('Reshape', [weight, builder.ints(outChannels, inChannels, taps)]);
+    // Taps outermost while they are reversed: nine long copies instead of many reversed short ones.
+    const tapsFirst = builder.op('Transpose', [apart], { perm: [2, 1, 0] });
+    const order = builder.constant(
+      Int32Array.from({ length: taps }, (_, i) => taps - 1 - i),
+      [taps],
+    );
+    const reversed = builder.op('Gather', [tapsFirst, order], { axis: 0 });
+    const exchanged = builder.op('Reshape', [
+      builder.op('Transpose', [reversed], { perm: [1, 2, 0] }),
+      builder.ints(inChannels, outChannels, kernel, kernel),
     ]);
-    const exchanged = builder.op('Transpose', [flipped], { perm: [1, 0, 2, 3] });
     const padding = conv.kernel - 1 - conv.padding;
     return builder.op('Conv', [outputGradient, exchanged], windowAttributes({ ...conv, padding }));
   }
@@ -57,17 +72,18 @@ const FEW_CHANNELS = 32;
  * @param input [batch, inC, h, w]
  * @param outputGradient [batch, outC, oh, ow]
  */
-export function convWeightGradient(at: ConvGradientInput, input: string, outputGradient: string): string {
-  const { builder, conv, output } = at;
+export function weightGradientNchw(site: ConvSite, input: string, outputGradient: string): string {
+  const { conv, output } = site;
+  const { builder, batchSize } = site.layouts;
   const { kernel, stride, padding, inChannels, outChannels } = conv;
   const pixels = output.height * output.width;
   // Batched products leave one [outC, inC] matrix per image to add up; flat ones need both operands transposed to
   // [channels, batch·pixels] first. The smaller of the two detours wins.
   const batched = outChannels * inChannels <= (outChannels + inChannels) * pixels;
   const asMatrix = (value: string, channels: number): string => {
-    if (batched) return builder.op('Reshape', [value, builder.ints(at.batchSize, channels, pixels)]);
+    if (batched) return builder.op('Reshape', [value, builder.ints(batchSize, channels, pixels)]);
     const channelsFirst = builder.op('Transpose', [value], { perm: [1, 0, 2, 3] });
-    return builder.op('Reshape', [channelsFirst, builder.ints(channels, at.batchSize * pixels)]);
+    return builder.op('Reshape', [channelsFirst, builder.ints(channels, batchSize * pixels)]);
   };
   const gradients = asMatrix(outputGradient, outChannels);
   const padded =
@@ -96,7 +112,9 @@ export function convWeightGradient(at: ConvGradientInput, input: string, outputG
       ])
     : builder.op(
         'Concat',
-        taps.map((tap) => builder.op('Reshape', [product(tap, inChannels), builder.ints(1, outChannels, inChannels)])),
+        taps.map((tap) =>
+          builder.op('Reshape', [product(tap, inChannels), builder.ints(1, outChannels, inChannels)]),
+        ),
         { axis: 0 },
       );
   const weightOrder = builder.op('Transpose', [stacked], { perm: few ? [0, 2, 1] : [1, 2, 0] });

@@ -1,0 +1,85 @@
+/** @file A convolution and its gradients in either layout, from standard ONNX operators. */
+import type { ConvLayer } from '../../model/graph.js';
+import type { Layout, Layouts, TensorShape } from './activations.js';
+import { convolveNchw, inputGradientNchw, weightGradientNchw } from './convolutionNchw.js';
+import { columnsUnderFilter, columnsUnderFlippedFilter } from './im2col.js';
+
+/** One convolution at its place in the graph. */
+export interface ConvSite {
+  readonly conv: ConvLayer;
+  readonly layouts: Layouts;
+  /** Of its input; the convolution and its gradients are computed in it. */
+  readonly layout: Layout;
+  readonly input: TensorShape;
+  readonly output: TensorShape;
+}
+
+export function convSite(conv: ConvLayer, layouts: Layouts): ConvSite {
+  const [source] = conv.inputs;
+  const layout = layouts.layoutOf(source);
+  return { conv, layouts, layout, input: layouts.shapeOf(source), output: layouts.shapeOf(conv.name) };
+}
+
+/**
+ * @param weight [outC, inC, k, k]
+ * @param columns for `merged`: the input's columns, see {@link inputColumns}
+ */
+export function convolve(site: ConvSite, weight: string, input: string, columns: string | null): string {
+  if (site.layout === 'nchw') return convolveNchw(site, weight, input);
+  const { builder } = site.layouts;
+  const product = builder.op('MatMul', [asMatrix(site, weight), columns!]);
+  return builder.op('Reshape', [product, builder.ints(...site.layouts.dims(site.output, 'merged'))]);
+}
+
+/** The merged input as a matrix [inC·k², output pixels·batch]: shared by the forward pass and the weight gradient. */
+export function inputColumns(site: ConvSite, input: string): string | null {
+  return site.layout === 'nchw' ? null : columnsUnderFilter(site, input);
+}
+
+/** dL/dx in the site's layout. */
+export function inputGradient(site: ConvSite, weight: string, outputGradient: string): string {
+  if (site.layout === 'nchw') return inputGradientNchw(site, weight, outputGradient);
+  const { conv, layouts } = site;
+  const { builder } = layouts;
+  let product: string;
+  if (conv.kernel === 1 && conv.stride === 1) {
+    const gradients = flatten(site, outputGradient);
+    product = builder.op('com.microsoft:FusedMatMul', [asMatrix(site, weight), gradients], { transA: 1 });
+  } else {
+    const taps = conv.kernel * conv.kernel;
+    const apart = builder.op('Reshape', [weight, builder.ints(conv.outChannels, conv.inChannels, taps)]);
+    const exchanged = builder.op('Transpose', [apart], { perm: [1, 0, 2] });
+    const matrix = builder.op('Reshape', [exchanged, builder.ints(conv.inChannels, conv.outChannels * taps)]);
+    product = builder.op('MatMul', [matrix, columnsUnderFlippedFilter(site, outputGradient)]);
+  }
+  return builder.op('Reshape', [product, builder.ints(...layouts.dims(site.input, 'merged'))]);
+}
+
+/** dL/dW [outC, inC, k, k]. */
+export function weightGradient(
+  site: ConvSite,
+  input: string,
+  columns: string | null,
+  outputGradient: string,
+): string {
+  if (site.layout === 'nchw') return weightGradientNchw(site, input, outputGradient);
+  const { conv, layouts } = site;
+  const gradients = flatten(site, outputGradient);
+  const product = layouts.builder.op('com.microsoft:FusedMatMul', [gradients, columns!], { transB: 1 });
+  const { outChannels, inChannels, kernel } = conv;
+  return layouts.builder.op('Reshape', [
+    product,
+    layouts.builder.ints(outChannels, inChannels, kernel, kernel),
+  ]);
+}
+
+/** [outC, inC, k, k] → [outC, inC·k²] */
+function asMatrix({ conv, layouts }: ConvSite, weight: string): string {
+  const rows = conv.inChannels * conv.kernel * conv.kernel;
+  return layouts.builder.op('Reshape', [weight, layouts.builder.ints(conv.outChannels, rows)]);
+}
+
+/** [1, outC, pixels·batch] → [outC, pixels·batch] */
+function flatten({ conv, layouts }: ConvSite, gradient: string): string {
+  return layouts.builder.op('Reshape', [gradient, layouts.builder.ints(conv.outChannels, -1)]);
+}
