@@ -31,8 +31,12 @@ function triangleWeights(size: number, start: number, length: number, count: num
     const center = start + (i + 0.5) * scale;
     begins[i] = Math.max(low, Math.trunc(center - support + 0.5));
     ends[i] = Math.min(high, Math.trunc(center + support + 0.5));
+    // A last pixel at the very edge of the triangle has weight 0: sizes that stay the same need one tap.
+    if (ends[i] - 1 - center + 0.5 >= support && ends[i] - begins[i] > 1) ends[i]--;
     taps = Math.max(taps, ends[i] - begins[i]);
   }
+  // Three taps run faster as four.
+  if (taps === 3 && high - low > 3) taps = 4;
   const first = new Int32Array(count);
   const values = new Int32Array(count * taps);
   const exact = new Float64Array(taps);
@@ -95,45 +99,81 @@ function resizeAcross(
   start: number,
   width: number,
   rows: number,
-  { taps, first, values }: Weights,
+  weights: Weights,
   target: Uint8Array,
   size: number,
   flip: boolean,
 ): void {
-  for (let row = 0; row < rows; row++) {
-    const from = start + row * width * 3;
-    let to = (row * size + (flip ? size - 1 : 0)) * 3;
-    const step = flip ? -3 : 3;
-    if (taps === 2) {
-      for (let i = 0; i < size; i++, to += step) {
-        const at = from + first[i] * 3;
-        const a = values[2 * i];
-        const b = values[2 * i + 1];
-        target[to] = (Math.imul(source[at], a) + Math.imul(source[at + 3], b) + HALF) >> PRECISION_BITS;
-        target[to + 1] =
-          (Math.imul(source[at + 1], a) + Math.imul(source[at + 4], b) + HALF) >> PRECISION_BITS;
-        target[to + 2] =
-          (Math.imul(source[at + 2], a) + Math.imul(source[at + 5], b) + HALF) >> PRECISION_BITS;
-      }
-      continue;
-    }
-    for (let i = 0; i < size; i++, to += step) {
-      let at = from + first[i] * 3;
-      let red = HALF;
-      let green = HALF;
-      let blue = HALF;
-      for (let k = i * taps; k < (i + 1) * taps; k++, at += 3) {
-        const weight = values[k];
-        red += Math.imul(source[at], weight);
-        green += Math.imul(source[at + 1], weight);
-        blue += Math.imul(source[at + 2], weight);
-      }
-      target[to] = red >> PRECISION_BITS;
-      target[to + 1] = green >> PRECISION_BITS;
-      target[to + 2] = blue >> PRECISION_BITS;
-    }
+  const row = { 1: copyRow, 2: acrossTwoTaps, 4: acrossFourTaps }[weights.taps] ?? acrossTaps;
+  const step = flip ? -3 : 3;
+  for (let y = 0; y < rows; y++) {
+    row(source, start + y * width * 3, weights, target, (y * size + (flip ? size - 1 : 0)) * 3, step);
   }
 }
+
+/** One row across: `from` and `to` are byte positions, `step` is −3 to mirror. */
+type RowPass = (
+  source: Uint8Array,
+  from: number,
+  weights: Weights,
+  target: Uint8Array,
+  to: number,
+  step: number,
+) => void;
+
+const copyRow: RowPass = (source, from, { first }, target, to, step) => {
+  for (let i = 0, at = to; i < first.length; i++, at += step) {
+    const pixel = from + first[i] * 3;
+    target[at] = source[pixel];
+    target[at + 1] = source[pixel + 1];
+    target[at + 2] = source[pixel + 2];
+  }
+};
+
+const acrossTwoTaps: RowPass = (source, from, { first, values }, target, to, step) => {
+  for (let i = 0, at = to; i < first.length; i++, at += step) {
+    const pixel = from + first[i] * 3;
+    const a = values[2 * i];
+    const b = values[2 * i + 1];
+    for (let c = 0; c < 3; c++) {
+      target[at + c] =
+        (Math.imul(source[pixel + c], a) + Math.imul(source[pixel + c + 3], b) + HALF) >> PRECISION_BITS;
+    }
+  }
+};
+
+const acrossFourTaps: RowPass = (source, from, { first, values }, target, to, step) => {
+  for (let i = 0, at = to; i < first.length; i++, at += step) {
+    const pixel = from + first[i] * 3;
+    const a = values[4 * i];
+    const b = values[4 * i + 1];
+    const c = values[4 * i + 2];
+    const d = values[4 * i + 3];
+    for (let k = 0; k < 3; k++) {
+      const left = Math.imul(source[pixel + k], a) + Math.imul(source[pixel + k + 3], b);
+      const right = Math.imul(source[pixel + k + 6], c) + Math.imul(source[pixel + k + 9], d);
+      target[at + k] = (left + right + HALF) >> PRECISION_BITS;
+    }
+  }
+};
+
+const acrossTaps: RowPass = (source, from, { taps, first, values }, target, to, step) => {
+  for (let i = 0, at = to; i < first.length; i++, at += step) {
+    let pixel = from + first[i] * 3;
+    let red = HALF;
+    let green = HALF;
+    let blue = HALF;
+    for (let k = i * taps; k < (i + 1) * taps; k++, pixel += 3) {
+      const weight = values[k];
+      red += Math.imul(source[pixel], weight);
+      green += Math.imul(source[pixel + 1], weight);
+      blue += Math.imul(source[pixel + 2], weight);
+    }
+    target[at] = red >> PRECISION_BITS;
+    target[at + 1] = green >> PRECISION_BITS;
+    target[at + 2] = blue >> PRECISION_BITS;
+  }
+};
 
 function resizeDown(
   source: Uint8Array,
@@ -146,22 +186,46 @@ function resizeDown(
   const stride = size * 3;
   for (let row = 0; row < size; row++) {
     const from = (first[row] - firstRow) * stride;
+    const weights = values.subarray(row * taps, (row + 1) * taps);
     const to = offset + row * stride;
-    if (taps === 2) {
-      const a = values[2 * row];
-      const b = values[2 * row + 1];
-      for (let i = 0; i < stride; i++) {
-        const below = source[from + stride + i];
-        target[to + i] = (Math.imul(source[from + i], a) + Math.imul(below, b) + HALF) >> PRECISION_BITS;
-      }
-      continue;
-    }
-    for (let i = 0; i < stride; i++) {
-      let sum = HALF;
-      for (let k = 0, at = from + i; k < taps; k++, at += stride) {
-        sum += Math.imul(source[at], values[row * taps + k]);
-      }
-      target[to + i] = sum >> PRECISION_BITS;
-    }
+    if (taps === 1) target.set(source.subarray(from, from + stride), to);
+    else if (taps === 2) downTwoTaps(source, from, weights, target, to, stride);
+    else if (taps === 4) downFourTaps(source, from, weights, target, to, stride);
+    else downTaps(source, from, weights, target, to, stride);
   }
 }
+
+/** One row of the second pass: `stride` bytes at `to` from as many rows as there are weights. */
+type DownPass = (
+  source: Uint8Array,
+  from: number,
+  weights: Int32Array,
+  target: Uint8Array,
+  to: number,
+  stride: number,
+) => void;
+
+const downTwoTaps: DownPass = (source, from, [a, b], target, to, stride) => {
+  for (let i = 0; i < stride; i++) {
+    const sum = Math.imul(source[from + i], a) + Math.imul(source[from + stride + i], b);
+    target[to + i] = (sum + HALF) >> PRECISION_BITS;
+  }
+};
+
+const downFourTaps: DownPass = (source, from, [a, b, c, d], target, to, stride) => {
+  for (let i = 0, at = from; i < stride; i++, at++) {
+    const upper = Math.imul(source[at], a) + Math.imul(source[at + stride], b);
+    const lower = Math.imul(source[at + 2 * stride], c) + Math.imul(source[at + 3 * stride], d);
+    target[to + i] = (upper + lower + HALF) >> PRECISION_BITS;
+  }
+};
+
+const downTaps: DownPass = (source, from, weights, target, to, stride) => {
+  for (let i = 0; i < stride; i++) {
+    let sum = HALF;
+    for (let k = 0, at = from + i; k < weights.length; k++, at += stride) {
+      sum += Math.imul(source[at], weights[k]);
+    }
+    target[to + i] = sum >> PRECISION_BITS;
+  }
+};
