@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { ExitCode } from '../errors.js';
 import { packageVersion } from '../paths.js';
 import { registerConfig } from './config.js';
+import { registerData } from './data.js';
 import { registerEngines } from './engines.js';
 import { registerEval } from './eval.js';
 import { describeFailure } from './failure.js';
@@ -15,6 +16,7 @@ const commands: readonly ((program: Command, io: Io) => void)[] = [
   registerEval,
   registerMasks,
   registerConfig,
+  registerData,
   registerEngines,
 ];
 

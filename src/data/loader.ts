@@ -11,8 +11,9 @@ import type { BatchLoader, LoaderOptions, Sample } from './types.js';
 import { WorkerPool } from './worker-pool.js';
 
 const SHUFFLE = hashString('shuffle');
-/** Batches that each worker renders ahead. */
+/** Batches that each worker renders ahead, and bytes that all of them may fill. */
 const AHEAD = 2;
+const AHEAD_BYTES = 1e9;
 
 /**
  * Decodes what the pixel cache lacks, then serves batches. The same options give the same batches, with any number
@@ -20,7 +21,8 @@ const AHEAD = 2;
  * @throws UserError when images are damaged or too few for one training batch
  */
 export async function createLoader(options: LoaderOptions): Promise<BatchLoader> {
-  const { samples, mode, augmentation, imageSize, batchSize, seed, cacheFolder, onProgress } = options;
+  const { samples, mode, augmentation, imageSize, batchSize, seed, cacheFolder, onProgress, signal } =
+    options;
   if (mode === 'train' && samples.length < batchSize) {
     throw new UserError(
       `${samples.length} training images do not fill one batch of ${batchSize}; the last, partial batch is dropped`,
@@ -28,7 +30,7 @@ export async function createLoader(options: LoaderOptions): Promise<BatchLoader>
     );
   }
   const spec = pixelSpec(augmentation, imageSize);
-  const images = await requirePixels({ samples, spec, cacheFolder, onProgress });
+  const images = await requirePixels({ samples, spec, cacheFolder, onProgress, signal });
   return new Loader(options, { mode, augmentation, imageSize, seed }, shareImages(images));
 }
 
@@ -56,7 +58,7 @@ class Loader implements BatchLoader {
 
   async *epoch(epoch: number, fromBatch = 0): AsyncGenerator<Batch> {
     const order = this.order(epoch);
-    const ahead = this.pool ? this.pool.size * AHEAD : 1;
+    const ahead = this.ahead();
     const pending: Promise<Uint8Array<ArrayBuffer>>[] = [];
     let next = fromBatch;
     for (let batch = fromBatch; batch < this.batchesPerEpoch; batch++) {
@@ -81,6 +83,14 @@ class Loader implements BatchLoader {
     // Rendering in this thread lets timers and signals through between two batches.
     await new Promise((resolve) => setImmediate(resolve));
     return this.renderer!.render(job);
+  }
+
+  /** How many batches are rendered before they are asked for. */
+  private ahead(): number {
+    if (!this.pool) return 1;
+    const { batchSize, imageSize } = this.options;
+    const fitting = Math.floor(AHEAD_BYTES / (batchSize * imageSize * imageSize * 3));
+    return Math.max(1, Math.min(this.pool.size * AHEAD, fitting));
   }
 
   /** Sample indices in the order of an epoch. */

@@ -3,7 +3,7 @@ import type { Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { ExitCode, UserError } from '../errors.js';
+import { UserError } from '../errors.js';
 import type { DecodedImage } from './decode.js';
 import type { DecodeJob } from './decode-worker.js';
 import type { PixelSpec } from './pixel-spec.js';
@@ -37,7 +37,10 @@ export function specFolder(cacheFolder: string, spec: PixelSpec): string {
   return join(cacheFolder, `v1-${spec.kind}-${spec.size}`);
 }
 
-/** Decodes what the cache lacks; damaged images are listed, not thrown. */
+/**
+ * Decodes what the cache lacks; damaged images are listed, not thrown.
+ * @throws UserError when the cache cannot be written; the signal's reason when it is aborted
+ */
 export async function preparePixels(options: PrepareOptions): Promise<PreparedPixels> {
   const { samples, spec, onProgress, signal } = options;
   const folder = specFolder(options.cacheFolder, spec);

@@ -54,6 +54,8 @@ export interface LoaderOptions {
   readonly cacheFolder: string;
   /** Told while images are decoded into the cache. */
   readonly onProgress?: (done: number, total: number) => void;
+  /** Stops decoding into the cache; what is decoded is kept. */
+  readonly signal?: AbortSignal;
 }
 
 export interface BatchLoader {
