@@ -72,8 +72,7 @@ export async function preparePixels(options: PrepareOptions): Promise<PreparedPi
     done += positions.length;
     onProgress?.(done, samples.length);
   });
-  if (signal?.aborted)
-    throw new UserError('stopped; what is decoded is kept', undefined, ExitCode.interrupted);
+  signal?.throwIfAborted();
   return { images, decoded, failures };
 }
 
