@@ -1,0 +1,246 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import sharp from 'sharp';
+import { main } from '../../src/cli/main.js';
+import { ExitCode } from '../../src/errors.js';
+import { fakeIo } from './fakeIo.js';
+import { resultFiles, writeBackbone, writeSmallTask } from './smallTask.js';
+
+const xbmProcess = fileURLToPath(new URL('./xbmProcess.js', import.meta.url));
+
+/** Lines of a run's metrics.jsonl. */
+function recorded(run: string): number {
+  const metrics = join(run, 'metrics.jsonl');
+  return existsSync(metrics) ? readFileSync(metrics, 'utf8').split('\n').length - 1 : 0;
+}
+
+describe('xbm train, eval and masks', () => {
+  let folder: string;
+  let config: string;
+  /** An uninterrupted run of each method. */
+  const whole = (method: string) => join(folder, `whole-${method}`);
+
+  async function xbm(args: readonly string[], io = fakeIo({ cwd: folder })) {
+    const exitCode = await main([...args], io);
+    const lastLine = io.out().trim().split('\n').at(-1) ?? '';
+    return { exitCode, out: io.out(), err: io.err(), json: () => JSON.parse(lastLine) };
+  }
+
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'xbm-train-'));
+    config = await writeSmallTask(folder);
+    for (const method of ['xbm', 'finetune']) {
+      const { exitCode, err } = await xbm(['train', config, '--method', method, '--out', whole(method)]);
+      assert.equal(exitCode, ExitCode.ok, err);
+    }
+  });
+
+  after(() => rmSync(folder, { recursive: true, force: true }));
+
+  test('a run learns, and its JSON is stdout’s last line', async () => {
+    const result = await xbm(['train', config, '--json']);
+    assert.equal(result.exitCode, ExitCode.ok, result.err);
+    const { accuracy, shareOff, maskBytes, maskBits, folder: run, timings } = result.json();
+    assert.ok(accuracy > 60, `accuracy ${accuracy}`);
+    assert.ok(shareOff > 0 && shareOff < 100);
+    assert.equal(maskBits, 1136);
+    assert.equal(maskBytes, 142);
+    assert.ok(timings.trainingSeconds > 0);
+    assert.match(run, /results.runs.small-xbm-[0-9a-f]{8}-s0$/);
+    assert.deepEqual(resultFiles(run), resultFiles(whole('xbm')));
+    assert.equal(existsSync(join(run, 'lock')), false);
+    assert.match(result.err, /^engine onnx: ONNX Runtime/m);
+    assert.match(result.err, /small xbm: 137\/137 images/);
+  });
+
+  test('a finished run is not trained again, unless forced', async () => {
+    const before = readFileSync(join(whole('xbm'), 'timings.json'), 'utf8');
+    const again = await xbm(['train', config, '--out', whole('xbm'), '--json']);
+    assert.equal(again.exitCode, ExitCode.ok);
+    assert.match(again.err, /this run is finished; --force trains it anew/);
+    assert.equal(
+      again.json().accuracy,
+      JSON.parse(readFileSync(join(whole('xbm'), 'summary.json'), 'utf8')).accuracy,
+    );
+    assert.equal(readFileSync(join(whole('xbm'), 'timings.json'), 'utf8'), before);
+    const files = resultFiles(whole('xbm'));
+    const forced = await xbm(['train', config, '--out', whole('xbm'), '--force']);
+    assert.equal(forced.exitCode, ExitCode.ok, forced.err);
+    assert.match(forced.out, /accuracy +\d+\.\d\d % of 9 test images/);
+    assert.deepEqual(resultFiles(whole('xbm')), files);
+    const other = await xbm(['train', config, '--out', whole('xbm'), '--set', 'training.seed=1']);
+    assert.equal(other.exitCode, ExitCode.usage);
+    assert.match(other.err, /finished run of another experiment/);
+  });
+
+  for (const method of ['xbm', 'finetune']) {
+    test(`${method}: killed with SIGKILL and resumed, a run ends in the same bytes`, async () => {
+      const run = join(folder, `killed-${method}`);
+      const args = ['train', config, '--method', method, '--out', run];
+      const child = spawn(process.execPath, [xbmProcess, ...args], { cwd: folder });
+      const exited = once(child, 'exit');
+      let messages = '';
+      child.stderr.on('data', (text) => {
+        messages += text;
+      });
+      while (recorded(run) < 7 && child.exitCode === null)
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      child.kill('SIGKILL');
+      await exited;
+      assert.equal(child.signalCode, 'SIGKILL', messages);
+      const refused = await xbm(['train', config, '--method', method, '--out', run]);
+      assert.equal(refused.exitCode, ExitCode.usage);
+      assert.match(refused.err, /not finished\nAdd --resume/);
+      const resumed = await xbm(['train', config, '--method', method, '--out', run, '--resume']);
+      assert.equal(resumed.exitCode, ExitCode.ok, resumed.err);
+      assert.deepEqual(resultFiles(run), resultFiles(whole(method)));
+      assert.equal(JSON.parse(readFileSync(join(run, 'environment.json'), 'utf8')).starts.length, 2);
+    });
+  }
+
+  test('Ctrl-C finishes the step, keeps a checkpoint and says how to go on', async () => {
+    const run = join(folder, 'interrupted');
+    const controller = new AbortController();
+    const watch = setInterval(() => recorded(run) >= 3 && controller.abort(), 2);
+    const io = fakeIo({ cwd: folder, signal: controller.signal });
+    const stopped = await xbm(['train', config, '--out', run], io);
+    clearInterval(watch);
+    assert.equal(stopped.exitCode, ExitCode.interrupted, stopped.err);
+    assert.match(stopped.err, /interrupted after step \d+ of 16; everything is saved in .*\n.*--resume/);
+    const resumed = await xbm(['train', config, '--out', run, '--resume']);
+    assert.equal(resumed.exitCode, ExitCode.ok, resumed.err);
+    assert.deepEqual(resultFiles(run), resultFiles(whole('xbm')));
+  });
+
+  test('a run that another process writes is left alone', async () => {
+    const run = join(folder, 'locked');
+    const { RunFolder } = await import('../../src/runs/runFolder.js');
+    const lock = new RunFolder(run).lock();
+    const { exitCode, err } = await xbm(['train', config, '--out', run]);
+    lock.release();
+    assert.equal(exitCode, ExitCode.unavailable);
+    assert.match(err, new RegExp(`process ${process.pid} is writing this run`));
+  });
+
+  test('eval measures what train measured, from the task file and the backbone it names', async () => {
+    const summary = JSON.parse(readFileSync(join(whole('finetune'), 'summary.json'), 'utf8'));
+    const { exitCode, err, json } = await xbm(['eval', '--run', whole('finetune'), '--json']);
+    assert.equal(exitCode, ExitCode.ok, err);
+    const result = json();
+    assert.equal(result.accuracy, summary.accuracy);
+    assert.equal(result.loss, summary.loss);
+    assert.equal(result.shareOff, 0);
+    const [header, ...rows] = readFileSync(result.confusion.csv, 'utf8').trim().split('\n');
+    assert.equal(header, 'true \\ predicted,blue,green,red');
+    const counts = rows.map((row) => row.split(',').slice(1).map(Number));
+    assert.equal(
+      counts.flat().reduce((a, b) => a + b),
+      9,
+    );
+    assert.equal(
+      counts.reduce((sum, row, i) => sum + row[i], 0),
+      result.correct,
+    );
+    assert.deepEqual(
+      result.perClass.map((row: { class: string; accuracy: number }) => row.accuracy),
+      counts.map((row, i) => (100 * row[i]) / row.reduce((a, b) => a + b)),
+    );
+    const { width, height, format } = await sharp(result.confusion.png).metadata();
+    assert.deepEqual([width, height, format], [72, 72, 'png']);
+  });
+
+  test('eval and masks take the newest finished run by default', async () => {
+    const runs = join(folder, 'results', 'runs');
+    for (const method of ['xbm', 'classifier']) {
+      const { exitCode, err } = await xbm([
+        'train',
+        config,
+        '--method',
+        method,
+        '--set',
+        'training.epochs=1',
+      ]);
+      assert.equal(exitCode, ExitCode.ok, err);
+    }
+    const masked = readdirSync(runs).filter((name) => name.includes('xbm'));
+    const newest = join(runs, masked[0]);
+    utimesSync(join(newest, 'summary.json'), new Date(), new Date(Date.now() + 60_000));
+    const masks = await xbm(['masks', '--json']);
+    assert.equal(masks.exitCode, ExitCode.ok, masks.err);
+    const result = masks.json();
+    const summary = JSON.parse(readFileSync(join(newest, 'summary.json'), 'utf8'));
+    assert.equal(result.file, join(newest, 'task.safetensors'));
+    assert.deepEqual([result.shareOff, result.maskBytes], [summary.shareOff, summary.maskBytes]);
+    assert.equal(
+      result.layers.reduce((sum: number, { bytes }: { bytes: number }) => sum + bytes, 0),
+      142,
+    );
+    const { width } = await sharp(result.picture).metadata();
+    assert.equal(width, 1024 + 6);
+    const evaluated = await xbm(['eval', '--json']);
+    assert.equal(evaluated.json().accuracy, summary.accuracy);
+    const none = await xbm(['eval', '--task', 'cubs']);
+    assert.match(none.err, /no finished run of task cubs/);
+    assert.equal(none.exitCode, ExitCode.usage);
+  });
+
+  test('eval of a task file asks for what it needs, and refuses another backbone', async () => {
+    const file = join(folder, 'alone.safetensors');
+    writeFileSync(file, readFileSync(join(whole('xbm'), 'task.safetensors')));
+    const alone = await xbm(['eval', '--file', file]);
+    assert.equal(alone.exitCode, ExitCode.usage);
+    assert.match(alone.err, /on which images\?/);
+    const named = await xbm(['eval', config, '--file', file, '--json']);
+    assert.equal(named.exitCode, ExitCode.ok, named.err);
+    const summary = JSON.parse(readFileSync(join(whole('xbm'), 'summary.json'), 'utf8'));
+    assert.equal(named.json().accuracy, summary.accuracy);
+    await writeBackbone(join(folder, 'other.safetensors'), 2);
+    const other = await xbm(['eval', config, '--file', file, '--backbone', './other.safetensors']);
+    assert.equal(other.exitCode, ExitCode.usage);
+    assert.match(
+      other.err,
+      new RegExp(`trained on backbone ${summary.backboneSha256}, but this one is [0-9a-f]{64}`),
+    );
+  });
+
+  test('a learning rate that explodes ends with a message and an intact folder', async () => {
+    const run = join(folder, 'exploded');
+    const args = ['train', config, '--out', run, '--set', 'training.learningRate.batchNorm=1e38'];
+    const { exitCode, err } = await xbm(args);
+    assert.equal(exitCode, ExitCode.failed);
+    assert.match(err, /^xbm: training diverged: .*\nLower training.learningRate/m);
+    assert.equal(existsSync(join(run, 'summary.json')), false);
+    assert.equal(existsSync(join(run, 'lock')), false);
+  });
+
+  test('missing things are named: backbone, data, images', async () => {
+    const cases: [string[], RegExp][] = [
+      [['--set', 'backbone.weights=nosuch'], /no backbone named "nosuch" in the store/],
+      [['--set', 'backbone.weights=./nosuch.safetensors'], /nosuch.safetensors: no such file/],
+      [['--set', 'data.root=null'], /where are the images of task folder\?/],
+      [['--set', 'backbone.weightBits=5'], /its weightBits is 4, but backbone.weightBits is 5/],
+      [['--set', 'backbone.network=cifar-resnet20'], /a backbone of cifar-resnet8, but/],
+      [['--set', 'training.batchSize=64'], /39 training images do not fill one batch of 64/],
+      [['--resume', '--force'], /--resume continues a run/],
+    ];
+    for (const [args, expected] of cases) {
+      const { exitCode, err } = await xbm(['train', config, '--out', join(folder, 'missing'), ...args]);
+      assert.equal(exitCode, ExitCode.usage, err);
+      assert.match(err, expected);
+    }
+  });
+});
