@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import * as tf from '@tensorflow/tfjs';
-import { openEngine } from '../../src/engines/registry.js';
+import { listEngines, openEngine } from '../../src/engines/registry.js';
+import { UserError } from '../../src/errors.js';
 import { folded, learningRates, tinyBatch, tinyMethod, tinyPlan, tinyState } from './fixtures.js';
 
 const { engine } = await openEngine('tfjs', { threads: 1 });
@@ -43,4 +44,61 @@ describe('tfjs sessions', () => {
       assert.equal(tf.memory().numTensors, before);
     });
   }
+});
+
+describe('what tfjs refuses', () => {
+  const plan = tinyPlan({ network: 'basic' });
+  const state = tinyState(plan);
+  const batch = tinyBatch(plan);
+  const at = { step: 0, learningRates };
+
+  test('batches that do not fit the plan', async () => {
+    const session = await engine.openTraining(plan, state);
+    const labels = Int32Array.from([0, 1, 5]);
+    await assert.rejects(session.trainStep({ ...batch, labels }, at), /label 5, expected 0 … 4/);
+    await assert.rejects(session.trainStep({ ...batch, labels: Int32Array.of(0, 1, -1) }, at), /label -1/);
+    const pixels = batch.pixels.subarray(1);
+    await assert.rejects(session.trainStep({ ...batch, pixels }, at), /440 pixel values, expected 3 and 441/);
+    await session.close();
+  });
+
+  test('states that do not fit the plan, leaving no tensor behind', async () => {
+    const before = tf.memory().numTensors;
+    const { 'fc.bias': _, ...tensors } = state.tensors;
+    await assert.rejects(
+      engine.openTraining(plan, { ...state, tensors }),
+      /fc.bias has no values, expected 5/,
+    );
+    await assert.rejects(
+      engine.openTraining(plan, { ...state, moments: {} }),
+      /conv1.scores.m has no values/,
+    );
+    assert.equal(tf.memory().numTensors, before);
+  });
+
+  test('batch statistics of a single value', async () => {
+    const single = { ...plan, batchSize: 1, imageSize: 2 };
+    await assert.rejects(
+      engine.openTraining(single, state),
+      (error) => error instanceof UserError && /batch size 1 at 2 pixels .* layer2.0.bn1/.test(error.message),
+    );
+    const frozen = { ...single, method: tinyMethod('xbm', {}, { trainBatchNorm: false }) };
+    await (await engine.openTraining(frozen, tinyState(frozen))).close();
+  });
+
+  test('taps of layers the network does not have', async () => {
+    const network = folded(plan, state);
+    const inference = { network, batchSize: 3, imageSize: plan.imageSize, taps: ['relu', 'rélu'] };
+    await assert.rejects(engine.openInference(inference), /no layer "rélu"/);
+  });
+});
+
+test('the device names the backend, and pure JavaScript says why and what to do', async () => {
+  const status = (await listEngines()).find(({ name }) => name === 'tfjs')!;
+  assert.ok(status.available);
+  assert.equal(status.detail, engine.device);
+  const [major, minor] = tf.version_core.split('.');
+  assert.match(engine.device, new RegExp(`^TensorFlow.js ${major}\\.${minor}`));
+  if (tf.getBackend() === 'cpu') assert.match(engine.device, /pure JavaScript, 1 thread \(.*npm rebuild/);
+  else assert.match(engine.device, /native TensorFlow/);
 });
