@@ -4,6 +4,7 @@ import type { Io } from './io.js';
 export interface ProgressOptions {
   /** What is being done: "flowers: epoch 3/30". */
   readonly label: string;
+  /** 0 when it is only known later; see {@link Progress.setTotal}. */
   readonly total: number;
   /** What is counted: "images". */
   readonly unit: string;
@@ -16,6 +17,8 @@ export interface ProgressOptions {
 export interface Progress {
   /** @param note a few words that change: "loss 1.23, 61.5 %" */
   update(done: number, note?: string): void;
+  /** Work that finds out on the way how much there is. */
+  setTotal(total: number): void;
 }
 
 /** Milliseconds between two plain lines. */
@@ -23,7 +26,8 @@ const LINE_INTERVAL = 10_000;
 
 /**
  * Shows progress on stderr while `body` runs: a bar on a terminal, else one plain line every ten seconds and one at
- * the end. Nothing keeps running when `body` throws.
+ * the end. Nothing is shown before the first update, so work that turns out to be done already stays silent; nothing
+ * keeps running when `body` throws.
  */
 export async function withProgress<T>(
   io: Io,
@@ -52,10 +56,12 @@ function lineDisplay(io: Io, options: ProgressOptions): Display {
   const meter = new RateMeter(options.start ?? 0, now());
   const begin = now();
   let lastLine = begin;
-  let last = { done: options.start ?? 0, note: '' };
+  let { total } = options;
+  let last: { done: number; note: string } | undefined;
   const line = (tail: string): void => {
+    if (!last) return;
     const { done, note } = last;
-    const parts = [`${done}/${options.total} ${options.unit}`, rateText(meter, options.unit), tail, note];
+    const parts = [`${done}/${total} ${options.unit}`, rateText(meter, options.unit), tail, note];
     io.stderr(`${options.label}: ${parts.filter(Boolean).join(', ')}\n`);
     lastLine = now();
   };
@@ -63,7 +69,10 @@ function lineDisplay(io: Io, options: ProgressOptions): Display {
     update(done, note = '') {
       last = { done, note };
       meter.add(done, now());
-      if (now() - lastLine >= LINE_INTERVAL) line(leftText(meter, options.total - done));
+      if (now() - lastLine >= LINE_INTERVAL) line(leftText(meter, total - done));
+    },
+    setTotal(value) {
+      total = value;
     },
     finish: () => line(`done in ${formatDuration((now() - begin) / 1000)}`),
     stop: () => {},
@@ -87,13 +96,21 @@ async function barDisplay(io: Io, options: ProgressOptions): Promise<Display> {
     cliProgress.Presets.shades_classic,
   );
   const { label, unit } = options;
-  bar.start(options.total, options.start ?? 0, { label, unit, rate: '', left: '', note: '' });
+  let { total } = options;
+  let started = false;
   const comma = (text: string): string => (text ? `, ${text}` : '');
   return {
     update(done, note = '') {
       meter.add(done, now());
-      const left = leftText(meter, options.total - done);
-      bar.update(done, { rate: comma(rateText(meter, unit)), left: comma(left), note: comma(note) });
+      const left = leftText(meter, total - done);
+      const shown = { label, unit, rate: comma(rateText(meter, unit)), left: comma(left), note: comma(note) };
+      if (started) bar.update(done, shown);
+      else bar.start(total, done, shown);
+      started = true;
+    },
+    setTotal(value) {
+      total = value;
+      bar.setTotal(value);
     },
     finish: () => {},
     stop: () => bar.stop(),

@@ -36,6 +36,9 @@ export function parseSource(text: string, name: string): Layer {
 export function parseValue(text: string, name: string): unknown {
   checkSize(text, name);
   const { contents } = parseYaml(text, name);
+  if (contents?.comment) {
+    throw new UserError(`${name}: what follows "#" is a comment in YAML`, 'Put the value in quotes.');
+  }
   return new Reader(name, new Map(), () => name).read(contents, '', 0);
 }
 

@@ -47,9 +47,28 @@ test('on a terminal: a bar drawn through Io', async () => {
 });
 
 for (const isTerminal of [true, false]) {
+  test(`work that is done already shows nothing (${isTerminal ? 'terminal' : 'lines'})`, async () => {
+    const io = fakeIo({ isTerminal });
+    await withProgress(io, { label: 'decoding', total: 5, unit: 'images' }, async () => {});
+    assert.equal(io.err(), '');
+  });
+
+  test(`a total that is only known later is shown (${isTerminal ? 'terminal' : 'lines'})`, async () => {
+    const io = fakeIo({ isTerminal });
+    await withProgress(io, { label: 'decoding', total: 0, unit: 'images' }, async (progress) => {
+      progress.setTotal(8);
+      progress.update(2);
+      progress.update(3);
+    });
+    assert.match(io.err(), /decoding.* 3\/8 images/);
+  });
+}
+
+for (const isTerminal of [true, false]) {
   test(`a body that throws leaves no timer behind (${isTerminal ? 'terminal' : 'lines'})`, async () => {
     const io = fakeIo({ isTerminal });
-    const run = withProgress(io, { label: 'a', total: 2, unit: 'steps' }, async () => {
+    const run = withProgress(io, { label: 'a', total: 2, unit: 'steps' }, async (progress) => {
+      progress.update(1);
       throw new Error('out of luck');
     });
     await assert.rejects(run, /out of luck/);

@@ -86,6 +86,7 @@ test('an override that is no assignment, or sets an unknown key, says so', (t) =
     '--set epochs=3: epochs: unknown key here; did you mean "training.epochs"?',
   );
   assert.match(error('extends=base'), /extends: unknown key/);
+  assert.match(error('data.root=/a #1'), /what follows "#" is a comment in YAML/);
   assert.match(error('data.root=[x'), /^--set data\.root=\[x:1:3: not valid YAML: /);
 });
 

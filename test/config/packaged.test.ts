@@ -6,8 +6,8 @@ import { loadExperiment } from '../../src/config/load.js';
 import { configForTask, packagedConfig, packagedConfigs } from '../../src/config/packaged.js';
 import { userErrorOf } from './helpers.js';
 
-const resizing = ['cubs', 'cars'];
-const cropping = ['flowers', 'wikiart', 'sketches', 'folder'];
+const resizing = ['cubs', 'cars', 'folder'];
+const cropping = ['flowers', 'wikiart', 'sketches'];
 const methods = ['xbm', 'piggyback', 'finetune', 'classifier'];
 
 for (const task of [...resizing, ...cropping]) {
