@@ -9,11 +9,11 @@ import { taskTensors } from '../../src/adaption/parameters.js';
 import type { Engine } from '../../src/engines/engine.js';
 import { listEngines, openEngine } from '../../src/engines/registry.js';
 import { gradients } from '../../src/engines/tfjs/gradients.js';
-import { assertClose, largest } from './assert-close.js';
+import { assertClose, largest } from './assertClose.js';
 import { type AgreementCase, agreementCases, separatedCase } from './cases.js';
 import { learningRates, plainSgd } from './fixtures.js';
-import { inferenceAgrees } from './inference-agreement.js';
-import { optimizersAgree } from './optimizer-agreement.js';
+import { inferenceAgrees } from './inferenceAgreement.js';
+import { optimizersAgree } from './optimizerAgreement.js';
 
 /** Of float32 engines, relative to the largest value of a tensor. */
 const tolerance = { loss: 1e-5, gradient: 5e-5, moment: 1e-4, statistic: 1e-5 };

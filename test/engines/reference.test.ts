@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { gradients } from '../../src/engines/tfjs/gradients.js';
-import { assertClose, largest } from './assert-close.js';
+import { assertClose, largest } from './assertClose.js';
 import { agreementCases, separatedCase } from './cases.js';
-import { finiteDifferences } from './finite-differences.js';
+import { finiteDifferences } from './finiteDifferences.js';
 
 describe('tfjs loss, logits and gradients against float64', () => {
   for (const [title, options] of Object.entries(agreementCases)) {

@@ -10,7 +10,7 @@ import {
   linear,
   maxPool,
 } from './layers.js';
-import { quantizeActivation } from './straight-through.js';
+import { quantizeActivation } from './straightThrough.js';
 
 /** What a forward pass reads. */
 export interface NetworkValues {

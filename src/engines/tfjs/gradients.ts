@@ -3,9 +3,9 @@ import { type TaskState, taskTensors } from '../../adaption/parameters.js';
 import type { Batch } from '../../data/batch.js';
 import type { TrainingPlan } from '../engine.js';
 import { startBackend } from './backend.js';
-import { checkTrainingBatch } from './check-batch.js';
-import { DeviceTensors } from './device-tensors.js';
-import { disposeConvs, disposePass, freezeConvs, lossAndGradients } from './loss-and-gradients.js';
+import { checkTrainingBatch } from './checkBatch.js';
+import { DeviceTensors } from './deviceTensors.js';
+import { disposeConvs, disposePass, freezeConvs, lossAndGradients } from './lossAndGradients.js';
 
 export interface HostGradients {
   /** Mean cross-entropy over the batch, nats. */

@@ -5,5 +5,5 @@ export const engineEntry: EngineEntry = {
   name: 'tfjs',
   description: 'TensorFlow.js: the reference, written for reading; slow without its native library',
   probe: async () => ({ available: true, device: describeBackend(findBackend()) }),
-  create: async (options) => (await import('./tfjs-engine.js')).createTfjsEngine(options),
+  create: async (options) => (await import('./tfjsEngine.js')).createTfjsEngine(options),
 };

@@ -3,8 +3,8 @@ import { filterRows, maskShape, rowsPerBit } from '../../adaption/geometry.js';
 import type { MaskSpec, MethodSpec } from '../../adaption/method.js';
 import { gumbelNoise } from '../../adaption/noise.js';
 import type { ConvLayer } from '../../model/graph.js';
-import type { FrozenConv } from './frozen-conv.js';
-import { binarizeIdentity, binarizeSigmoid, quantizeWeights } from './straight-through.js';
+import type { FrozenConv } from './frozenConv.js';
+import { binarizeIdentity, binarizeSigmoid, quantizeWeights } from './straightThrough.js';
 
 /**
  * The weights a convolution computes with while training, [outC, inC, k, k]: masked frozen weights (xbm, piggyback),

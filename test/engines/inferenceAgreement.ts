@@ -1,6 +1,6 @@
 import type { Batch } from '../../src/data/batch.js';
 import type { Engine } from '../../src/engines/engine.js';
-import { assertClose } from './assert-close.js';
+import { assertClose } from './assertClose.js';
 import { type AgreementCase, minimumMargin } from './cases.js';
 import { folded, tinyBatch } from './fixtures.js';
 import { type OracleResult, oracle } from './oracle.js';

@@ -2,9 +2,9 @@ import * as tf from '@tensorflow/tfjs';
 import type { Batch } from '../../data/batch.js';
 import { type LayerGraph, layersOfKind } from '../../model/graph.js';
 import type { InferencePlan, InferenceSession, Prediction } from '../engine.js';
-import { checkPixels } from './check-batch.js';
+import { checkPixels } from './checkBatch.js';
 import { forward } from './forward.js';
-import { disposeConv, type FrozenConv, freezeConv } from './frozen-conv.js';
+import { disposeConv, type FrozenConv, freezeConv } from './frozenConv.js';
 import { normalize } from './layers.js';
 
 /** Computes a folded network: plain weights, running statistics, no noise. */

@@ -3,8 +3,8 @@ import { momentNames, type TaskState, type TaskTensorSpec, taskTensors } from '.
 import type { Batch } from '../../data/batch.js';
 import { BATCH_NORM_MOMENTUM } from '../../model/graph.js';
 import type { StepMetrics, StepSettings, TrainingPlan, TrainingSession } from '../engine.js';
-import { checkBatchStatistics, checkTrainingBatch } from './check-batch.js';
-import { DeviceTensors } from './device-tensors.js';
+import { checkBatchStatistics, checkTrainingBatch } from './checkBatch.js';
+import { DeviceTensors } from './deviceTensors.js';
 import {
   disposeConvs,
   disposePass,
@@ -12,7 +12,7 @@ import {
   freezeConvs,
   type LossAndGradients,
   lossAndGradients,
-} from './loss-and-gradients.js';
+} from './lossAndGradients.js';
 import { updateParameter } from './optimizer.js';
 
 /** Trains a task: each step is a forward and backward pass, the optimiser, and the running statistics. */

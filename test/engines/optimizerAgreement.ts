@@ -5,7 +5,7 @@ import { momentNames, type TaskState, taskTensors } from '../../src/adaption/par
 import type { Batch } from '../../src/data/batch.js';
 import type { Engine, TrainingPlan } from '../../src/engines/engine.js';
 import { gradients } from '../../src/engines/tfjs/gradients.js';
-import { assertClose } from './assert-close.js';
+import { assertClose } from './assertClose.js';
 import { minimumMargin } from './cases.js';
 import { type CaseOptions, learningRates, tinyBatch, tinyMethod, tinyPlan, tinyState } from './fixtures.js';
 import { oracle } from './oracle.js';

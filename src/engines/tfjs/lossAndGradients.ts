@@ -3,10 +3,10 @@ import type { TaskTensorSpec } from '../../adaption/parameters.js';
 import type { Batch } from '../../data/batch.js';
 import { layersOfKind } from '../../model/graph.js';
 import type { TrainingPlan } from '../engine.js';
-import type { DeviceTensors } from './device-tensors.js';
-import { effectiveWeight } from './effective-weight.js';
+import type { DeviceTensors } from './deviceTensors.js';
+import { effectiveWeight } from './effectiveWeight.js';
 import { type ForwardPass, forward } from './forward.js';
-import { disposeConv, type FrozenConv, freezeConv } from './frozen-conv.js';
+import { disposeConv, type FrozenConv, freezeConv } from './frozenConv.js';
 import { crossEntropy, normalize } from './layers.js';
 
 /** The backbone's convolutions on the device, by name. */

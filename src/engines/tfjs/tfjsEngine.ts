@@ -1,8 +1,8 @@
 import type { TaskState } from '../../adaption/parameters.js';
 import type { Engine, EngineOptions, InferencePlan, TrainingPlan } from '../engine.js';
 import { describeBackend, startBackend } from './backend.js';
-import { TfjsInferenceSession } from './inference-session.js';
-import { TfjsTrainingSession } from './training-session.js';
+import { TfjsInferenceSession } from './inferenceSession.js';
+import { TfjsTrainingSession } from './trainingSession.js';
 
 /** Starts the best TensorFlow backend present. */
 export async function createTfjsEngine(options: EngineOptions): Promise<Engine> {

@@ -9,8 +9,8 @@ import {
   binarizeSigmoid,
   quantizeActivation,
   quantizeWeights,
-} from '../../src/engines/tfjs/straight-through.js';
-import { assertClose } from './assert-close.js';
+} from '../../src/engines/tfjs/straightThrough.js';
+import { assertClose } from './assertClose.js';
 import { gaussians } from './fixtures.js';
 
 await startBackend(1);
