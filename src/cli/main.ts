@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { ExitCode } from '../errors.js';
 import { packageVersion } from '../paths.js';
+import { registerBackboneTrain } from './backboneTrain.js';
 import { registerConfig } from './config.js';
 import { registerData } from './data.js';
 import { registerEngines } from './engines.js';
@@ -18,6 +19,7 @@ const commands: readonly ((program: Command, io: Io) => void)[] = [
   registerConfig,
   registerData,
   registerEngines,
+  registerBackboneTrain,
 ];
 
 const exitCodes = `

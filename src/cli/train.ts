@@ -2,14 +2,13 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { Experiment } from '../config/schema.js';
 import { ExitCode, UserError } from '../errors.js';
-import type { RunInputs, RunResult } from '../runs/executeRun.js';
 import type { RunFolder } from '../runs/runFolder.js';
 import type { RunSummary, RunTimings } from '../runs/summary.js';
 import { type ExperimentArguments, experimentOptions, loadExperimentFrom } from './experiment.js';
 import { formatBytes, formatDuration, formatNumber } from './format.js';
 import type { Io } from './io.js';
 import { openForRun } from './openForRun.js';
-import { withProgress } from './progress.js';
+import { runWithProgress } from './runWithProgress.js';
 import { formatTable } from './table.js';
 
 interface TrainArguments extends ExperimentArguments {
@@ -65,7 +64,12 @@ async function trainCommand(experiment: Experiment, args: TrainArguments, io: Io
     }
     const resume = args.resume === true && folder.status === 'unfinished';
     if (args.resume && !resume) io.stderr(`${path}: no checkpoint; training from the start\n`);
-    const result = await runWithProgress(folder, experiment, resume, io);
+    const result = await runWithProgress(
+      folder,
+      resume,
+      (engine) => openForRun(experiment, { engine }, io),
+      io,
+    );
     if (!result.finished) {
       throw new UserError(
         `interrupted after step ${result.steps} of ${result.totalSteps}; everything is saved in ${path}`,
@@ -76,92 +80,6 @@ async function trainCommand(experiment: Experiment, args: TrainArguments, io: Io
     report(path, result.summary, result.timings, args, io);
   } finally {
     lock.release();
-  }
-}
-
-async function runWithProgress(
-  folder: RunFolder,
-  experiment: Experiment,
-  resume: boolean,
-  io: Io,
-): Promise<RunResult> {
-  const { executeRun } = await import('../runs/executeRun.js');
-  const { closeLoaders } = await import('../runs/openExperiment.js');
-  const { peekCheckpoint } = await import('../runs/checkpointFile.js');
-  const at = resume ? await peekCheckpoint(folder.checkpoint) : null;
-  const inputs = await openForRun(experiment, at?.engine, io);
-  try {
-    const display = new TrainingDisplay(inputs, at?.step ?? 0);
-    return await withProgress(io, display.options, (progress) =>
-      executeRun(folder, inputs, {
-        start: resume ? 'resume' : 'fresh',
-        signal: io.signal,
-        onStep: ({ loss, accuracy }) => {
-          const { done, note } = display.step(loss, accuracy);
-          progress.update(done, note);
-        },
-        onEpoch: ({ validation }) => display.epoch(validation?.accuracy),
-        onEvaluation: (images, total) =>
-          progress.update(display.tested(images), `testing ${images}/${total}`),
-      }),
-    );
-  } finally {
-    const { train, validation, test } = inputs.loaders;
-    await closeLoaders([train, validation, test]);
-  }
-}
-
-/** What the progress line says: images of all epochs and of the test split; means over the epoch in progress. */
-class TrainingDisplay {
-  readonly #inputs: RunInputs;
-  #steps: number;
-  #lossSum = 0;
-  #accuracySum = 0;
-  #stepsSeen = 0;
-  #validation = '';
-
-  constructor(inputs: RunInputs, steps: number) {
-    this.#inputs = inputs;
-    this.#steps = steps;
-  }
-
-  get options() {
-    const { experiment, loaders } = this.#inputs;
-    const { name, task, method } = experiment;
-    return {
-      label: `${name ?? task} ${method.name}`,
-      unit: 'images',
-      total: this.#trainingImages + loaders.test.samples.length,
-      start: this.#steps * experiment.training.batchSize,
-    };
-  }
-
-  step(loss: number, accuracy: number): { done: number; note: string } {
-    const { experiment, loaders } = this.#inputs;
-    this.#steps++;
-    this.#stepsSeen++;
-    this.#lossSum += loss;
-    this.#accuracySum += accuracy;
-    const epoch = Math.ceil(this.#steps / loaders.train.batchesPerEpoch);
-    const means = `loss ${(this.#lossSum / this.#stepsSeen).toFixed(3)}, ${(this.#accuracySum / this.#stepsSeen).toFixed(1)} %`;
-    const note = `epoch ${epoch}/${experiment.training.epochs}, ${means}${this.#validation}`;
-    return { done: this.#steps * experiment.training.batchSize, note };
-  }
-
-  epoch(validation: number | undefined): void {
-    this.#lossSum = 0;
-    this.#accuracySum = 0;
-    this.#stepsSeen = 0;
-    if (validation !== undefined) this.#validation = `, validation ${validation.toFixed(1)} %`;
-  }
-
-  tested(images: number): number {
-    return this.#trainingImages + images;
-  }
-
-  get #trainingImages(): number {
-    const { experiment, loaders } = this.#inputs;
-    return experiment.training.epochs * loaders.train.batchesPerEpoch * experiment.training.batchSize;
   }
 }
 
