@@ -7,10 +7,10 @@ import type { Experiment } from '../config/schema.js';
 import type { DataSet } from '../data/types.js';
 import { UserError } from '../errors.js';
 import type { Evaluation } from '../training/evaluate.js';
+import { withDecodeProgress } from './decodeProgress.js';
 import { type ExperimentArguments, experimentOptions, loadExperimentFrom } from './experiment.js';
 import { formatBytes } from './format.js';
 import type { Io } from './io.js';
-import { lazyProgress } from './lazyProgress.js';
 import { withProgress } from './progress.js';
 import { selectRun } from './selectRun.js';
 import { type Cell, formatTable } from './table.js';
@@ -126,11 +126,9 @@ async function measure(target: Target, task: Task, dataSet: DataSet, io: Io): Pr
   const network = foldIntoBackbone(task, await openBackbone(experiment.backbone));
   const { engine, why } = await openExperimentEngine(experiment);
   io.stderr(`engine ${engine.name}: ${engine.device} (${why})\n`);
-  const decoding = lazyProgress(io, 'decoding images', 'images');
-  const onDecode = (_: string, done: number, total: number) => {
-    if (done < total || decoding.active) decoding.report(done, total);
-  };
-  const loader = await openSplit(experiment, dataSet, 'test', { onDecode }).finally(() => decoding.close());
+  const loader = await withDecodeProgress(io, dataSet.test.length, (onDecode) =>
+    openSplit(experiment, dataSet, 'test', { onDecode, signal: io.signal }),
+  );
   try {
     const { batchSize } = training;
     const total = loader.samples.length;

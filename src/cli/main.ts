@@ -1,7 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { ExitCode } from '../errors.js';
 import { packageVersion } from '../paths.js';
-import { registerBackboneTrain } from './backboneTrain.js';
 import { registerConfig } from './config.js';
 import { registerData } from './data.js';
 import { registerEngines } from './engines.js';
@@ -19,7 +18,6 @@ const commands: readonly ((program: Command, io: Io) => void)[] = [
   registerConfig,
   registerData,
   registerEngines,
-  registerBackboneTrain,
 ];
 
 const exitCodes = `

@@ -3,8 +3,8 @@ import type { DataSet } from '../data/types.js';
 import type { EngineName } from '../engines/engine.js';
 import type { Backbone } from '../model/backbone.js';
 import type { RunInputs } from '../runs/executeRun.js';
+import { withDecodeProgress } from './decodeProgress.js';
 import type { Io } from './io.js';
-import { lazyProgress } from './lazyProgress.js';
 
 export interface OpenForRunOptions {
   /** The engine of a checkpoint; the experiment's when left out. */
@@ -28,18 +28,9 @@ export async function openForRun(
   const { engine, why } = await openExperimentEngine(experiment, options.engine);
   const reason = options.engine ? 'the checkpoint was made with it' : why;
   io.stderr(`engine ${engine.name}: ${engine.device} (${reason})\n`);
-  const { train, validation, test } = dataSet;
-  const before = { train: 0, validation: train.length, test: train.length + validation.length };
-  const total = before.test + test.length;
-  const decoding = lazyProgress(io, 'decoding images', 'images');
-  try {
-    const loaders = await openLoaders(experiment, dataSet, {
-      onDecode: (split, done, count) => {
-        if (done < count || decoding.active) decoding.report(before[split] + done, total);
-      },
-    });
-    return runInputs(experiment, dataSet, backbone, engine, loaders);
-  } finally {
-    await decoding.close();
-  }
+  const total = dataSet.train.length + dataSet.validation.length + dataSet.test.length;
+  const loaders = await withDecodeProgress(io, total, (onDecode) =>
+    openLoaders(experiment, dataSet, { onDecode, signal: io.signal }),
+  );
+  return runInputs(experiment, dataSet, backbone, engine, loaders);
 }

@@ -26,6 +26,8 @@ export interface OpenOptions {
   readonly engine?: EngineName;
   /** Told while images are decoded into the pixel cache. */
   readonly onDecode?: (split: Split, done: number, total: number) => void;
+  /** Stops decoding; what is decoded is kept. */
+  readonly signal?: AbortSignal;
 }
 
 /** The data set of an experiment: its `data.root`, else `$XBM_DATA/<task>`. */
@@ -47,7 +49,7 @@ export function openSplit(
   experiment: Experiment,
   dataSet: DataSet,
   split: Split,
-  options: Pick<OpenOptions, 'onDecode'>,
+  options: Pick<OpenOptions, 'onDecode' | 'signal'>,
   samples: readonly Sample[] = dataSet[split],
   mode: 'train' | 'evaluate' = split === 'train' ? 'train' : 'evaluate',
 ): Promise<BatchLoader> {
@@ -62,6 +64,7 @@ export function openSplit(
     workers: data.workers,
     cacheFolder: data.cache ?? join(xbmHome(), 'cache'),
     onProgress: (done, total) => options.onDecode?.(split, done, total),
+    signal: options.signal,
   });
 }
 
@@ -82,7 +85,7 @@ export async function closeLoaders(loaders: readonly (BatchLoader | null)[]): Pr
 export async function openLoaders(
   experiment: Experiment,
   dataSet: DataSet,
-  options: Pick<OpenOptions, 'onDecode'>,
+  options: Pick<OpenOptions, 'onDecode' | 'signal'>,
 ): Promise<RunInputs['loaders']> {
   const opened: BatchLoader[] = [];
   const open = async (split: Split): Promise<BatchLoader> => {
