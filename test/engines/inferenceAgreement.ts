@@ -12,7 +12,7 @@ export async function inferenceAgrees(engine: Engine, agreementCase: AgreementCa
   const { plan, state } = agreementCase;
   const { graph, batchSize, imageSize } = plan;
   const network = folded(plan, state);
-  const taps = ['input', ...graph.layers.map(({ name }) => name)];
+  const taps = graph.layers.map(({ name }) => name);
   const session = await engine.openInference({ network, batchSize, imageSize, taps });
   try {
     const { batch, expected } = separatedBatch(agreementCase);

@@ -61,7 +61,7 @@ function channelsFirst(x: tf.Tensor): tf.Tensor {
 }
 
 function checkTaps(graph: LayerGraph, taps: readonly string[]): void {
-  const known = new Set(['input', ...graph.layers.map(({ name }) => name)]);
+  const known = new Set(graph.layers.map(({ name }) => name));
   const unknown = taps.find((name) => !known.has(name));
   if (unknown !== undefined) throw new Error(`${graph.network} has no layer "${unknown}" to tap`);
 }
