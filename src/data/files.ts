@@ -1,5 +1,5 @@
 /** @file Listing and reading a data set's own files, with errors that name file and line. */
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, type Stats, statSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { UserError } from '../errors.js';
 
@@ -16,11 +16,21 @@ export function compareNames(a: string, b: string): number {
 }
 
 export function isFolder(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  return statOf(path)?.isDirectory() ?? false;
 }
 
 export function isFile(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+  return statOf(path)?.isFile() ?? false;
+}
+
+function statOf(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    // Something on the way is a file.
+    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return undefined;
+    throw error;
+  }
 }
 
 /** Names of the folders in a folder, hidden ones left out, in ascending order. */
@@ -43,7 +53,7 @@ export function listImages(folder: string): string[] {
 /** @throws UserError unless the root of a data set is a folder */
 export function requireRoot(task: string, root: string): void {
   if (isFolder(root)) return;
-  const what = statSync(root, { throwIfNoEntry: false }) ? 'is not a folder' : 'does not exist';
+  const what = isFile(root) ? 'is not a folder' : 'does not exist';
   throw new UserError(
     `the data of task ${task}: ${root} ${what}`,
     'Set data.root (or --root) to the folder of the data set; datasets.md shows the expected tree.',

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { UserError } from '../errors.js';
 import type { DecodedImage } from './decode.js';
 import type { DecodeJob } from './decode-worker.js';
+import { isFolder } from './files.js';
 import type { PixelSpec } from './pixel-spec.js';
 import { type CachedImage, listShards, readShardIndex, type ShardEntry, ShardWriter } from './shard.js';
 import type { Sample } from './types.js';
@@ -136,6 +137,7 @@ async function decodeInto(
 
 function readEntries(folder: string): Map<string, ShardEntry> {
   const entries = new Map<string, ShardEntry>();
+  if (!isFolder(folder)) return entries;
   for (const name of listShards(folder)) {
     for (const entry of readShardIndex(folder, name)) entries.set(entry.key, entry);
   }

@@ -38,7 +38,6 @@ export function pixelChecksum(width: number, height: number, pixels: Uint8Array)
 
 /** Names of the shards in a cache folder, oldest first. */
 export function listShards(folder: string): string[] {
-  if (!statSync(folder, { throwIfNoEntry: false })) return [];
   return readdirSync(folder)
     .filter((name) => name.endsWith('.index'))
     .map((name) => name.slice(0, -'.index'.length))
