@@ -27,10 +27,11 @@ export class WorkerPool<Job, Result> {
   constructor(module: URL, size: number, data?: unknown) {
     this.threads = Array.from({ length: size }, () => {
       const thread: Thread<Result> = { worker: new Worker(module, { workerData: data }), waiting: new Map() };
-      thread.worker.unref();
       thread.worker.on('message', (answer: Answer<Result>) => this.settle(thread, answer));
       thread.worker.on('error', (error) => this.fail(error));
       thread.worker.on('exit', (code) => this.fail(new Error(`a worker thread ended with code ${code}`)));
+      // After the listeners: adding one makes the thread count again.
+      thread.worker.unref();
       return thread;
     });
   }

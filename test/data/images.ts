@@ -1,10 +1,10 @@
 /** @file Synthetic images and folders for the data tests. */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import sharp from 'sharp';
-import { hash32 } from '../../src/random.js';
+import { hash32, hashString } from '../../src/random.js';
 
 /** A folder of its own for one test, removed at its end. */
 export function temporaryFolder(t: TestContext): string {
@@ -26,13 +26,13 @@ export async function writeImage(path: string, width: number, height: number, ke
   await sharp(noisePixels(width, height, key), { raw: { width, height, channels: 3 } }).toFile(path);
 }
 
-/** Writes `counts[class]` images into each class folder; returns the number written. */
+/** Writes `counts[class]` images into each class folder; all differ, also from those of other folders' names. */
 export async function writeClassFolders(
   root: string,
   counts: Record<string, number>,
   size = 24,
 ): Promise<void> {
-  let key = root.length;
+  let key = hashString(basename(root));
   for (const [name, count] of Object.entries(counts)) {
     for (let i = 0; i < count; i++) await writeImage(join(root, name, `${i}.png`), size, size + 4, key++);
   }
