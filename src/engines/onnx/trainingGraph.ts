@@ -48,11 +48,11 @@ export function buildTrainingModel(
   const tensors = new Map<string, string>();
   for (const [group, vector] of layout.groups) {
     vectors.set(group, builder.input(group, 'float32', [vector.length]));
-    splitVector(builder, group, vector).forEach((value, name) => tensors.set(name, value));
+    for (const [name, value] of splitVector(builder, group, vector)) tensors.set(name, value);
   }
   if (layout.statistics) {
     const name = builder.input('statistics', 'float32', [layout.statistics.length]);
-    splitVector(builder, name, layout.statistics).forEach((value, key) => tensors.set(key, value));
+    for (const [key, value] of splitVector(builder, name, layout.statistics)) tensors.set(key, value);
   }
   const noises =
     noiseLength > 0 ? splitVector(builder, builder.input('noise', 'float32', [noiseLength]), masks!) : null;
