@@ -1,6 +1,7 @@
 /** @file Batch norm fitted to what a quantised network computes, from per-channel moments of convolution outputs. */
 import type { Backbone } from './backbone.js';
-import { BATCH_NORM_EPSILON, type BatchNormLayer } from './graph.js';
+import { BATCH_NORM_EPSILON, type BatchNormLayer, type LayerGraph } from './graph.js';
+import { sealBackbone } from './hash.js';
 import { type CalibrationSource, visitTaps } from './probe.js';
 
 /**
@@ -65,10 +66,42 @@ class ChannelMoments {
 }
 
 /**
- * Fits batch-norm layers of a quantised backbone, all at once: each as if those before it were right already.
- * @returns the batch-norm tensors of `layers` by name
+ * Fits all batch-norm layers of a quantised backbone, from the first to the last: each sees what the corrected layers
+ * before it put out. (All at once diverges: every layer would make up for the errors of all layers before it.)
  */
 export async function correctBatchNorms(
+  float: Backbone,
+  quantized: Backbone,
+  rule: BatchNormRule,
+  source: CalibrationSource,
+  onProgress: (done: number, total: number) => void = () => {},
+): Promise<Backbone> {
+  const waves = batchNormWaves(quantized.graph);
+  let corrected = quantized;
+  for (const [done, layers] of waves.entries()) {
+    onProgress(done, waves.length);
+    const tensors = await fitLayers(float, corrected, rule, source, layers);
+    corrected = { ...corrected, batchNorms: { ...corrected.batchNorms, ...tensors } };
+  }
+  onProgress(waves.length, waves.length);
+  return sealBackbone(corrected);
+}
+
+/** Batch-norm layers in groups: those with equally many batch norms before them, on the longest way. */
+export function batchNormWaves(graph: LayerGraph): BatchNormLayer[][] {
+  const depths = new Map([['input', 0]]);
+  const waves: BatchNormLayer[][] = [];
+  for (const layer of graph.layers) {
+    const before = Math.max(...layer.inputs.map((input) => depths.get(input)!));
+    depths.set(layer.name, layer.kind === 'batchNorm' ? before + 1 : before);
+    if (layer.kind !== 'batchNorm') continue;
+    waves[before] ??= [];
+    waves[before].push(layer);
+  }
+  return waves;
+}
+
+async function fitLayers(
   float: Backbone,
   quantized: Backbone,
   rule: BatchNormRule,
