@@ -1,7 +1,7 @@
 /** @file From mask bits to what is switched on in every array. */
 import { UserError } from '../errors.js';
 import type { Policies } from './description.js';
-import { type ArrayShape, columnWidths, type LayerMapping } from './mapping.js';
+import { type ArrayShape, columnWidths, type LayerMapping, type NetworkMapping } from './mapping.js';
 
 /** How much of a layer's arrays is on. Fractions of used columns, summed over its arrays. */
 export interface LayerActivity {
@@ -19,6 +19,28 @@ export interface LayerActivity {
 export interface LayerMask {
   readonly rowsPerBit: number;
   readonly bits: Uint8Array;
+}
+
+/** What is known of a task's column masks. */
+export type Gating =
+  | { readonly kind: 'none' }
+  /** Only the share of bits that are off, 0 … 1: taken as the same in every array. */
+  | { readonly kind: 'share'; readonly shareOff: number }
+  | { readonly kind: 'masks'; readonly masks: Readonly<Record<string, LayerMask>> };
+
+/** The activity of every mapped layer; a mapped head is never masked. */
+export function networkActivity(
+  mapping: NetworkMapping,
+  shape: ArrayShape & { readonly policies: Pick<Policies, 'maskRemap'> },
+  gating: Gating,
+): LayerActivity[] {
+  return mapping.layers.map((layer) => {
+    if (gating.kind === 'none' || layer.layer.head) return fullActivity(layer, shape);
+    if (gating.kind === 'share') return uniformActivity(layer, shape, gating.shareOff);
+    const mask = gating.masks[layer.layer.name];
+    if (!mask) throw new UserError(`no mask of layer ${layer.layer.name}`, 'Use a run of this network.');
+    return maskActivity(layer, shape, mask, shape.policies.maskRemap);
+  });
 }
 
 /** Nothing switched off. */

@@ -164,6 +164,13 @@ function switchedWeights(layer: WeightLayer, from: StoredWeights, to: StoredWeig
   const a = maskReader(layer, from);
   const b = maskReader(layer, to);
   let count = 0;
+  if (from.kind === 'masked' && to.kind === 'masked') {
+    const [left, right] = [from.masks[layer.name], to.masks[layer.name]];
+    if (left.rowsPerBit === 1 && right.rowsPerBit === 1) {
+      for (let i = 0; i < left.bits.length; i++) count += left.bits[i] ^ right.bits[i];
+      return count;
+    }
+  }
   for (let output = 0; output < layer.outputs; output++) {
     for (let row = 0; row < layer.rows; row++) if (a(output, row) !== b(output, row)) count++;
   }

@@ -1,0 +1,99 @@
+/** @file How the comparison depends on the write energy, on how often tasks switch, and on accuracy. */
+import type { MethodName } from '../adaption/method.js';
+import {
+  type EnergyProfile,
+  imagesUntilShare,
+  joulesPerPoint,
+  publishedWriteEnergies,
+  savingPercent,
+} from '../hardware/sensitivity.js';
+import { formatEnergy } from './assumptions.js';
+import { type HardwareReport, type MethodCosts, methodsOf } from './hardwareReport.js';
+import type { Cell, Table } from './table.js';
+
+/** Methods that XBM is compared with: those that write cells. */
+export function rewritingMethods(report: HardwareReport): MethodName[] {
+  return methodsOf(report).filter((method) =>
+    Object.values(report.tasks).some((task) => (task.methods[method]?.cellWrites ?? 0) > 0),
+  );
+}
+
+/** The energy profile of one method on one task. */
+export function profileOf(costs: MethodCosts): EnergyProfile {
+  return { cellWrites: costs.cellWrites, imageJoules: costs.energyPerImageMicrojoules * 1e-6 };
+}
+
+export function sensitivityTables(report: HardwareReport): Table[] {
+  const others = rewritingMethods(report).filter((method) => method !== 'xbm');
+  if (others.length === 0) return [];
+  return [writeEnergyTable(report, others), switchingTable(report, others), accuracyTable(report, others)];
+}
+
+function writeEnergyTable(report: HardwareReport, others: readonly MethodName[]): Table {
+  const pairs = Object.entries(report.tasks).flatMap(([task, { methods, testImages }]) =>
+    others.flatMap((other) =>
+      methods.xbm && methods[other]
+        ? [{ task, other, testImages, xbm: profileOf(methods.xbm), theirs: profileOf(methods[other]) }]
+        : [],
+    ),
+  );
+  const rows = publishedWriteEnergies.map(({ picojoules, source }): Cell[] => [
+    formatEnergy(picojoules),
+    ...pairs.map(({ xbm, theirs, testImages }) => savingPercent(xbm, theirs, picojoules, testImages)),
+    source,
+  ]);
+  return {
+    id: 'sensitivity-write-energy',
+    title: 'Energy that XBM saves by write energy: one switch, then the test set (%)',
+    header: ['per cell write', ...pairs.map(({ task, other }) => `${task}, against ${other}`), 'source'],
+    rows,
+    notes: ['Per cent of the other method’s total.'],
+  };
+}
+
+function switchingTable(report: HardwareReport, others: readonly MethodName[]): Table {
+  const rows = Object.entries(report.tasks).flatMap(([task, { methods }]) =>
+    others.flatMap((other): Cell[][] => {
+      const costs = methods[other];
+      if (!costs) return [];
+      const images = [50, 10, 1].map((percent) =>
+        imagesUntilShare(profileOf(costs), report.cellWritePicojoules, percent),
+      );
+      const asymptote = methods.xbm
+        ? costs.energyPerImageMicrojoules / methods.xbm.energyPerImageMicrojoules
+        : null;
+      return [[task, other, ...images, asymptote]];
+    }),
+  );
+  return {
+    id: 'sensitivity-switching',
+    title: 'Images between two switches until reprogramming is below a share of the method’s energy',
+    header: ['task', 'method', 'below 50 %', 'below 10 %', 'below 1 %', 'inference alone / XBM'],
+    rows,
+    notes: [
+      `${formatEnergy(report.cellWritePicojoules)} per cell write. The last column is what the ratio to XBM tends to when tasks hardly ever switch.`,
+    ],
+  };
+}
+
+function accuracyTable(report: HardwareReport, others: readonly MethodName[]): Table {
+  const rows = Object.entries(report.tasks).flatMap(([task, { methods }]) =>
+    others.flatMap((other): Cell[][] => {
+      const [xbm, theirs] = [methods.xbm, methods[other]];
+      if (!xbm || !theirs || xbm.accuracy === null || theirs.accuracy === null) return [];
+      const saved = theirs.totalJoules - xbm.totalJoules;
+      const perPoint = joulesPerPoint(
+        { joules: xbm.totalJoules, accuracy: xbm.accuracy },
+        { joules: theirs.totalJoules, accuracy: theirs.accuracy },
+      );
+      return [[task, other, theirs.accuracy - xbm.accuracy, saved, perPoint ?? 'no accuracy lost']];
+    }),
+  );
+  return {
+    id: 'sensitivity-accuracy',
+    title: 'Energy that XBM saves per accuracy point that it gives up',
+    header: ['task', 'against', 'points given up', 'energy saved (J)', 'J per point'],
+    rows,
+    notes: ['One switch, then the test set.'],
+  };
+}
