@@ -6,6 +6,7 @@ import { registerData } from './data.js';
 import { registerEngines } from './engines.js';
 import { registerEval } from './eval.js';
 import { describeFailure } from './failure.js';
+import { registerHwReport } from './hw-report.js';
 import { type Io, processIo } from './io.js';
 import { registerMasks } from './masks.js';
 import { registerTrain } from './train.js';
@@ -15,6 +16,7 @@ const commands: readonly ((program: Command, io: Io) => void)[] = [
   registerTrain,
   registerEval,
   registerMasks,
+  registerHwReport,
   registerConfig,
   registerData,
   registerEngines,

@@ -128,8 +128,10 @@ interface SchemaNode {
   readonly const?: unknown;
 }
 
+const root = z.toJSONSchema(hardwareSchema) as SchemaNode;
+
 function schemaAt(keys: readonly PropertyKey[]): SchemaNode | undefined {
-  let node: SchemaNode | undefined = z.toJSONSchema(hardwareSchema) as SchemaNode;
+  let node: SchemaNode | undefined = root;
   for (const key of keys) {
     const options: readonly SchemaNode[] = node?.anyOf ?? (node ? [node] : []);
     node = options.map((option) => option.properties?.[String(key)]).find((found) => found !== undefined);

@@ -21,8 +21,8 @@ export interface WeightLayer {
 
 export interface CrossbarNetwork {
   readonly network: string;
-  /** Height and width of the images, pixels. */
-  readonly imageSize: number;
+  /** One input in words: `224×224`. */
+  readonly input: string;
   readonly layers: readonly WeightLayer[];
   /** Channels of all batch-norm layers. */
   readonly batchNormChannels: number;
@@ -65,7 +65,13 @@ export function crossbarNetwork(graph: LayerGraph, imageSize: number): CrossbarN
       batchNormChannels += layer.channels;
     }
   }
-  return { network: graph.network, imageSize, layers, batchNormChannels, headFeatures };
+  return {
+    network: graph.network,
+    input: `${imageSize}×${imageSize}`,
+    layers,
+    batchNormChannels,
+    headFeatures,
+  };
 }
 
 /** The same network with a head of `classes` outputs. */

@@ -84,7 +84,8 @@ export function assumptionsTable(report: HardwareReport): Table {
   const { hardware } = report;
   const rows: [string, string][] = report.assumptions.map((text) => ['results', text]);
   for (const { key, constant } of constantsOf(hardware)) {
-    if (constant.source === ASSUMPTION) rows.push([key, `${String(constant.value)} ${constant.unit}: ${constant.note}`]);
+    if (constant.source === ASSUMPTION)
+      rows.push([key, `${String(constant.value)} ${constant.unit}: ${constant.note}`]);
   }
   if (hardware.energy.arrayActivation) {
     rows.push([
@@ -93,8 +94,14 @@ export function assumptionsTable(report: HardwareReport): Table {
     ]);
   }
   rows.push(
-    ['latency', 'all arrays of a layer work at once, positions one after another; reading a bit and converting the last one overlap; weights are not replicated; masks shorten nothing'],
-    ['buffer', 'every output of a mapped layer is written to the global buffer once and passes ReLU once (NN-IMC)'],
+    [
+      'latency',
+      'all arrays of a layer work at once, positions one after another; reading a bit and converting the last one overlap; weights are not replicated; masks shorten nothing',
+    ],
+    [
+      'buffer',
+      'every output of a mapped layer is written to the global buffer once and passes ReLU once (NN-IMC)',
+    ],
     ['batch norm', 'digital and folded: two float32 values per channel of each task, no energy (NN-IMC)'],
     ['groups', 'each group of a grouped convolution gets arrays of its own'],
   );

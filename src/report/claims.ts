@@ -40,7 +40,9 @@ function energyClaim(report: HardwareReport): Claim {
     rows.switchMatrix + rows.adc + rows.shiftAddInput + rows.shiftAddWeight;
   const arraysNone = arraysOf(report.energy.rows) * 1e-6;
   const total = Math.max(...xbm.map((costs) => 100 * (1 - costs.energyPerImageMicrojoules / none)));
-  const arrays = Math.max(...xbm.map((costs) => 100 * (1 - arraysOf(costs.energyRowsMicrojoules) / arraysNone)));
+  const arrays = Math.max(
+    ...xbm.map((costs) => 100 * (1 - arraysOf(costs.energyRowsMicrojoules) / arraysNone)),
+  );
   return {
     claim,
     source,
@@ -104,5 +106,5 @@ function reprogrammingClaim(report: HardwareReport): Claim {
 }
 
 function isResNet50(report: HardwareReport): boolean {
-  return report.network.network === 'resnet50' && report.network.imageSize === 224;
+  return report.network.network === 'resnet50' && report.network.input === '224×224';
 }

@@ -1,6 +1,7 @@
 /** @file The hardware report as one JSON document. */
-import { checkClaims } from './claims.js';
+
 import { warnings } from './assumptions.js';
+import { checkClaims } from './claims.js';
 import { type HardwareReport, scaleRows } from './hardwareReport.js';
 import { rewritingMethods } from './sensitivityTables.js';
 
@@ -9,7 +10,7 @@ export function hardwareJson(report: HardwareReport) {
   const { network, hardware, mapping, energy, area, latency } = report;
   return {
     network: network.network,
-    imageSize: network.imageSize,
+    input: network.input,
     preset: hardware.name,
     source: report.source,
     arrays: mapping.arrays,

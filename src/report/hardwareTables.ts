@@ -1,6 +1,6 @@
 /** @file The tables of the hardware report, one per question. */
 import type { MethodName } from '../adaption/method.js';
-import { ARRAY_AREA_ROWS } from '../hardware/area.js';
+import type { ARRAY_AREA_ROWS } from '../hardware/area.js';
 import { ENERGY_ROWS, type EnergyRows } from '../hardware/energy.js';
 import { assumptionsTable, constantsTable, formatEnergy, policiesTable, writeSource } from './assumptions.js';
 import { checkClaims } from './claims.js';
@@ -204,7 +204,7 @@ function wearTable(report: HardwareReport): Table {
     header: ['task', 'method', 'cells written', 'time (s)', 'switches, worst cell', 'switches, average cell'],
     rows,
     notes: [
-      `${write.parallelCells.value} cells at a time, ${write.pulses.value} pulses of ${write.pulseWidth.value} ns each; endurance ${write.endurance.value.toExponential()} ${policies.wear === 'pulse' ? 'pulses' : 'writes'} (${report.hardware.sources[write.endurance.source] ?? write.endurance.source}).`,
+      `${write.parallelCells.value} cells at a time, ${write.pulses.value} pulses of ${write.pulseWidth.value.toLocaleString('en-US')} ns each; endurance ${write.endurance.value.toExponential()} ${policies.wear === 'pulse' ? 'pulses' : 'writes'} (${report.hardware.sources[write.endurance.source] ?? write.endurance.source}).`,
     ],
   };
 }
@@ -217,7 +217,10 @@ function energyTable(report: HardwareReport): Table {
   for (const [task, { methods }] of Object.entries(report.tasks)) {
     if (methods.xbm) columns.push({ name: `${task} xbm`, rows: methods.xbm.energyRowsMicrojoules });
   }
-  const rows: Cell[][] = ENERGY_ROWS.map((row) => [ENERGY_ROW_NAMES[row], ...columns.map(({ rows }) => rows[row])]);
+  const rows: Cell[][] = ENERGY_ROWS.map((row) => [
+    ENERGY_ROW_NAMES[row],
+    ...columns.map(({ rows }) => rows[row]),
+  ]);
   rows.push([
     'total',
     ...columns.map((column) => ENERGY_ROWS.reduce((sum, row) => sum + column.rows[row], 0)),

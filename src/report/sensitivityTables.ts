@@ -45,9 +45,9 @@ function writeEnergyTable(report: HardwareReport, others: readonly MethodName[])
   return {
     id: 'sensitivity-write-energy',
     title: 'Energy that XBM saves by write energy: one switch, then the test set (%)',
-    header: ['per cell write', ...pairs.map(({ task, other }) => `${task}, against ${other}`), 'source'],
+    header: ['per cell write', ...pairs.map(({ task, other }) => `${task} / ${other}`), 'source'],
     rows,
-    notes: ['Per cent of the other method’s total.'],
+    notes: ['Columns: task / the method that XBM is compared with. Per cent of that method’s total.'],
   };
 }
 

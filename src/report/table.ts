@@ -26,8 +26,8 @@ export function formatCell(cell: Cell): string {
 
 /** GitHub Markdown. */
 export function tableToMarkdown(table: Table): string {
-  const escape = (text: string) => text.replaceAll('|', '\\|');
-  const line = (cells: readonly string[]) => `| ${cells.map(escape).join(' | ')} |`;
+  const quoted = (text: string) => text.replaceAll('|', '\\|');
+  const line = (cells: readonly string[]) => `| ${cells.map(quoted).join(' | ')} |`;
   const numeric = table.header.map((_, i) => table.rows.some((row) => typeof row[i] === 'number'));
   const rule = `|${numeric.map((right) => (right ? ' ---: ' : ' --- ')).join('|')}|`;
   const rows = table.rows.map((row) => line(row.map(formatCell)));

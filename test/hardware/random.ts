@@ -31,7 +31,7 @@ export const randomNetwork: fc.Arbitrary<CrossbarNetwork> = fc
   .array(layer, { minLength: 1, maxLength: 6 })
   .map((layers) => ({
     network: 'random',
-    imageSize: 32,
+    input: '32×32',
     layers: layers.map((shape, index) => ({ ...shape, name: `conv${index}` })),
     batchNormChannels: 10,
     headFeatures: 8,

@@ -8,7 +8,7 @@ import { digitDistances, digitsOf } from '../../src/hardware/writes.js';
 
 const network: CrossbarNetwork = {
   network: 'tiny',
-  imageSize: 8,
+  input: '8×8',
   layers: [
     { name: 'conv', kind: 'conv', rows: 3, outputs: 2, groups: 1, positions: 4, first: true, head: false },
     { name: 'fc', kind: 'linear', rows: 2, outputs: 5, groups: 1, positions: 1, first: false, head: true },

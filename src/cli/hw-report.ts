@@ -1,0 +1,193 @@
+import { resolve } from 'node:path';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { UserError } from '../errors.js';
+import type { HardwareDescription } from '../hardware/description.js';
+import type { CrossbarNetwork } from '../hardware/network.js';
+import type { HardwareReport } from '../report/hardwareReport.js';
+import type { ResultSet } from '../report/results.js';
+import type { Table } from '../report/table.js';
+import type { Io } from './io.js';
+import { formatTable } from './table.js';
+
+interface ReportArguments {
+  readonly preset: string;
+  readonly set: readonly string[];
+  readonly shares?: 'published';
+  readonly run: readonly string[];
+  readonly network?: string;
+  readonly onnx?: string;
+  readonly imageSize?: number;
+  readonly backbone?: string;
+  readonly format: 'table' | 'json' | 'csv' | 'md';
+  readonly json?: boolean;
+  readonly layers?: boolean;
+  readonly out?: string;
+}
+
+/** `xbm hw-report`. */
+export function registerHwReport(program: Command, io: Io): void {
+  program
+    .command('hw-report')
+    .description('energy, area, latency and reprogramming cost of tasks on a ReRAM crossbar chip')
+    .option('--preset <name>', 'hardware preset or YAML file', 'nn-imc')
+    .option('--set <key=value>', 'override a constant or policy of the preset; repeatable', collect, [])
+    .addOption(
+      new Option('--shares <source>', 'the shares the authors published instead of trained runs').choices([
+        'published',
+      ]),
+    )
+    .option('--run <folder>', 'a trained run; repeatable (default: all finished runs)', collect, [])
+    .option('--network <name>', 'network to price with published shares, or alone (default: resnet50)')
+    .option('--onnx <file>', 'price an ONNX classification network, without tasks')
+    .option('--image-size <pixels>', 'height and width of the images (default: 224, or the runs’)', pixels)
+    .option('--backbone <file>', 'the quantised backbone of the runs, when it has moved')
+    .addOption(
+      new Option('--format <format>', 'what to print')
+        .choices(['table', 'json', 'csv', 'md'])
+        .default('table'),
+    )
+    .option('--json', 'short for --format json')
+    .option('--layers', 'add the mapping and energy of every layer')
+    .option('--out <folder>', 'also write report.md, report.json, every table as CSV and the charts')
+    .addHelpText(
+      'after',
+      `
+Without --shares, --onnx or --network it prices all finished runs below results/runs, or the published shares when
+there are none. docs/hardware.md describes the model, its policies and sources.
+
+Examples:
+  xbm hw-report --preset nn-imc --shares published
+  xbm hw-report --shares published --set write.energyPerCell=104 --set policies.gating=by-component
+  xbm hw-report --run results/runs/flowers-xbm-1a2b3c4d-s0 --format md
+  xbm hw-report --network resnet18 --image-size 96 --layers
+  xbm hw-report --onnx model.onnx --json
+  xbm hw-report --shares published --out results/hardware
+`,
+    )
+    .action((args: ReportArguments) => printReport(args, io));
+}
+
+function collect(value: string, previous: readonly string[]): string[] {
+  return [...previous, value];
+}
+
+function pixels(text: string): number {
+  const size = Number(text);
+  if (Number.isInteger(size) && size >= 8 && size <= 4096) return size;
+  throw new InvalidArgumentError('expected a whole number of pixels from 8 to 4096.');
+}
+
+async function printReport(args: ReportArguments, io: Io): Promise<void> {
+  const report = await buildReport(args, io);
+  const { hardwareTables, resultsTable } = await import('../report/hardwareTables.js');
+  const { hardwareJson } = await import('../report/hardwareJson.js');
+  const format = args.json ? 'json' : args.format;
+  if (args.out !== undefined) {
+    const { writeReport } = await import('../report/writeReport.js');
+    const files = await writeReport(report, resolve(io.cwd, args.out));
+    io.stderr(`${files.map((file) => `wrote ${file}\n`).join('')}`);
+  }
+  if (format === 'json') {
+    io.stdout(`${JSON.stringify(hardwareJson(report))}\n`);
+  } else if (format === 'csv') {
+    const { tableToCsv } = await import('../report/table.js');
+    io.stdout(tableToCsv(resultsTable(report)));
+  } else if (format === 'md') {
+    const { reportMarkdown } = await import('../report/markdown.js');
+    io.stdout(reportMarkdown(report, args.layers));
+  } else {
+    const { formatCell } = await import('../report/table.js');
+    const { reportTitle } = await import('../report/markdown.js');
+    const { warnings } = await import('../report/assumptions.js');
+    io.stdout(`${reportTitle(report)}\n${report.source}\n\n`);
+    for (const warning of warnings(report)) io.stdout(`Note: ${warning}\n`);
+    for (const table of hardwareTables(report, args.layers)) {
+      io.stdout(`\n${tableText(table, formatCell)}`);
+    }
+  }
+}
+
+function tableText(table: Table, formatCell: (cell: string | number | null) => string): string {
+  const rows = table.rows.map((row) => row.map((cell) => (cell === null ? null : formatCell(cell))));
+  const notes = table.notes.map((note) => `${note}\n`).join('');
+  return `${table.title}\n${formatTable(table.header, rows)}${notes}`;
+}
+
+async function buildReport(args: ReportArguments, io: Io): Promise<HardwareReport> {
+  const { loadHardware, withOverrides } = await import('../hardware/load.js');
+  const { hardwareReport } = await import('../report/hardwareReport.js');
+  const given = [
+    args.shares && '--shares',
+    args.run.length > 0 && '--run',
+    args.onnx !== undefined && '--onnx',
+  ].filter((option) => typeof option === 'string');
+  if (given.length > 1) throw new UserError(`${given.join(' and ')} exclude each other`, 'Give one of them.');
+  const hardware = loadHardware(args.preset, args.set, io.cwd);
+  if (args.onnx !== undefined) {
+    const { readOnnxNetwork } = await import('../hardware/onnx.js');
+    if (args.network ?? args.imageSize) {
+      throw new UserError(
+        'an ONNX file brings its own network and input size',
+        'Leave out --network and --image-size.',
+      );
+    }
+    return hardwareReport(await readOnnxNetwork(resolve(io.cwd, args.onnx)), hardware, noResults);
+  }
+  if (args.shares) return publishedReport(args, hardware);
+  if (args.network !== undefined && args.run.length === 0) {
+    return hardwareReport(await namedNetwork(args), hardware, noResults);
+  }
+
+  const { RunFolder, finishedRuns, runsFolder } = await import('../runs/runFolder.js');
+  const folders =
+    args.run.length > 0
+      ? args.run.map((run) => new RunFolder(resolve(io.cwd, run)))
+      : finishedRuns(runsFolder(io.cwd));
+  if (folders.length === 0) {
+    io.stderr('no finished run below results/runs: using the published shares\n');
+    return publishedReport(args, hardware);
+  }
+  for (const folder of folders) folder.readSummary();
+  const { readRunResults } = await import('../report/runResults.js');
+  const { network, weightBits, activationBits, set } = await readRunResults(folders, {
+    imageSize: args.imageSize,
+    backboneFile: args.backbone === undefined ? undefined : resolve(io.cwd, args.backbone),
+    needLevels: hardware.policies.piggybackCells === 'digit-changes',
+  });
+  if (weightBits > 8 || activationBits > 8) {
+    throw new UserError(
+      `the runs use a backbone of ${weightBits}-bit weights and ${activationBits}-bit activations, which no crossbar holds`,
+      'Price runs of a quantised backbone.',
+    );
+  }
+  const widths: Record<string, number> = {};
+  if (hardware.precision.weightBits.value !== weightBits) widths['precision.weightBits'] = weightBits;
+  if (hardware.precision.activationBits.value !== activationBits) {
+    widths['precision.activationBits'] = activationBits;
+    widths['precision.bufferBits'] = activationBits;
+  }
+  return hardwareReport(network, withOverrides(hardware, widths), set);
+}
+
+const noResults: ResultSet = { source: 'no tasks: the network alone', results: [], assumptions: [] };
+
+async function publishedReport(
+  args: ReportArguments,
+  hardware: HardwareDescription,
+): Promise<HardwareReport> {
+  const { hardwareReport } = await import('../report/hardwareReport.js');
+  const { publishedResults } = await import('../report/results.js');
+  const network = await namedNetwork(args);
+  return hardwareReport(network, hardware, publishedResults(network, hardware.array.rows.value));
+}
+
+async function namedNetwork(args: ReportArguments): Promise<CrossbarNetwork> {
+  const { buildNetwork } = await import('../model/networks.js');
+  const { crossbarNetwork } = await import('../hardware/network.js');
+  try {
+    return crossbarNetwork(buildNetwork(args.network ?? 'resnet50', 1000), args.imageSize ?? 224);
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    throw new UserError((error as Error).message, 'Choose a larger --image-size.');
+  }
+}

@@ -1,0 +1,193 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync, rmSync, utimesSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { main } from '../../src/cli/main.js';
+import { randomBackbone, writeRun } from '../report/trainedRuns.js';
+import { temporaryFolder } from '../runs/fixtures.js';
+import { fakeIo } from './fakeIo.js';
+
+/** Runs `xbm hw-report …` in a folder. */
+async function report(cwd: string, ...args: string[]) {
+  const io = fakeIo({ cwd });
+  const code = await main(['hw-report', ...args], io);
+  return { code, out: io.out(), err: io.err() };
+}
+
+test('--preset nn-imc --shares published --json prints one document of the promised shape', async (t) => {
+  const { code, out, err } = await report(
+    temporaryFolder(t),
+    '--preset',
+    'nn-imc',
+    '--shares',
+    'published',
+    '--json',
+  );
+  assert.equal(code, 0, err);
+  const document = JSON.parse(out.trimEnd().split('\n').at(-1)!);
+  assert.equal(document.network, 'resnet50');
+  assert.equal(document.arrays, 10326);
+  assert.equal(document.arrayActivationsPerImage, 1870134);
+  const { xbm, piggyback, finetune } = document.tasks.cubs.methods;
+  assert.ok(Math.abs(xbm.energyPerImageMicrojoules - 21.2) < 0.1);
+  assert.ok(Math.abs(xbm.inferenceTestSetJoules - 0.1229) < 0.0005);
+  assert.equal(xbm.reprogrammingJoules, 0);
+  assert.ok(Math.abs(piggyback.reprogrammingJoules - 0.458) < 0.002);
+  assert.ok(Math.abs(finetune.reprogrammingJoules - 3.75) < 0.01);
+});
+
+test('the table says what is reproduced, warns, and cites; without runs it falls back and says so', async (t) => {
+  const { code, out, err } = await report(temporaryFolder(t));
+  assert.equal(code, 0);
+  assert.match(err, /no finished run below results\/runs: using the published shares/);
+  assert.match(out, /Note: Every component has a fixed energy/);
+  assert.match(out, /up to 40 % energy +not reproduced/);
+  assert.match(out, /^slides: F\. Zhang et al\./m);
+});
+
+test('Markdown and CSV; overrides reach the numbers', async (t) => {
+  const cwd = temporaryFolder(t);
+  assert.match(
+    (await report(cwd, '--shares', 'published', '--format', 'md')).out,
+    /^## resnet50 at 224×224 on nn-imc/,
+  );
+  const { out } = await report(
+    cwd,
+    '--shares',
+    'published',
+    '--format',
+    'csv',
+    '--set',
+    'write.energyPerCell=0.6',
+  );
+  const lines = out.trimEnd().split('\r\n');
+  assert.equal(lines.length, 1 + 15);
+  assert.match(lines[0], /^task,method,preset,.*,cellWritePicojoules,memoryBytes$/);
+  assert.match(lines[2], /^cubs,piggyback,nn-imc,"published shares: .*,0\.6,4783544$/);
+});
+
+test('a network alone, at another input size', async (t) => {
+  const { code, out } = await report(
+    temporaryFolder(t),
+    ...'--network resnet18 --image-size 96 --layers --json'.split(' '),
+  );
+  assert.equal(code, 0);
+  const document = JSON.parse(out);
+  assert.equal(document.input, '96×96');
+  assert.deepEqual(document.tasks, {});
+});
+
+test('trained runs: real masks, element masks and levels are priced, the newest run of each counts', async (t) => {
+  const cwd = temporaryFolder(t);
+  const backbone = randomBackbone();
+  const old = await writeRun(cwd, backbone, { task: 'flowers', method: 'xbm', accuracy: 1, seed: 9 });
+  utimesSync(join(old, 'summary.json'), 1, 1);
+  await writeRun(cwd, backbone, { task: 'flowers', method: 'xbm', accuracy: 80 });
+  await writeRun(cwd, backbone, { task: 'flowers', method: 'piggyback', accuracy: 82, shareOff: 0.1 });
+  await writeRun(cwd, backbone, { task: 'flowers', method: 'finetune', accuracy: 85 });
+  await writeRun(cwd, backbone, { task: 'cubs', method: 'finetune', accuracy: 60 });
+  await writeRun(cwd, backbone, { task: 'cubs', method: 'classifier', accuracy: 40 });
+  const { code, out, err } = await report(cwd, '--json');
+  assert.equal(code, 0, err);
+  const document = JSON.parse(out);
+  assert.equal(document.input, '32×32');
+  const { flowers, cubs } = document.tasks;
+  assert.equal(flowers.methods.xbm.accuracy, 80);
+  assert.equal(flowers.methods.xbm.reprogrammingJoules, 0);
+  assert.notEqual(
+    flowers.methods.xbm.energyPerImageMicrojoules,
+    flowers.methods.xbm.uniformShareEnergyPerImageMicrojoules,
+  );
+  assert.ok(flowers.methods.piggyback.cellsWritten > 0);
+  assert.ok(flowers.methods.finetune.reprogrammingJoules > flowers.methods.piggyback.reprogrammingJoules);
+  assert.equal(cubs.methods.classifier.reprogrammingJoules, 0);
+  assert.ok(document.switching.finetune.joules[1][2] > 0);
+  assert.match(document.assumptions[0], /Older runs left out: flowers-xbm-72-32-s9/);
+
+  const digits = JSON.parse(
+    (await report(cwd, '--json', '--set', 'policies.piggybackCells=digit-changes')).out,
+  );
+  const changed = digits.tasks.flowers.methods.piggyback.cellsWritten;
+  assert.ok(changed > 0 && changed < flowers.methods.piggyback.cellsWritten);
+});
+
+test('masks of other rows than the array are refused by name, and priced with policies.maskRemap=and', async (t) => {
+  const cwd = temporaryFolder(t);
+  const run = await writeRun(cwd, randomBackbone(), {
+    task: 'flowers',
+    method: 'xbm',
+    accuracy: 80,
+    rows: 36,
+  });
+  const refused = await report(cwd, '--run', run);
+  assert.equal(refused.code, 2);
+  assert.match(refused.err, /36 rows cannot be priced on arrays of 72 rows.*\n.*policies\.maskRemap=and/);
+  assert.equal((await report(cwd, '--run', run, '--set', 'policies.maskRemap=and')).code, 0);
+});
+
+test('runs that do not fit together, or whose backbone is gone, are named errors', async (t) => {
+  const cwd = temporaryFolder(t);
+  await writeRun(cwd, randomBackbone(), { task: 'flowers', method: 'xbm', accuracy: 80 });
+  const tuned = await writeRun(cwd, randomBackbone(), { task: 'cubs', method: 'finetune', accuracy: 80 });
+  rmSync(join(cwd, 'backbone.safetensors'));
+  const gone = await report(cwd, '--run', tuned);
+  assert.equal(gone.code, 2);
+  assert.match(gone.err, /level changes need the backbone of the runs.*\n.*--backbone/);
+  await writeRun(cwd, randomBackbone(2), { task: 'cubs', method: 'xbm', accuracy: 80 });
+  const mixed = await report(cwd);
+  assert.match(mixed.err, /the runs differ in backboneSha256/);
+  const sizes = temporaryFolder(t);
+  await writeRun(sizes, randomBackbone(), { task: 'flowers', method: 'xbm', accuracy: 80 });
+  await writeRun(sizes, randomBackbone(), { task: 'cubs', method: 'xbm', accuracy: 80, imageSize: 64 });
+  assert.match(
+    (await report(sizes)).err,
+    /different image sizes: 64, 32 pixels|different image sizes: 32, 64 pixels/,
+  );
+  assert.equal((await report(sizes, '--image-size', '32')).code, 0);
+});
+
+test('--out writes the page, JSON, tables and charts', async (t) => {
+  const cwd = temporaryFolder(t);
+  const { code, err } = await report(
+    cwd,
+    '--shares',
+    'published',
+    '--network',
+    'cifar-resnet8',
+    '--image-size',
+    '32',
+    '--out',
+    'chip',
+  );
+  assert.equal(code, 0, err);
+  for (const file of [
+    'report.md',
+    'report.json',
+    'results.csv',
+    'tables/claims.csv',
+    'charts/area.svg',
+    'charts/area.png',
+  ]) {
+    assert.ok(existsSync(join(cwd, 'chip', file)), file);
+  }
+  assert.equal(JSON.parse(readFileSync(join(cwd, 'chip', 'report.json'), 'utf8')).network, 'cifar-resnet8');
+});
+
+test('mistakes: exit code 2 and a way out', async (t) => {
+  const cwd = temporaryFolder(t);
+  const cases: [string, RegExp][] = [
+    ['--preset nn-inc --shares published', /no hardware description "nn-inc"; did you mean "nn-imc"/],
+    ['--shares published --run x', /--shares and --run exclude each other/],
+    ['--shares published --set array.rows=many', /array\.rows\.value: expected number/],
+    ['--shares published --set policies.piggybackCells=digit-changes', /needs the masks of a trained run/],
+    ['--network resnet5', /unknown network "resnet5"/],
+    ['--network resnet50 --image-size 7', /whole number of pixels/],
+    ['--onnx nothing.onnx', /nothing\.onnx: no such file/],
+    ['--run nowhere', /no finished run/],
+  ];
+  for (const [args, message] of cases) {
+    const { code, err } = await report(cwd, ...args.split(' '));
+    assert.equal(code, 2, args);
+    assert.match(err, message, args);
+  }
+});
