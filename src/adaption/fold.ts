@@ -22,12 +22,13 @@ export interface FoldedNetwork {
 
 /** The hard step: bit = 1 where the score's soft mask is at least 0.5 (sigmoid) or above the threshold (identity). */
 export function binarize(scores: Float32Array, mask: Pick<MaskSpec, 'binarizer' | 'threshold'>): Uint8Array {
-  const { binarizer } = mask;
   // The threshold is rounded to float32, the precision in which scores are kept and engines compare.
   const threshold = Math.fround(mask.threshold);
-  return Uint8Array.from(scores, (score) =>
-    Number(binarizer === 'sigmoid' ? score >= threshold : score > threshold),
-  );
+  const atThreshold = Number(mask.binarizer === 'sigmoid');
+  const bits = new Uint8Array(scores.length);
+  for (let i = 0; i < scores.length; i++)
+    bits[i] = scores[i] > threshold ? 1 : scores[i] === threshold ? atThreshold : 0;
+  return bits;
 }
 
 /** Weights with the levels (or values) of switched-off segments set to 0. */

@@ -30,5 +30,7 @@ export function unpackBits(packed: Uint8Array, count: number): Uint8Array {
   if (count % 8 !== 0 && packed[packed.length - 1] >> (count % 8) !== 0) {
     throw new RangeError('unused bits of the last mask byte are set');
   }
-  return Uint8Array.from({ length: count }, (_, i) => (packed[i >> 3] >> (i & 7)) & 1);
+  const bits = new Uint8Array(count);
+  for (let i = 0; i < count; i++) bits[i] = (packed[i >> 3] >> (i & 7)) & 1;
+  return bits;
 }

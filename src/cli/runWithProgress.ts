@@ -1,20 +1,24 @@
 import type { EngineName } from '../engines/engine.js';
+import { ExitCode, UserError } from '../errors.js';
 import type { RunInputs, RunResult } from '../runs/executeRun.js';
 import type { RunFolder } from '../runs/runFolder.js';
 import type { Io } from './io.js';
 import { withProgress } from './progress.js';
 
+type FinishedRun = Extract<RunResult, { finished: true }>;
+
 /**
  * Trains in a locked run folder and shows how far it is.
  * @param resume continue the folder's checkpoint, on the engine that made it
  * @param open everything the run needs; called with that engine
+ * @throws UserError saying how to go on when `io.signal` stopped it
  */
 export async function runWithProgress(
   folder: RunFolder,
   resume: boolean,
   open: (engine: EngineName | undefined) => Promise<RunInputs>,
   io: Io,
-): Promise<RunResult> {
+): Promise<FinishedRun> {
   const { executeRun } = await import('../runs/executeRun.js');
   const { closeLoaders } = await import('../runs/openExperiment.js');
   const { peekCheckpoint } = await import('../runs/checkpointFile.js');
@@ -22,8 +26,8 @@ export async function runWithProgress(
   const inputs = await open(at?.engine);
   try {
     const display = new TrainingDisplay(inputs, at?.step ?? 0);
-    return await withProgress(io, display.options, (progress) =>
-      executeRun(folder, inputs, {
+    return await withProgress(io, display.options, async (progress) => {
+      const result = await executeRun(folder, inputs, {
         start: resume ? 'resume' : 'fresh',
         signal: io.signal,
         onStep: ({ loss, accuracy }) => {
@@ -33,12 +37,22 @@ export async function runWithProgress(
         onEpoch: ({ validation }) => display.epoch(validation?.accuracy),
         onEvaluation: (images, total) =>
           progress.update(display.tested(images), `testing ${images}/${total}`),
-      }),
-    );
+      });
+      if (!result.finished) throw interrupted(folder, result);
+      return result;
+    });
   } finally {
     const { train, validation, test } = inputs.loaders;
     await closeLoaders([train, validation, test]);
   }
+}
+
+function interrupted({ path }: RunFolder, run: Extract<RunResult, { finished: false }>): UserError {
+  return new UserError(
+    `interrupted after step ${run.steps} of ${run.totalSteps}; everything is saved in ${path}`,
+    'Continue with the same command and --resume.',
+    ExitCode.interrupted,
+  );
 }
 
 /** What the progress line says: images of all epochs and of the test split; means over the epoch in progress. */

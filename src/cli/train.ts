@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { Experiment } from '../config/schema.js';
-import { ExitCode, UserError } from '../errors.js';
+import { UserError } from '../errors.js';
 import type { RunFolder } from '../runs/runFolder.js';
 import type { RunSummary, RunTimings } from '../runs/summary.js';
 import { type ExperimentArguments, experimentOptions, loadExperimentFrom } from './experiment.js';
@@ -70,13 +70,6 @@ async function trainCommand(experiment: Experiment, args: TrainArguments, io: Io
       (engine) => openForRun(experiment, { engine }, io),
       io,
     );
-    if (!result.finished) {
-      throw new UserError(
-        `interrupted after step ${result.steps} of ${result.totalSteps}; everything is saved in ${path}`,
-        'Continue with the same command and --resume.',
-        ExitCode.interrupted,
-      );
-    }
     report(path, result.summary, result.timings, args, io);
   } finally {
     lock.release();

@@ -92,7 +92,9 @@ export async function executeRun(
     const steps = outcome.checkpoint.state.step;
     if (!outcome.finished) return { finished: false, steps, totalSteps };
     const started = performance.now();
-    const { task, evaluation } = await finishTask(folder, inputs, options, plan, outcome);
+    const measured = await finishTask(folder, inputs, options, plan, outcome).catch(unlessAborted(options));
+    if (!measured) return { finished: false, steps, totalSteps };
+    const { task, evaluation } = measured;
     const evaluationSeconds = (performance.now() - started) / 1000;
     recorder.test(steps, evaluation);
     const summary = summarize(inputs, plan, outcome, task, evaluation, statSync(folder.task).size);
@@ -105,6 +107,14 @@ export async function executeRun(
   } finally {
     recorder.close();
   }
+}
+
+/** Stopped while testing: the checkpoint has all of the training. */
+function unlessAborted({ signal }: RunOptions): (error: unknown) => null {
+  return (error) => {
+    if (signal?.aborted) return null;
+    throw error;
+  };
 }
 
 /** @throws UserError when the checkpoint is of another experiment, backbone or engine */

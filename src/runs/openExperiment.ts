@@ -19,11 +19,7 @@ import type { Backbone } from '../model/backbone.js';
 import { xbmHome } from '../paths.js';
 import type { RunInputs } from './executeRun.js';
 
-export interface OpenOptions {
-  /** Of the program; `XBM_DATA` names the folder of data sets. */
-  readonly env: Readonly<Record<string, string | undefined>>;
-  /** Overrides the experiment's: a resumed run keeps its engine. */
-  readonly engine?: EngineName;
+export interface DecodeOptions {
   /** Told while images are decoded into the pixel cache. */
   readonly onDecode?: (split: Split, done: number, total: number) => void;
   /** Stops decoding; what is decoded is kept. */
@@ -31,7 +27,10 @@ export interface OpenOptions {
 }
 
 /** The data set of an experiment: its `data.root`, else `$XBM_DATA/<task>`. */
-export function openExperimentData(experiment: Experiment, env: OpenOptions['env']): Promise<DataSet> {
+export function openExperimentData(
+  experiment: Experiment,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<DataSet> {
   const { task, data, training } = experiment;
   const root = data.root ?? (env.XBM_DATA ? join(env.XBM_DATA, task) : null);
   if (root === null) {
@@ -49,7 +48,7 @@ export function openSplit(
   experiment: Experiment,
   dataSet: DataSet,
   split: Split,
-  options: Pick<OpenOptions, 'onDecode' | 'signal'>,
+  options: DecodeOptions,
   samples: readonly Sample[] = dataSet[split],
   mode: 'train' | 'evaluate' = split === 'train' ? 'train' : 'evaluate',
 ): Promise<BatchLoader> {
@@ -85,7 +84,7 @@ export async function closeLoaders(loaders: readonly (BatchLoader | null)[]): Pr
 export async function openLoaders(
   experiment: Experiment,
   dataSet: DataSet,
-  options: Pick<OpenOptions, 'onDecode' | 'signal'>,
+  options: DecodeOptions,
 ): Promise<RunInputs['loaders']> {
   const opened: BatchLoader[] = [];
   const open = async (split: Split): Promise<BatchLoader> => {
