@@ -16,7 +16,7 @@ export type MatValue =
 const MATRIX = 14;
 const COMPRESSED = 15;
 /** An inflated variable is refused beyond this; the largest real one has 2 MB. */
-const MAX_INFLATED_BYTES = 256 * 2 ** 20;
+const MAX_INFLATED_BYTES = 32 * 2 ** 20;
 const MAX_DEPTH = 8;
 const CELL = 1;
 const STRUCT = 2;
