@@ -5,7 +5,9 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 const root = '.build/test';
-const wanted = process.argv.slice(2).map((name) => join(root, name.replace(/^test\//, '').replace(/\.ts$/, '.js')));
+const wanted = process.argv
+  .slice(2)
+  .map((name) => join(root, name.replace(/^test\//, '').replace(/\.ts$/, '.js')));
 const files = (wanted.length > 0 ? wanted : [root]).flatMap((path) => {
   if (!existsSync(path)) throw new Error(`${path} does not exist: npm run build:test first`);
   if (statSync(path).isFile()) return [path];
@@ -13,7 +15,9 @@ const files = (wanted.length > 0 ? wanted : [root]).flatMap((path) => {
 });
 const tests = files.filter((name) => name.endsWith('.test.js') && existsSync(sourceOf(name))).sort();
 if (tests.length === 0) throw new Error('no test files found');
-const { status } = spawnSync(process.execPath, ['--test', '--test-concurrency=2', ...tests], { stdio: 'inherit' });
+const { status } = spawnSync(process.execPath, ['--test', '--test-concurrency=2', ...tests], {
+  stdio: 'inherit',
+});
 process.exit(status ?? 1);
 
 /** Compiled tests whose source is gone are left-overs of an earlier build. */
