@@ -9,6 +9,7 @@ import { describeFailure } from './failure.js';
 import { registerHwReport } from './hw-report.js';
 import { type Io, processIo } from './io.js';
 import { registerMasks } from './masks.js';
+import { registerQuickstart } from './quickstart.js';
 import { registerTrain } from './train.js';
 
 /** Every command's file adds itself here; its action imports heavy modules only when it runs. */
@@ -16,6 +17,7 @@ const commands: readonly ((program: Command, io: Io) => void)[] = [
   registerTrain,
   registerEval,
   registerMasks,
+  registerQuickstart,
   registerHwReport,
   registerConfig,
   registerData,

@@ -45,7 +45,7 @@ export function registerQuickstart(program: Command, io: Io): void {
 async function quickstart(args: QuickstartArguments, io: Io): Promise<void> {
   const { loadExperiment } = await import('../config/load.js');
   const { packageRoot } = await import('../paths.js');
-  const { writeFileAtomically } = await import('../files.js');
+  const { replaceFile } = await import('../model/replaceFile.js');
   const { formatTable } = await import('./table.js');
   const folder = join(io.cwd, 'results', 'quickstart');
   const rows: QuickstartRow[] = [];
@@ -56,7 +56,7 @@ async function quickstart(args: QuickstartArguments, io: Io): Promise<void> {
     }
   }
   const path = join(folder, 'summary.json');
-  await writeFileAtomically(path, `${JSON.stringify({ rows }, null, 2)}\n`);
+  await replaceFile(path, [Buffer.from(`${JSON.stringify({ rows }, null, 2)}\n`)]);
   if (args.json) {
     io.stdout(`${JSON.stringify({ rows, summary: path })}\n`);
     return;

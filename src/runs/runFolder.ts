@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Experiment } from '../config/schema.js';
 import { UserError } from '../errors.js';
 import { acquireLock, type Lock } from './lock.js';
-import { parseSummary, type RunSummary } from './summary.js';
+import { parseSummary, parseTimings, type RunSummary, type RunTimings } from './summary.js';
 
 /** `finished` has a summary; `unfinished` has a checkpoint to resume from; else there is nothing to keep. */
 export type RunStatus = 'absent' | 'unfinished' | 'finished';
@@ -80,6 +80,11 @@ export class RunFolder {
       throw new UserError(`${this.path}: no finished run`, 'Train it with `xbm train`, or name another run.');
     }
     return parseSummary(this.summary, readFileSync(this.summary, 'utf8'));
+  }
+
+  /** @throws UserError when they are missing or damaged */
+  readTimings(): RunTimings {
+    return parseTimings(this.timings, existsSync(this.timings) ? readFileSync(this.timings, 'utf8') : '');
   }
 }
 

@@ -46,23 +46,33 @@ export type RunSummary = z.infer<typeof schema>;
 
 /** @throws UserError naming the file and the keys that are not usable */
 export function parseSummary(path: string, text: string): RunSummary {
+  return parse(schema, path, text);
+}
+
+const timingsSchema = z.object({
+  trainingSeconds: z.number().nonnegative(),
+  evaluationSeconds: z.number().nonnegative(),
+  trainingImagesPerSecond: z.number().nonnegative(),
+});
+
+/** Time spent on a run, over all its starts; kept apart from the summary. */
+export type RunTimings = Readonly<z.infer<typeof timingsSchema>>;
+
+/** @throws UserError naming the file and the keys that are not usable */
+export function parseTimings(path: string, text: string): RunTimings {
+  return parse(timingsSchema, path, text);
+}
+
+function parse<T>(shape: z.ZodType<T>, path: string, text: string): T {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
     throw new UserError(`${path}: not JSON`, 'Train the run again with --force.');
   }
-  const result = schema.safeParse(value);
+  const result = shape.safeParse(value);
   if (result.success) return result.data;
-  const keys = [...new Set(result.error.issues.map((issue) => issue.path.join('.') || 'the whole'))].join(
-    ', ',
-  );
-  throw new UserError(`${path}: not the summary of a run: ${keys}`, 'Train the run again with --force.');
-}
-
-/** Time spent on a run, over all its starts; kept apart from the summary. */
-export interface RunTimings {
-  readonly trainingSeconds: number;
-  readonly evaluationSeconds: number;
-  readonly trainingImagesPerSecond: number;
+  const paths = result.error.issues.map((issue) => issue.path.join('.') || 'the whole');
+  const keys = [...new Set(paths)].join(', ');
+  throw new UserError(`${path}: not written by a run: ${keys}`, 'Train the run again with --force.');
 }
