@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module';
 import { cpus } from 'node:os';
 import type { Batch } from '../../data/batch.js';
+import { checkBatchStatistics, checkPixels, checkTrainingBatch } from '../checkBatch.js';
 import type {
   Engine,
   EngineEntry,
@@ -37,10 +38,12 @@ export function createOnnxEngine(worker: WorkerOptions, options: EngineOptions =
     name: 'onnx',
     device: deviceName({ threads }),
     async openTraining(plan, state): Promise<TrainingSession> {
+      checkBatchStatistics(plan);
       const client = await WorkerClient.open({ kind: 'training', plan, state, options: workerOptions });
       const inFlight: Promise<void>[] = [];
       return {
         async trainStep(batch, at) {
+          checkTrainingBatch(batch, plan);
           while (inFlight.length >= MAX_STEPS_IN_FLIGHT) await inFlight[0];
           const metrics: Promise<StepMetrics> = client.call('trainStep', { batch, at });
           // Failures reach the caller through `metrics`; here a step only has to leave the queue.
@@ -58,7 +61,10 @@ export function createOnnxEngine(worker: WorkerOptions, options: EngineOptions =
     async openInference(plan): Promise<InferenceSession> {
       const client = await WorkerClient.open({ kind: 'inference', plan, options: workerOptions });
       return {
-        predict: (batch: Batch) => client.call('predict', batch),
+        async predict(batch: Batch) {
+          checkPixels(batch, plan);
+          return client.call('predict', batch);
+        },
         close: () => client.close(),
       };
     },

@@ -139,7 +139,7 @@ export function buildTrainingModel(
     norms.set(layer.name, { mean, variance, weight });
     const { height, width } = layouts.shapeOf(layer.name);
     const count = batchSize * height * width;
-    const unbiased = builder.op('Mul', [variance, builder.scalar(count / Math.max(1, count - 1))]);
+    const unbiased = builder.op('Mul', [variance, builder.scalar(count / (count - 1))]);
     nextStatistics.set(`${layer.name}.running_mean`, average(runningMean, mean));
     nextStatistics.set(`${layer.name}.running_var`, average(runningVariance, unbiased));
     return output;

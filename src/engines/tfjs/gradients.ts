@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
 import { type TaskState, taskTensors } from '../../adaption/parameters.js';
 import type { Batch } from '../../data/batch.js';
+import { checkTrainingBatch } from '../checkBatch.js';
 import type { TrainingPlan } from '../engine.js';
 import { startBackend } from './backend.js';
-import { checkTrainingBatch } from './checkBatch.js';
 import { DeviceTensors } from './deviceTensors.js';
 import { disposeConvs, disposePass, freezeConvs, lossAndGradients } from './lossAndGradients.js';
 

@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Batch } from '../../data/batch.js';
 import { type LayerGraph, layersOfKind } from '../../model/graph.js';
+import { checkPixels } from '../checkBatch.js';
 import type { InferencePlan, InferenceSession, Prediction } from '../engine.js';
-import { checkPixels } from './checkBatch.js';
 import { forward } from './forward.js';
 import { disposeConv, type FrozenConv, freezeConv } from './frozenConv.js';
 import { normalize } from './layers.js';

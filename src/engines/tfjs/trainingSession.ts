@@ -2,8 +2,8 @@ import * as tf from '@tensorflow/tfjs';
 import { momentNames, type TaskState, type TaskTensorSpec, taskTensors } from '../../adaption/parameters.js';
 import type { Batch } from '../../data/batch.js';
 import { BATCH_NORM_MOMENTUM } from '../../model/graph.js';
+import { checkBatchStatistics, checkTrainingBatch } from '../checkBatch.js';
 import type { StepMetrics, StepSettings, TrainingPlan, TrainingSession } from '../engine.js';
-import { checkBatchStatistics, checkTrainingBatch } from './checkBatch.js';
 import { DeviceTensors } from './deviceTensors.js';
 import {
   disposeConvs,

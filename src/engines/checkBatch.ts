@@ -1,7 +1,7 @@
-import type { Batch } from '../../data/batch.js';
-import { UserError } from '../../errors.js';
-import { headOf, layerShapes, layersOfKind } from '../../model/graph.js';
-import type { TrainingPlan } from '../engine.js';
+import type { Batch } from '../data/batch.js';
+import { UserError } from '../errors.js';
+import { headOf, layerShapes, layersOfKind } from '../model/graph.js';
+import type { TrainingPlan } from './engine.js';
 
 /** @throws Error when the pixels do not fill the planned batch */
 export function checkPixels(
