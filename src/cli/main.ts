@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { ExitCode } from '../errors.js';
 import { packageVersion } from '../paths.js';
+import { registerBackbone } from './backbone.js';
 import { registerConfig } from './config.js';
 import { registerData } from './data.js';
 import { registerEngines } from './engines.js';
@@ -19,6 +20,7 @@ const commands: readonly ((program: Command, io: Io) => void)[] = [
   registerMasks,
   registerQuickstart,
   registerHwReport,
+  registerBackbone,
   registerConfig,
   registerData,
   registerEngines,

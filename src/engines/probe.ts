@@ -10,11 +10,17 @@ import type { Engine } from './engine.js';
 export function calibrationSource(
   engine: Engine,
   batches: () => AsyncIterable<Batch>,
-  options: { readonly batchSize: number; readonly imageSize: number; readonly description: string },
+  options: {
+    readonly batchSize: number;
+    readonly imageSize: number;
+    readonly description: string;
+    readonly imageIds?: readonly string[];
+  },
 ): CalibrationSource {
-  const { batchSize, imageSize, description } = options;
+  const { batchSize, imageSize, description, imageIds } = options;
   return {
     description,
+    imageIds,
     batches,
     openProbe: (backbone, taps) =>
       engine.openInference({ network: foldBackbone(backbone), batchSize, imageSize, taps }),

@@ -31,6 +31,11 @@ export function sealBackbone(backbone: Omit<Backbone, 'sha256'>): Backbone {
   return { ...backbone, sha256: backboneSha256(backbone) };
 }
 
+/** Names an image by its content: the first 16 hex digits of its file's SHA-256. */
+export async function imageId(path: string): Promise<string> {
+  return (await fileSha256(path)).slice(0, 16);
+}
+
 /** SHA-256 (hex) of a file's bytes. */
 export async function fileSha256(path: string): Promise<string> {
   const hash = createHash('sha256');

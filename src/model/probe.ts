@@ -17,6 +17,8 @@ export interface CalibrationSource {
   openProbe(backbone: Backbone, taps: readonly string[]): Promise<Probe>;
   /** In words, for the backbone's file: which images, how many, at which size. */
   readonly description: string;
+  /** Of the images, when they come from files: `imageId` of each. */
+  readonly imageIds?: readonly string[];
 }
 
 /**

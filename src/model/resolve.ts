@@ -108,7 +108,12 @@ async function makeOnce(
       const source = await calibration.open();
       try {
         const backbone = await calibrateBackbone(float, options, source, onProgress);
-        await saveBackbone(cached, backbone, { sourceSha256, calibration: describe(options, source) });
+        const { imageIds: calibrationImages } = source;
+        await saveBackbone(cached, backbone, {
+          sourceSha256,
+          calibration: describeCalibration(options, source),
+          calibrationImages,
+        });
       } finally {
         await source.close();
       }
@@ -118,7 +123,7 @@ async function makeOnce(
 }
 
 /** How a backbone was calibrated, in words, for its file. */
-export function describe(options: QuantizationOptions, source: CalibrationSource): string {
+export function describeCalibration(options: QuantizationOptions, source: CalibrationSource): string {
   const clips = options.activationBits === 32 ? '' : `${options.clips} clips, `;
   return `${clips}batch norm ${options.batchNorm}, weight scale per ${options.weightScale}; ${source.description}`;
 }

@@ -104,8 +104,8 @@ export async function loadBackbone(path: string): Promise<StoredBackbone> {
       'Import the original weights again with `xbm backbone import`.',
     );
   }
-  const { sourceSha256, calibration, programVersion } = metadata;
-  return { backbone, provenance: { sourceSha256, calibration }, programVersion };
+  const { sourceSha256, calibration, calibrationImages, programVersion } = metadata;
+  return { backbone, provenance: { sourceSha256, calibration, calibrationImages }, programVersion };
 }
 
 function assemble(file: Safetensors, metadata: StoreMetadata): Backbone {

@@ -12,6 +12,8 @@ export interface Provenance {
   readonly sourceSha256: string;
   /** In words: the images, the number of them, the method. */
   readonly calibration: string;
+  /** {@link imageId} of every calibration image, so that none of them is ever measured on. */
+  readonly calibrationImages?: readonly string[];
 }
 
 const integer = z
@@ -40,6 +42,7 @@ const schema = z.object({
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
   sourceSha256: z.string(),
   calibration: z.string(),
+  calibrationImages: z.string().default('[]').pipe(jsonText).pipe(z.array(z.string())),
   programVersion: z.string(),
 });
 
@@ -61,6 +64,7 @@ export function storeMetadata(
     sha256: backbone.sha256,
     sourceSha256: provenance.sourceSha256,
     calibration: provenance.calibration,
+    calibrationImages: JSON.stringify(provenance.calibrationImages ?? []),
     programVersion,
   };
 }

@@ -16,7 +16,11 @@ before(async () => {
 });
 after(() => rm(folder, { recursive: true }));
 
-const provenance = { sourceSha256: 'ab'.repeat(32), calibration: '8 images' };
+const provenance = {
+  sourceSha256: 'ab'.repeat(32),
+  calibration: '8 images',
+  calibrationImages: ['ab', 'cd'],
+};
 
 test('packing round trip', () => {
   fc.assert(

@@ -1,0 +1,115 @@
+/** @file What `backbone import` and `backbone check` share: loaders of images, and calibration on them. */
+
+import { join } from 'node:path';
+import { createLoader } from '../data/loader.js';
+import type { BatchLoader, Sample } from '../data/types.js';
+import type { Engine } from '../engines/engine.js';
+import { calibrationSource } from '../engines/probe.js';
+import { openEngine } from '../engines/registry.js';
+import type { Backbone } from '../model/backbone.js';
+import { calibrateBackbone, type QuantizationOptions } from '../model/calibrate.js';
+import { imageId } from '../model/hash.js';
+import { detectNetwork, importWeights } from '../model/importWeights.js';
+import { describeCalibration } from '../model/resolve.js';
+import { readSafetensors } from '../model/safetensors.js';
+import { isStoredBackbone, loadBackbone } from '../model/store.js';
+import type { Provenance } from '../model/storeMetadata.js';
+import { xbmHome } from '../paths.js';
+import { hashString, permutation } from '../random.js';
+import type { QuantizeArguments, RunArguments } from './backbone.js';
+import type { Io } from './io.js';
+import { withProgress } from './progress.js';
+
+const DRAW = hashString('calibration images');
+
+/** Float weights from a foreign file, or from a stored full-precision backbone. */
+export async function readFloatWeights(path: string, network: string | undefined): Promise<Backbone> {
+  if (await isStoredBackbone(path)) return (await loadBackbone(path)).backbone;
+  const file = await readSafetensors(path);
+  return importWeights(file, network ?? detectNetwork(file));
+}
+
+/** Opens the engine and says on stderr which one it is. */
+export async function openNamedEngine({ engine: name, threads }: RunArguments, io: Io): Promise<Engine> {
+  const { engine, why } = await openEngine(name, { threads });
+  io.stderr(`engine ${engine.name}: ${engine.device} (${why})\n`);
+  return engine;
+}
+
+/** Side of the network's input, pixels. */
+export function imageSizeOf(network: string, args: RunArguments): number {
+  return args.imageSize ?? (network.startsWith('cifar-') ? 32 : 224);
+}
+
+/** Batches of images in order, as for evaluation. */
+export async function openImages(
+  samples: readonly Sample[],
+  network: string,
+  args: RunArguments,
+  io: Io,
+): Promise<BatchLoader> {
+  const total = samples.length;
+  return withProgress(io, { label: 'decoding images', unit: 'images', total }, (progress) =>
+    createLoader({
+      samples,
+      mode: 'evaluate',
+      augmentation: args.augmentation ?? (network.startsWith('cifar-') ? 'none' : 'random-resized-crop'),
+      imageSize: imageSizeOf(network, args),
+      batchSize: args.batchSize,
+      seed: 0,
+      workers: 1,
+      cacheFolder: join(xbmHome(), 'cache'),
+      onProgress: (done) => progress.update(done),
+      signal: io.signal,
+    }),
+  );
+}
+
+/** Draws the calibration images. @returns them and the others, both in their old order */
+export function drawCalibration<T>(
+  samples: readonly T[],
+  count: number,
+  seed: number,
+): { drawn: T[]; rest: T[] } {
+  const chosen = new Set(permutation(samples.length, seed, DRAW).subarray(0, count));
+  return {
+    drawn: samples.filter((_, i) => chosen.has(i)),
+    rest: samples.filter((_, i) => !chosen.has(i)),
+  };
+}
+
+/** Quantises and calibrates float weights on the given images. */
+export async function calibrateOn(
+  float: Backbone,
+  samples: readonly Sample[],
+  engine: Engine,
+  args: QuantizeArguments,
+  io: Io,
+): Promise<{ backbone: Backbone; provenance: Omit<Provenance, 'sourceSha256'> }> {
+  const { network } = float.graph;
+  const { batchSize } = args;
+  const imageSize = imageSizeOf(network, args);
+  const loader = await openImages(samples, network, args, io);
+  try {
+    const imageIds = await Promise.all(samples.map(({ path }) => imageId(path)));
+    const description = `${samples.length} images at ${imageSize} pixels`;
+    const batches = async function* () {
+      for await (const batch of loader.epoch(0)) {
+        io.signal?.throwIfAborted();
+        yield batch;
+      }
+    };
+    const source = calibrationSource(engine, batches, { batchSize, imageSize, description, imageIds });
+    const options: QuantizationOptions = args;
+    const backbone = await withProgress(io, { label: 'calibrating', unit: 'steps', total: 1 }, (progress) =>
+      calibrateBackbone(float, options, source, (done, total) => {
+        progress.setTotal(total);
+        progress.update(done);
+      }),
+    );
+    const calibration = describeCalibration(options, source);
+    return { backbone, provenance: { calibration, calibrationImages: imageIds } };
+  } finally {
+    await loader.close();
+  }
+}

@@ -1,0 +1,88 @@
+/** @file Images on the command line: folders of files for calibration, labelled images for measuring. */
+import { readdirSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { compareNames, isFile, isFolder, isImageName, listFolders, listImages } from '../data/files.js';
+import type { Sample } from '../data/types.js';
+import { UserError } from '../errors.js';
+
+/** All images in a folder and the folders inside, in ascending order. @throws UserError when there are none */
+export function findImages(folder: string): Sample[] {
+  requireFolder(folder);
+  const names = readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && isImageName(entry.name))
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
+    .sort(compareNames);
+  if (names.length === 0)
+    throw new UserError(`${folder}: holds no images`, 'Name a folder of JPEG or PNG files.');
+  return names.map((path) => ({ path, label: 0 }));
+}
+
+/**
+ * Images with labels: from lines `file,label` of a CSV file, else from one folder per class.
+ * @param classes names of the network's classes; empty when unknown
+ * @param outputs number of the network's classes
+ */
+export async function findLabelled(
+  folder: string,
+  labels: string | undefined,
+  classes: readonly string[],
+  outputs: number,
+): Promise<Sample[]> {
+  requireFolder(folder);
+  return labels === undefined
+    ? folderPerClass(folder, classes, outputs)
+    : readLabels(folder, labels, classes, outputs);
+}
+
+function folderPerClass(folder: string, classes: readonly string[], outputs: number): Sample[] {
+  const names = listFolders(folder);
+  if (names.length === 0) {
+    throw new UserError(
+      `${folder}: has no folder per class, so the images have no labels`,
+      'Add --labels FILE, a CSV file with lines "file,label".',
+    );
+  }
+  const known = names.every((name) => classes.includes(name));
+  if (!known && names.length !== outputs) {
+    throw new UserError(
+      `${folder}: has ${names.length} folders, but the network has ${outputs} classes and other names for them`,
+      'Add --labels FILE, a CSV file with lines "file,label".',
+    );
+  }
+  return names.flatMap((name, index) => {
+    const label = known ? classes.indexOf(name) : index;
+    return listImages(join(folder, name)).map((file) => ({ path: join(folder, name, file), label }));
+  });
+}
+
+async function readLabels(
+  folder: string,
+  file: string,
+  classes: readonly string[],
+  outputs: number,
+): Promise<Sample[]> {
+  if (!isFile(file)) throw new UserError(`${file}: no such file`, 'Check --labels.');
+  const lines = (await readFile(file, 'utf8')).split(/\r?\n/);
+  const samples: Sample[] = [];
+  for (const [i, line] of lines.entries()) {
+    if (line.trim() === '' || (i === 0 && /^\s*file\s*,\s*label\s*$/i.test(line))) continue;
+    const where = `${file}:${i + 1}`;
+    const comma = line.lastIndexOf(',');
+    if (comma < 0) throw new UserError(`${where}: expected "file,label", found "${line.slice(0, 80)}"`);
+    const path = join(folder, line.slice(0, comma).trim());
+    if (!isFile(path))
+      throw new UserError(`${where}: ${path} does not exist`, 'Files are named from --images on.');
+    const text = line.slice(comma + 1).trim();
+    const label = /^\d+$/.test(text) ? Number(text) : classes.indexOf(text);
+    if (label < 0 || label >= outputs)
+      throw new UserError(`${where}: "${text}" is no class; expected 0 … ${outputs - 1} or a class name`);
+    samples.push({ path, label });
+  }
+  if (samples.length === 0) throw new UserError(`${file}: lists no images`, 'It needs lines "file,label".');
+  return samples;
+}
+
+function requireFolder(folder: string): void {
+  if (!isFolder(folder)) throw new UserError(`${folder}: no such folder`, 'Name a folder of images.');
+}

@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import sharp from 'sharp';
+import { defaults } from '../../src/cli/backbone.js';
+import { main } from '../../src/cli/main.js';
+import { bestCalibration } from '../../src/model/calibrate.js';
+import { readSafetensors, writeSafetensors } from '../../src/model/safetensors.js';
+import { saveBackbone } from '../../src/model/store.js';
+import { wilsonInterval } from '../../src/model/wilson.js';
+import { hash32 } from '../../src/random.js';
+import { randomBackbone } from '../model/fixtures.js';
+import { fakeIo } from './fakeIo.js';
+
+let folder: string;
+const CLASSES = 5;
+const PER_CLASS = 6;
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'xbm-backbone-'));
+  process.env.XBM_HOME = join(folder, 'home');
+  const lines = ['file,label'];
+  for (let label = 0; label < CLASSES; label++) {
+    await mkdir(join(folder, 'images', `c${label}`), { recursive: true });
+    for (let i = 0; i < PER_CLASS; i++) {
+      const pixels = Uint8Array.from(
+        { length: 20 * 20 * 3 },
+        (_, p) => (hash32(label, i, p >> 4) + 40 * label) % 256,
+      );
+      const name = `c${label}/${i}.png`;
+      await sharp(pixels, { raw: { width: 20, height: 20, channels: 3 } }).toFile(
+        join(folder, 'images', name),
+      );
+      lines.push(`${name},${label}`);
+    }
+  }
+  await writeFile(join(folder, 'labels.csv'), lines.join('\n'));
+  const float = join(folder, 'float.safetensors');
+  await saveBackbone(float, randomBackbone(32, 32), { sourceSha256: '', calibration: '' });
+  const { tensors } = await readSafetensors(float);
+  await writeSafetensors(float, tensors);
+});
+after(async () => {
+  delete process.env.XBM_HOME;
+  await rm(folder, { recursive: true });
+});
+
+async function run(...argv: string[]) {
+  const io = fakeIo({ cwd: folder });
+  const code = await main(['backbone', ...argv], io);
+  const out = io.out();
+  const lines = out.trim().split('\n');
+  return { code, out, err: io.err(), json: () => JSON.parse(lines[lines.length - 1]) };
+}
+
+test('import, info, list, check', async () => {
+  const calibration = ['--calibrate', 'images', '--calibration-images', '10', '--batch-size', '4'];
+  const imported = await run('import', 'float.safetensors', '--name', 'tiny', ...calibration, '--json');
+  assert.equal(imported.code, 0, imported.err);
+  const { sha256, weightBits, activationBits, network, convolutions, calibration: text } = imported.json();
+  assert.deepEqual([weightBits, activationBits, network, convolutions], [4, 4, 'cifar-resnet8', 9]);
+  assert.match(text, /10 images at 32 pixels/);
+
+  const info = await run('info', 'tiny');
+  assert.equal(info.code, 0, info.err);
+  assert.ok(info.out.includes(`${sha256} (verified)`));
+  assert.match((await run('list')).out, /tiny\s+cifar-resnet8\s+4\/4/);
+  assert.equal((await run('list', '--json')).json().backbones[0].backbone.sha256, sha256);
+
+  const stored = await run('check', 'tiny', '--images', 'images', '--float', 'float.safetensors', '--json');
+  assert.equal(stored.code, 0, stored.err);
+  const { rows, measuredImages, calibrationImages } = stored.json();
+  assert.equal(measuredImages, CLASSES * PER_CLASS - 10);
+  assert.equal(calibrationImages, 10);
+  assert.deepEqual(
+    rows.map((row: { images: number }) => row.images),
+    [20, 20],
+  );
+  for (const { accuracy, correct, interval } of rows) {
+    assert.equal(accuracy, 5 * correct);
+    assert.ok(interval[0] <= accuracy && accuracy <= interval[1]);
+  }
+});
+
+test('check of float weights quantises on some images and measures the others', async () => {
+  const csv = ['check', 'float.safetensors', '--images', 'images', '--labels', 'labels.csv'];
+  const { code, json, err } = await run(...csv, '--calibration-images', '8', '--batch-size', '4', '--json');
+  assert.equal(code, 0, err);
+  assert.equal(json().measuredImages, 22);
+  assert.equal(json().rows.length, 3);
+  const table = await run(...csv, '--weight-bits', '32', '--activation-bits', '32', '--limit', '5');
+  assert.match(table.out, /full precision .* of 5/);
+});
+
+test('what is wrong is said with exit code 2', async () => {
+  const refuse = async (message: RegExp, ...argv: string[]) => {
+    const { code, err } = await run(...argv);
+    assert.match(err, message);
+    assert.equal(code, 2, err);
+  };
+  await refuse(/Add --calibrate FOLDER/, 'import', 'float.safetensors', '--name', 'other');
+  await refuse(/holds no images/, 'import', 'float.safetensors', '--name', 'o', '--calibrate', 'home');
+  await refuse(/Expected 2 to 8, or 32/, 'import', 'float.safetensors', '--weight-bits', '1');
+  await refuse(
+    /does not hold the weights of resnet18/,
+    'import',
+    'float.safetensors',
+    '--network',
+    'resnet18',
+  );
+  await refuse(/labels.csv: not a valid safetensors file/, 'import', 'labels.csv');
+  await refuse(/no backbone named "none"/, 'info', 'none');
+  await refuse(/has no folder per class/, 'check', 'float.safetensors', '--images', 'images/c0');
+  const labels = async (text: string, message: RegExp) => {
+    await writeFile(join(folder, 'bad.csv'), text);
+    await refuse(message, 'check', 'float.safetensors', '--images', 'images', '--labels', 'bad.csv');
+  };
+  await labels('c0/0.png,9\n', /bad.csv:1: "9" is no class; expected 0 … 4/);
+  await labels('file,label\nc0/none.png,1\n', /bad.csv:2: .*none.png does not exist/);
+  await labels('hello\n', /bad.csv:1: expected "file,label"/);
+  await labels('\n', /lists no images/);
+});
+
+test('defaults of the options are the best calibration', () => {
+  assert.deepEqual({ ...defaults }, { ...bestCalibration });
+});
+
+test('Wilson interval against published values', () => {
+  // Newcombe 1998, table I, method 3 (score without continuity correction): 81/263, 15/148, 0/20, 1/29.
+  const cases: [number, number, number, number][] = [
+    [81, 263, 25.53, 36.62],
+    [15, 148, 6.24, 16.05],
+    [0, 20, 0, 16.11],
+    [1, 29, 0.61, 17.18],
+  ];
+  for (const [correct, total, lower, upper] of cases) {
+    const [a, b] = wilsonInterval(correct, total);
+    assert.ok(Math.abs(a - lower) < 0.006 && Math.abs(b - upper) < 0.006, `${correct}/${total}: ${a} ${b}`);
+  }
+});
