@@ -38,23 +38,18 @@ export async function drawContactSheet(
   const spec = pixelSpec(view.augmentation, view.imageSize);
   const images = await requirePixels({ samples, spec, cacheFolder });
   const renderer = new BatchRenderer(view, shareImages(images));
-  const indices = Int32Array.from(samples, (_, i) => i);
-  const pixels = renderer.render({ epoch: 0, indices });
-  renderer.close();
-
   const { default: sharp } = await import('sharp');
-  const tileBytes = view.imageSize ** 2 * 3;
   const raw = { width: view.imageSize, height: view.imageSize, channels: 3 as const };
-  let index = 0;
-  const tiles = await Promise.all(
-    rows.flatMap((row, y) =>
-      row.samples.map(async (_, x) => {
-        const tile = pixels.subarray(index * tileBytes, ++index * tileBytes);
-        const input = await sharp(tile, { raw }).resize(TILE, TILE).png().toBuffer();
-        return { input, left: LABEL_WIDTH + x * (TILE + GAP), top: GAP + y * (TILE + GAP) };
-      }),
-    ),
-  );
+  const tiles: { input: Buffer; left: number; top: number }[] = [];
+  for (const [y, row] of rows.entries()) {
+    for (const x of row.samples.keys()) {
+      // One at a time: a sheet of large images would not fit the memory.
+      const pixels = renderer.render({ epoch: 0, indices: Int32Array.of(tiles.length) });
+      const input = await sharp(pixels, { raw }).resize(TILE, TILE).png().toBuffer();
+      tiles.push({ input, left: LABEL_WIDTH + x * (TILE + GAP), top: GAP + y * (TILE + GAP) });
+    }
+  }
+  renderer.close();
   const width = LABEL_WIDTH + perClass * (TILE + GAP);
   const height = GAP + rows.length * (TILE + GAP);
   const labels = await drawLabels(

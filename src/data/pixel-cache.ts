@@ -90,7 +90,7 @@ export async function requirePixels(options: PrepareOptions): Promise<CachedImag
 
 type Missing = [key: string, { stats: Stats; positions: number[] }];
 
-/** Decodes in worker threads and writes one shard; `settled` is told of each image once it is durable or refused. */
+/** Decodes in worker threads and writes one shard; `settled` is told of each image once it is written or refused. */
 async function decodeInto(
   folder: string,
   options: PrepareOptions,

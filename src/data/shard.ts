@@ -5,7 +5,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { type FileHandle, mkdir, open } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ExitCode, UserError } from '../errors.js';
 import { checksum32 } from './checksum.js';
@@ -120,9 +120,13 @@ export class ShardWriter {
     await this.sync(this.index);
   }
 
+  /** Closes the files; a shard without images leaves none. */
   async close(): Promise<void> {
     await this.pixels.close();
     await this.index.close();
+    if (this.offset > 0) return;
+    for (const end of ['pixels', 'index'])
+      await rm(join(this.folder, `${this.name}.${end}`), { force: true });
   }
 
   private async write(file: FileHandle, bytes: Uint8Array): Promise<void> {

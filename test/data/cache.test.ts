@@ -175,7 +175,7 @@ describe('the pixel cache', () => {
   });
 
   test('damaged and missing images are listed; the loader refuses them by name', async (t) => {
-    const { samples, cacheFolder } = await setUp(t);
+    const { samples, cacheFolder, shards } = await setUp(t);
     writeFileSync(samples[1].path, 'no image');
     const missing = { path: join(cacheFolder, 'nowhere.png'), label: 0 };
     const { failures, images } = await preparePixels({ samples: [...samples, missing], spec, cacheFolder });
@@ -184,6 +184,8 @@ describe('the pixel cache', () => {
       [samples[1].path, missing.path].sort(),
     );
     assert.equal(images[1], undefined);
+    assert.equal((await preparePixels({ samples, spec, cacheFolder })).failures.length, 1);
+    assert.equal(filesEnding(shards, '').length, 2, 'a run that only failed leaves no files');
     assert.equal(images.filter((image) => image !== undefined).length, 8);
     await assert.rejects(pixelsOf(samples, cacheFolder), /1 of 9 images cannot be used: .*cannot be decoded/);
   });
