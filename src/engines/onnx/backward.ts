@@ -3,6 +3,7 @@ import type { BatchNormLayer, ConvLayer, Layer, MaxPoolLayer } from '../../model
 import { BATCH_NORM_EPSILON, headOf } from '../../model/graph.js';
 import type { Layout } from './activations.js';
 import { convSite, inputGradient, weightGradient } from './convolution.js';
+import { windowAttributes } from './convolutionNchw.js';
 import type { EffectiveWeight } from './effectiveWeights.js';
 import { clipOf, type ForwardContext, type ForwardValues } from './forward.js';
 
@@ -131,7 +132,12 @@ export function emitBackward(context: BackwardContext, logitsGradient: string): 
         builder.op('Mul', [slope, mean]),
       ]);
       const fromGradient = builder.op('Mul', [gradient, perChannel(scale)]);
-      const fromInput = builder.op('Add', [builder.op('Mul', [input, perChannel(slope)]), perChannel(shift)]);
+      // slope · x + shift in one pass: a batch normalisation with mean 0 and variance 1.
+      const constant = (value: number) =>
+        builder.constant(new Float32Array(channels).fill(value), [channels]);
+      const fromInput = builder.op('BatchNormalization', [input, slope, shift, constant(0), constant(1)], {
+        epsilon: { float: 0 },
+      });
       return builder.op('Add', [fromGradient, fromInput]);
     });
   }
@@ -153,11 +159,7 @@ export function emitBackward(context: BackwardContext, logitsGradient: string): 
   /** The gradient goes to the first largest pixel of each window, found by MaxPool's own indices. */
   function maxPoolGradient(layer: MaxPoolLayer, input: string, gradient: string): string {
     const source = layouts.shapeOf(layer.inputs[0]);
-    const [, indices] = builder.ops('MaxPool', [input], 2, {
-      kernel_shape: [layer.kernel, layer.kernel],
-      strides: [layer.stride, layer.stride],
-      pads: [layer.padding, layer.padding, layer.padding, layer.padding],
-    });
+    const [, indices] = builder.ops('MaxPool', [input], 2, windowAttributes(layer));
     const size = layouts.batchSize * source.channels * source.height * source.width;
     const zeros = builder.op('Expand', [builder.scalar(0), builder.ints(size)]);
     const flatten = (value: string) => builder.op('Reshape', [value, builder.ints(-1)]);

@@ -2,7 +2,7 @@
 import type { ConvLayer } from '../../model/graph.js';
 import type { Layout, Layouts, TensorShape } from './activations.js';
 import { convolveNchw, inputGradientNchw, weightGradientNchw } from './convolutionNchw.js';
-import { columnsUnderFilter, columnsUnderFlippedFilter } from './im2col.js';
+import { columnsUnderFilter, columnsUnderFlippedFilter, pixelsInOrder, tapClasses } from './im2col.js';
 
 /** One convolution at its place in the graph. */
 export interface ConvSite {
@@ -41,18 +41,36 @@ export function inputGradient(site: ConvSite, weight: string, outputGradient: st
   if (site.layout === 'nchw') return inputGradientNchw(site, weight, outputGradient);
   const { conv, layouts } = site;
   const { builder } = layouts;
-  let product: string;
-  if (conv.kernel === 1 && conv.stride === 1) {
+  const dims = builder.ints(...layouts.dims(site.input, 'merged'));
+  if (conv.kernel === 1) {
     const gradients = flatten(site, outputGradient);
-    product = builder.op('com.microsoft:FusedMatMul', [asMatrix(site, weight), gradients], { transA: 1 });
-  } else {
-    const taps = conv.kernel * conv.kernel;
-    const apart = builder.op('Reshape', [weight, builder.ints(conv.outChannels, conv.inChannels, taps)]);
-    const exchanged = builder.op('Transpose', [apart], { perm: [1, 0, 2] });
-    const matrix = builder.op('Reshape', [exchanged, builder.ints(conv.inChannels, conv.outChannels * taps)]);
-    product = builder.op('MatMul', [matrix, columnsUnderFlippedFilter(site, outputGradient)]);
+    const value = builder.op('com.microsoft:FusedMatMul', [asMatrix(site, weight), gradients], { transA: 1 });
+    if (conv.stride === 1) return builder.op('Reshape', [value, dims]);
+    const [{ pixels }] = tapClasses(site).filter(({ taps }) => taps.length > 0);
+    return builder.op('Reshape', [pixelsInOrder(site, [{ value, pixels }]), dims]);
   }
-  return builder.op('Reshape', [product, builder.ints(...layouts.dims(site.input, 'merged'))]);
+  const allTaps = conv.kernel * conv.kernel;
+  const apart = builder.op('Reshape', [weight, builder.ints(conv.outChannels, conv.inChannels, allTaps)]);
+  const exchanged = builder.op('Transpose', [apart], { perm: [1, 0, 2] }); // [inC, outC, k²]
+  const parts = tapClasses(site).map((tapClass) => {
+    const { taps, pixels } = tapClass;
+    const chosen =
+      taps.length === allTaps
+        ? exchanged
+        : builder.op('Gather', [exchanged, builder.constant(Int32Array.from(taps), [taps.length])], {
+            axis: 2,
+          });
+    const matrix = builder.op('Reshape', [
+      chosen,
+      builder.ints(conv.inChannels, conv.outChannels * taps.length),
+    ]);
+    return {
+      pixels,
+      value: builder.op('MatMul', [matrix, columnsUnderFlippedFilter(site, outputGradient, tapClass)]),
+    };
+  });
+  const product = parts.length === 1 ? parts[0].value : pixelsInOrder(site, parts);
+  return builder.op('Reshape', [product, dims]);
 }
 
 /** dL/dW [outC, inC, k, k]. */
