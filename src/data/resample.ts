@@ -135,10 +135,11 @@ const acrossTwoTaps: RowPass = (source, from, { first, values }, target, to, ste
     const pixel = from + first[i] * 3;
     const a = values[2 * i];
     const b = values[2 * i + 1];
-    for (let c = 0; c < 3; c++) {
-      target[at + c] =
-        (Math.imul(source[pixel + c], a) + Math.imul(source[pixel + c + 3], b) + HALF) >> PRECISION_BITS;
-    }
+    target[at] = (Math.imul(source[pixel], a) + Math.imul(source[pixel + 3], b) + HALF) >> PRECISION_BITS;
+    target[at + 1] =
+      (Math.imul(source[pixel + 1], a) + Math.imul(source[pixel + 4], b) + HALF) >> PRECISION_BITS;
+    target[at + 2] =
+      (Math.imul(source[pixel + 2], a) + Math.imul(source[pixel + 5], b) + HALF) >> PRECISION_BITS;
   }
 };
 
@@ -186,33 +187,35 @@ function resizeDown(
   const stride = size * 3;
   for (let row = 0; row < size; row++) {
     const from = (first[row] - firstRow) * stride;
-    const weights = values.subarray(row * taps, (row + 1) * taps);
     const to = offset + row * stride;
     if (taps === 1) target.set(source.subarray(from, from + stride), to);
-    else if (taps === 2) downTwoTaps(source, from, weights, target, to, stride);
-    else if (taps === 4) downFourTaps(source, from, weights, target, to, stride);
-    else downTaps(source, from, weights, target, to, stride);
+    else if (taps === 2) downTwoTaps(source, from, values, row * 2, target, to, stride);
+    else if (taps === 4) downFourTaps(source, from, values, row * 4, target, to, stride);
+    else downTaps(source, from, values.subarray(row * taps, (row + 1) * taps), 0, target, to, stride);
   }
 }
 
-/** One row of the second pass: `stride` bytes at `to` from as many rows as there are weights. */
+/** One row of the second pass: `stride` bytes at `to`, from as many rows as it has weights (from `w` on). */
 type DownPass = (
   source: Uint8Array,
   from: number,
   weights: Int32Array,
+  w: number,
   target: Uint8Array,
   to: number,
   stride: number,
 ) => void;
 
-const downTwoTaps: DownPass = (source, from, [a, b], target, to, stride) => {
+const downTwoTaps: DownPass = (source, from, weights, w, target, to, stride) => {
+  const [a, b] = [weights[w], weights[w + 1]];
   for (let i = 0; i < stride; i++) {
     const sum = Math.imul(source[from + i], a) + Math.imul(source[from + stride + i], b);
     target[to + i] = (sum + HALF) >> PRECISION_BITS;
   }
 };
 
-const downFourTaps: DownPass = (source, from, [a, b, c, d], target, to, stride) => {
+const downFourTaps: DownPass = (source, from, weights, w, target, to, stride) => {
+  const [a, b, c, d] = [weights[w], weights[w + 1], weights[w + 2], weights[w + 3]];
   for (let i = 0, at = from; i < stride; i++, at++) {
     const upper = Math.imul(source[at], a) + Math.imul(source[at + stride], b);
     const lower = Math.imul(source[at + 2 * stride], c) + Math.imul(source[at + 3 * stride], d);
@@ -220,7 +223,7 @@ const downFourTaps: DownPass = (source, from, [a, b, c, d], target, to, stride) 
   }
 };
 
-const downTaps: DownPass = (source, from, weights, target, to, stride) => {
+const downTaps: DownPass = (source, from, weights, _, target, to, stride) => {
   for (let i = 0; i < stride; i++) {
     let sum = HALF;
     for (let k = 0, at = from + i; k < weights.length; k++, at += stride) {
