@@ -4,6 +4,7 @@ import type { EngineName } from '../engines/engine.js';
 import type { BatchNormRule } from '../model/batchNormCorrection.js';
 import type { ClipRule } from '../model/calibrateClips.js';
 import type { WeightScale } from '../model/quantize.js';
+import { registerBackboneTrain } from './backboneTrain.js';
 import type { Io } from './io.js';
 
 /** How images are made into batches, and who computes. */
@@ -27,13 +28,14 @@ export interface QuantizeArguments extends RunArguments {
   readonly seed: number;
 }
 
-/** `xbm backbone import | info | list | check`. */
+/** `xbm backbone import | info | list | check | train`. */
 export function registerBackbone(program: Command, io: Io): void {
   const backbone = program.command('backbone').description('frozen backbones: import, look at, measure');
   registerImport(backbone, io);
   registerInfo(backbone, io);
   registerList(backbone, io);
   registerCheck(backbone, io);
+  registerBackboneTrain(backbone, io);
 }
 
 function registerImport(backbone: Command, io: Io): void {

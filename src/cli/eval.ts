@@ -11,6 +11,7 @@ import { withDecodeProgress } from './decodeProgress.js';
 import { type ExperimentArguments, experimentOptions, loadExperimentFrom } from './experiment.js';
 import { formatBytes } from './format.js';
 import type { Io } from './io.js';
+import { openBackbone } from './openBackbone.js';
 import { withProgress } from './progress.js';
 import { selectRun } from './selectRun.js';
 import { type Cell, formatTable } from './table.js';
@@ -28,6 +29,8 @@ interface Target {
   readonly file: string;
   readonly experiment: Experiment;
   readonly out: string | null;
+  /** By --backbone: that one and no other. */
+  readonly backboneIsNamed: boolean;
 }
 
 /** `xbm eval`. */
@@ -75,7 +78,8 @@ async function runTarget(config: string | undefined, args: EvalArguments, io: Io
   }
   const run = await selectRun(args.run, args.task, io);
   const experiment = await loadExperimentFrom(run.config, withBackbone(args), io);
-  return { file: run.task, experiment, out: args.out ? resolve(io.cwd, args.out) : run.path };
+  const out = args.out ? resolve(io.cwd, args.out) : run.path;
+  return { file: run.task, experiment, out, backboneIsNamed: args.backbone !== undefined };
 }
 
 /** The config that is named, else the one beside the task file. */
@@ -94,7 +98,8 @@ async function fileTarget(config: string | undefined, args: EvalArguments, io: I
   const experiment = await (named
     ? loadExperimentFrom(config, { ...args, set: given.set }, io)
     : loadExperimentFrom(beside, given, io));
-  return { file, experiment, out: args.out ? resolve(io.cwd, args.out) : null };
+  const out = args.out ? resolve(io.cwd, args.out) : null;
+  return { file, experiment, out, backboneIsNamed: args.backbone !== undefined };
 }
 
 function withBackbone({ set = [], engine, backbone }: EvalArguments): ExperimentArguments {
@@ -117,15 +122,19 @@ const quote = (name: string | undefined) => (name === undefined ? 'missing' : `"
 
 async function measure(target: Target, task: Task, dataSet: DataSet, io: Io): Promise<Evaluation> {
   const { openExperimentEngine, openSplit } = await import('../runs/openExperiment.js');
-  const { openBackbone } = await import('../runs/openBackbone.js');
   const { foldIntoBackbone } = await import('../adaption/task.js');
   const { evaluate } = await import('../training/evaluate.js');
+  const { findBackbone } = await import('../runs/findBackbone.js');
   const { imageSize } = task;
   const training = { ...target.experiment.training, imageSize };
   const experiment = { ...target.experiment, training };
-  const network = foldIntoBackbone(task, await openBackbone(experiment.backbone));
   const { engine, why } = await openExperimentEngine(experiment);
   io.stderr(`engine ${engine.name}: ${engine.device} (${why})\n`);
+  const found = target.backboneIsNamed
+    ? null
+    : await findBackbone(experiment.backbone.weights, task.backboneSha256);
+  const backbone = found ?? (await openBackbone(experiment, dataSet, engine, io));
+  const network = foldIntoBackbone(task, backbone);
   const loader = await withDecodeProgress(io, dataSet.test.length, (onDecode) =>
     openSplit(experiment, dataSet, 'test', { onDecode, signal: io.signal }),
   );

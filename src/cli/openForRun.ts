@@ -5,6 +5,7 @@ import type { Backbone } from '../model/backbone.js';
 import type { RunInputs } from '../runs/executeRun.js';
 import { withDecodeProgress } from './decodeProgress.js';
 import type { Io } from './io.js';
+import { openBackbone } from './openBackbone.js';
 
 export interface OpenForRunOptions {
   /** The engine of a checkpoint; the experiment's when left out. */
@@ -22,12 +23,11 @@ export async function openForRun(
   const { openExperimentData, openExperimentEngine, openLoaders, runInputs } = await import(
     '../runs/openExperiment.js'
   );
-  const { openBackbone } = await import('../runs/openBackbone.js');
   const dataSet = await openExperimentData(experiment, io.env);
-  const backbone = options.backbone?.(dataSet) ?? (await openBackbone(experiment.backbone));
   const { engine, why } = await openExperimentEngine(experiment, options.engine);
   const reason = options.engine ? 'the checkpoint was made with it' : why;
   io.stderr(`engine ${engine.name}: ${engine.device} (${reason})\n`);
+  const backbone = options.backbone?.(dataSet) ?? (await openBackbone(experiment, dataSet, engine, io));
   const total = dataSet.train.length + dataSet.validation.length + dataSet.test.length;
   const loaders = await withDecodeProgress(io, total, (onDecode) =>
     openLoaders(experiment, dataSet, { onDecode, signal: io.signal }),

@@ -12,7 +12,7 @@ import type { StoredWeights } from '../hardware/reprogramming.js';
 import type { Backbone, ConvWeights } from '../model/backbone.js';
 import { layersOfKind } from '../model/graph.js';
 import { loadBackbone } from '../model/store.js';
-import { openBackbone } from '../runs/openBackbone.js';
+import { requireBackbone } from '../runs/findBackbone.js';
 import type { RunFolder } from '../runs/runFolder.js';
 import type { RunSummary } from '../runs/summary.js';
 import type { ResultSet, TaskResult } from './results.js';
@@ -149,12 +149,14 @@ function levelsOf(convs: Readonly<Record<string, ConvWeights>>): Record<string, 
   );
 }
 
+const weightsOf = (run: Run) => loadExperiment({ config: run.folder.config }).backbone.weights;
+
 async function backboneOf(run: Run, file: string | undefined): Promise<Backbone> {
   let backbone: Backbone;
   try {
     backbone = file
       ? (await loadBackbone(file)).backbone
-      : await openBackbone(loadExperiment({ config: run.folder.config }).backbone);
+      : await requireBackbone(weightsOf(run), run.summary.backboneSha256);
   } catch (error) {
     if (!(error instanceof UserError) || file) throw error;
     throw new UserError(

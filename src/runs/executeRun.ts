@@ -1,7 +1,5 @@
 /** @file One run from its inputs to its folder: train or resume, keep the task, measure it, write the summary. */
-import { createHash } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
-import { basename } from 'node:path';
 import { maskBits } from '../adaption/geometry.js';
 import { taskTensors } from '../adaption/parameters.js';
 import { foldIntoBackbone, maskShares, type Task, type TaskOrigin, taskFromState } from '../adaption/task.js';
@@ -19,6 +17,7 @@ import { guardError, requireFrozenWeights } from '../training/guards.js';
 import { scheduleOf, trainingPlan } from '../training/plan.js';
 import type { EpochRecord, StepRecord } from '../training/recorder.js';
 import { type TrainingOutcome, train } from '../training/trainer.js';
+import { samplesHash } from './calibration.js';
 import { type CheckpointContext, readCheckpoint, type StoredCheckpoint } from './checkpointFile.js';
 import { describeStart, readStarts } from './environment.js';
 import type { RunFolder } from './runFolder.js';
@@ -143,8 +142,7 @@ async function resumable(
 
 function contextOf(inputs: RunInputs): Omit<CheckpointContext, 'metricsBytes' | 'trainingSeconds'> {
   const { configHash, backbone, engine, loaders } = inputs;
-  const names = loaders.train.samples.map(({ path, label }) => `${basename(path)}\0${label}`);
-  const trainSetHash = createHash('sha256').update(names.join('\n')).digest('hex');
+  const trainSetHash = samplesHash(loaders.train.samples);
   return { engine: engine.name, configHash, backboneSha256: backbone.sha256, trainSetHash };
 }
 

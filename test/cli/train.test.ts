@@ -31,6 +31,7 @@ function recorded(run: string): number {
 describe('xbm train, eval and masks', () => {
   let folder: string;
   let config: string;
+  const home = process.env.XBM_HOME;
   /** An uninterrupted run of each method. */
   const whole = (method: string) => join(folder, `whole-${method}`);
 
@@ -42,6 +43,7 @@ describe('xbm train, eval and masks', () => {
 
   before(async () => {
     folder = mkdtempSync(join(tmpdir(), 'xbm-train-'));
+    process.env.XBM_HOME = join(folder, 'home');
     config = await writeSmallTask(folder);
     for (const method of ['xbm', 'finetune']) {
       const { exitCode, err } = await xbm(['train', config, '--method', method, '--out', whole(method)]);
@@ -49,7 +51,11 @@ describe('xbm train, eval and masks', () => {
     }
   });
 
-  after(() => rmSync(folder, { recursive: true, force: true }));
+  after(() => {
+    if (home === undefined) delete process.env.XBM_HOME;
+    else process.env.XBM_HOME = home;
+    rmSync(folder, { recursive: true, force: true });
+  });
 
   test('a run learns, and its JSON is stdout’s last line', async () => {
     const result = await xbm(['train', config, '--json']);
@@ -232,7 +238,7 @@ describe('xbm train, eval and masks', () => {
       [['--set', 'backbone.weights=nosuch'], /no backbone named "nosuch" in the store/],
       [['--set', 'backbone.weights=./nosuch.safetensors'], /nosuch.safetensors: no such file/],
       [['--set', 'data.root=null'], /where are the images of task folder\?/],
-      [['--set', 'backbone.weightBits=5'], /its weightBits is 4, but backbone.weightBits is 5/],
+      [['--set', 'backbone.weightBits=5'], /has 4-bit weights and 4-bit activations; 5 and 4 were asked for/],
       [['--set', 'backbone.network=cifar-resnet20'], /a backbone of cifar-resnet8, but/],
       [['--set', 'training.batchSize=64'], /39 training images do not fill one batch of 64/],
       [['--resume', '--force'], /--resume continues a run/],
