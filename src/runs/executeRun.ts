@@ -181,9 +181,15 @@ function trainPlan(
     validate:
       validation === null
         ? undefined
-        : (state) => {
+        : async (state) => {
             const network = foldIntoBackbone(taskFromState(state, backbone, origin), backbone);
-            return evaluate({ engine, network, loader: validation, ...sizes(plan) });
+            const { loss, accuracy } = await evaluate({
+              engine,
+              network,
+              loader: validation,
+              ...sizes(plan),
+            });
+            return { loss, accuracy };
           },
     signal: options.signal,
   });

@@ -43,6 +43,13 @@ for (const method of ['xbm', 'piggyback', 'finetune', 'classifier'] as const) {
       ['step', 'epoch', 'test'].map((kind) => lines.filter((line) => line.kind === kind).length),
       [21, 3, 1],
     );
+    const epochs = lines.filter((line) => line.kind === 'epoch');
+    assert.deepEqual(Object.keys(epochs[0].validation), ['loss', 'accuracy']);
+    assert.equal(
+      summary.bestValidation?.accuracy,
+      Math.max(...epochs.map((line) => line.validation.accuracy)),
+    );
+    assert.equal(epochs[2].shareOff, summary.shareOff);
     const { starts } = JSON.parse(readFileSync(folder.environment, 'utf8'));
     assert.equal(starts.length, 1);
     assert.equal(JSON.parse(readFileSync(folder.timings, 'utf8')).trainingSeconds > 0, true);
