@@ -270,6 +270,8 @@ function writeEnergyLines(report: HardwareReport): Chart {
               title: 'energy per cell write',
               axis: {
                 values: [0.1, 1, 10, 100, 1000, 1e4, 1e5],
+                labelOverlap: false,
+                labelFlush: false,
                 labelExpr: "datum.value < 1000 ? datum.value + ' pJ' : datum.value / 1000 + ' nJ'",
               },
             },
