@@ -11,6 +11,7 @@ import { registerHwReport } from './hw-report.js';
 import { type Io, processIo } from './io.js';
 import { registerMasks } from './masks.js';
 import { registerQuickstart } from './quickstart.js';
+import { registerSweep } from './sweep.js';
 import { registerTrain } from './train.js';
 
 /** Every command's file adds itself here; its action imports heavy modules only when it runs. */
@@ -21,6 +22,7 @@ const commands: readonly ((program: Command, io: Io) => void)[] = [
   registerQuickstart,
   registerHwReport,
   registerBackbone,
+  registerSweep,
   registerConfig,
   registerData,
   registerEngines,

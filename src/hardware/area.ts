@@ -38,6 +38,16 @@ export interface Area {
 
 /** Area of one array and of the chip that holds a network. */
 export function chipArea(hardware: HardwareDescription, mapping: NetworkMapping): Area {
+  const layers = mapping.layers.map(({ rowSegments }) => ({ rowSegments, copies: 1 }));
+  return areaOf(hardware, mapping.arrays, layers);
+}
+
+/** The same from what it depends on; equal layers may be given once with their number. */
+export function areaOf(
+  hardware: HardwareDescription,
+  arrays: number,
+  layers: readonly { readonly rowSegments: number; readonly copies: number }[],
+): Area {
   const { area, policies } = hardware;
   const scale = lineScale(hardware);
   const perArray = {
@@ -48,21 +58,27 @@ export function chipArea(hardware: HardwareDescription, mapping: NetworkMapping)
     shiftAddWeight: area.shiftAddWeight.value * scale.columns,
     maskBuffer: area.maskBuffer.value * scale.columns,
   };
-  const trees = [0, ...area.adderTree.value];
-  const treeAreas = mapping.layers.map((layer) =>
-    adderTreeCost(trees, adderStages(layer.rowSegments, policies.adderTree), policies.deeperAdderTrees),
-  );
+  let treeSum = 0;
+  let deepestTree = 0;
+  let blocks = 0;
+  for (const { rowSegments, copies } of layers) {
+    const stages = adderStages(rowSegments, policies.adderTree);
+    const tree = adderTreeCost(area.adderTree.value, stages, policies.deeperAdderTrees);
+    treeSum += tree * copies;
+    deepestTree = Math.max(deepestTree, tree);
+    blocks += copies;
+  }
   const perLayer = policies.peripherals === 'per-layer';
   const rows: AreaRows = {
-    memoryCells: perArray.memoryCells * mapping.arrays,
-    switchMatrix: perArray.switchMatrix * mapping.arrays,
-    adc: perArray.adc * mapping.arrays,
-    shiftAddInput: perArray.shiftAddInput * mapping.arrays,
-    shiftAddWeight: perArray.shiftAddWeight * mapping.arrays,
-    maskBuffer: perArray.maskBuffer * mapping.arrays,
+    memoryCells: perArray.memoryCells * arrays,
+    switchMatrix: perArray.switchMatrix * arrays,
+    adc: perArray.adc * arrays,
+    shiftAddInput: perArray.shiftAddInput * arrays,
+    shiftAddWeight: perArray.shiftAddWeight * arrays,
+    maskBuffer: perArray.maskBuffer * arrays,
     // A shared block must serve the deepest tree.
-    adderTrees: perLayer ? treeAreas.reduce((a, b) => a + b, 0) : Math.max(0, ...treeAreas),
-    relu: area.relu.value * (perLayer ? mapping.layers.length : 1),
+    adderTrees: perLayer ? treeSum : deepestTree,
+    relu: area.relu.value * (perLayer ? blocks : 1),
     globalBuffer: area.globalBuffer.value,
   };
   return {

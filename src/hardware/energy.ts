@@ -72,7 +72,7 @@ export function layerEnergy(mapping: LayerMapping, activity: LayerActivity, rate
     adc: columnsOn * cycles * rates.adc,
     shiftAddInput: columnsOn * cycles * rates.shiftAddInput,
     shiftAddWeight: rates.digits > 1 ? columnsOn * cycles * rates.shiftAddWeight : 0,
-    accumulation: outputs * tree,
+    accumulation: (outputs * tree) / rates.adderTreeUnits,
     buffer: outputs * rates.buffer,
     relu: outputs * rates.relu,
     maskBuffer: activity.maskBits * maskReads * rates.maskBuffer,
@@ -81,9 +81,9 @@ export function layerEnergy(mapping: LayerMapping, activity: LayerActivity, rate
 
 /** Sum of the rows. */
 export function sumRows(rows: EnergyRows): number {
-  let sum = 0;
-  for (const row of ENERGY_ROWS) sum += rows[row];
-  return sum;
+  // Written out: sweeps call this a million times a second.
+  const arrays = rows.switchMatrix + rows.adc + rows.shiftAddInput + rows.shiftAddWeight;
+  return arrays + rows.accumulation + rows.buffer + rows.relu + rows.maskBuffer;
 }
 
 /**

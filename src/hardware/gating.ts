@@ -50,14 +50,23 @@ export function fullActivity(mapping: LayerMapping, shape: ArrayShape): LayerAct
   return { onFraction: arrays, onColumnsFraction, arraysOn: arrays, maskBits: 0 };
 }
 
-/** The same share of columns off in every array; no array is wholly off unless all are. `shareOff` 0 … 1. */
-export function uniformActivity(mapping: LayerMapping, shape: ArrayShape, shareOff: number): LayerActivity {
+/**
+ * The same share of columns off in every array; no array is wholly off unless all are.
+ * @param shareOff 0 … 1
+ * @param maskBits bits read; one per output and row segment unless the masks are coarser or finer
+ */
+export function uniformActivity(
+  mapping: LayerMapping,
+  shape: ArrayShape,
+  shareOff: number,
+  maskBits = mapping.rowSegments * mapping.layer.outputs,
+): LayerActivity {
   const full = fullActivity(mapping, shape);
   return {
     onFraction: full.onFraction * (1 - shareOff),
     onColumnsFraction: full.onColumnsFraction * (1 - shareOff),
     arraysOn: shareOff < 1 ? full.arraysOn : 0,
-    maskBits: mapping.rowSegments * mapping.layer.outputs,
+    maskBits,
   };
 }
 

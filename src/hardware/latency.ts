@@ -6,7 +6,8 @@
 import type { HardwareDescription } from './description.js';
 import { inputBits } from './energy.js';
 import type { NetworkMapping } from './mapping.js';
-import { ratesOf } from './rates.js';
+import type { WeightLayer } from './network.js';
+import { type Rates, ratesOf } from './rates.js';
 
 export interface LayerLatency {
   readonly name: string;
@@ -24,20 +25,29 @@ export interface Latency {
   readonly imagesPerSecond: number;
 }
 
+/** The length of a cycle. */
+export function cycleNanoseconds({ array, timing }: HardwareDescription): number {
+  return Math.max(timing.crossbarRead.value, array.columnsPerAdc.value * timing.adcConversion.value);
+}
+
+/** Cycles of one layer per image. */
+export function layerCycles(layer: WeightLayer, rates: Rates): number {
+  return layer.positions * inputBits(layer, rates);
+}
+
 export function imageLatency(hardware: HardwareDescription, mapping: NetworkMapping): Latency {
-  const { array, timing, policies } = hardware;
+  const { policies } = hardware;
   const rates = ratesOf(hardware);
-  const convert = array.columnsPerAdc.value * timing.adcConversion.value;
-  const cycleNanoseconds = Math.max(timing.crossbarRead.value, convert);
+  const cycle = cycleNanoseconds(hardware);
   const layers = mapping.layers.map(({ layer }) => {
-    const cycles = layer.positions * inputBits(layer, rates);
-    return { name: layer.name, cycles, microseconds: (cycles * cycleNanoseconds) / 1000 };
+    const cycles = layerCycles(layer, rates);
+    return { name: layer.name, cycles, microseconds: (cycles * cycle) / 1000 };
   });
   const cyclesPerImage = layers.reduce((sum, layer) => sum + layer.cycles, 0);
-  const microsecondsPerImage = (cyclesPerImage * cycleNanoseconds) / 1000;
+  const microsecondsPerImage = (cyclesPerImage * cycle) / 1000;
   const slowest = Math.max(...layers.map((layer) => layer.microseconds));
   return {
-    cycleNanoseconds,
+    cycleNanoseconds: cycle,
     layers,
     cyclesPerImage,
     microsecondsPerImage,

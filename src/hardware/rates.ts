@@ -19,8 +19,9 @@ export interface Rates {
   readonly adc: number;
   readonly shiftAddInput: number;
   readonly shiftAddWeight: number;
-  /** Per output, by number of stages; index 0 is no tree. */
+  /** Of `adderTreeUnits` outputs, from one stage on. */
   readonly adderTree: readonly number[];
+  readonly adderTreeUnits: number;
   readonly relu: number;
   readonly buffer: number;
   /** Per mask bit and read. */
@@ -59,7 +60,8 @@ export function ratesOf(hardware: HardwareDescription): Rates {
     adc: parts.adc * share * scale.columns * scale.adcBits,
     shiftAddInput: parts.shiftAddInput * share * scale.columns,
     shiftAddWeight: parts.shiftAddWeight * share * scale.columns,
-    adderTree: [0, ...energy.adderTree.value.map((value) => value / energy.adderTreeUnits.value)],
+    adderTree: energy.adderTree.value,
+    adderTreeUnits: energy.adderTreeUnits.value,
     relu: energy.relu.value / energy.reluUnits.value,
     buffer: energy.bufferPerBit.value * precision.bufferBits.value,
     maskBuffer: energy.maskBufferPerBit.value,
@@ -83,13 +85,16 @@ export function lineScale(hardware: HardwareDescription): { rows: number; column
 
 /** Stages of the adder tree over `segments` row segments, by policy. */
 export function adderStages(segments: number, policy: Policies['adderTree']): number {
-  if (policy === 'log2') return Math.ceil(Math.log2(segments));
+  // In integers: exact, and sweeps call this a million times a second.
+  let stages = policy === 'log2' ? 0 : 1;
+  if (policy === 'log2') while (2 ** stages < segments) stages++;
   // hw_eval.py: 2 ** ceil(log2(sqrt(rows))), which charges one stage where there is nothing to add.
-  return 2 ** Math.ceil(Math.log2(Math.sqrt(segments)));
+  else while (stages * stages < segments) stages *= 2;
+  return stages;
 }
 
 /**
- * Energy or area of a tree of `stages` stages: `table[stages]`, beyond its end doubling per stage.
+ * Energy or area of a tree of `stages` stages: `table[stages − 1]`, 0 without stages, beyond the end doubling per stage.
  * @throws UserError when the policy refuses deeper trees
  */
 export function adderTreeCost(
@@ -97,13 +102,13 @@ export function adderTreeCost(
   stages: number,
   policy: Policies['deeperAdderTrees'],
 ): number {
-  const deepest = table.length - 1;
-  if (stages <= deepest) return table[stages];
+  const deepest = table.length;
+  if (stages <= deepest) return stages === 0 ? 0 : table[stages - 1];
   if (policy === 'refuse') {
     throw new UserError(
       `an adder tree of ${stages} stages is needed, the description ends at ${deepest}`,
       'Add more values to energy.adderTree and area.adderTree, or set policies.deeperAdderTrees=double.',
     );
   }
-  return table[deepest] * 2 ** (stages - deepest);
+  return table[deepest - 1] * 2 ** (stages - deepest);
 }

@@ -1,0 +1,240 @@
+import { resolve } from 'node:path';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { UserError } from '../errors.js';
+import type { CrossbarNetwork } from '../hardware/network.js';
+import type { Scenario } from '../hardware/sweep.js';
+import type { SweepResult } from '../report/sweepResult.js';
+import type { Io } from './io.js';
+import { formatTable } from './table.js';
+
+interface SweepArguments {
+  readonly preset: string;
+  readonly set: readonly string[];
+  readonly vary: readonly string[];
+  readonly network: string;
+  readonly imageSize?: number;
+  readonly task: string;
+  readonly run?: string;
+  readonly shareOff?: number;
+  readonly piggybackShare?: number;
+  readonly testImages?: number;
+  readonly pareto: string;
+  readonly out?: string;
+  readonly chart?: string;
+  readonly format: 'table' | 'csv' | 'json';
+  readonly json?: boolean;
+}
+
+/** `xbm sweep`. */
+export function registerSweep(program: Command, io: Io): void {
+  program
+    .command('sweep')
+    .description('explore hardware designs: every combination of constants, policies and mask geometry')
+    .requiredOption('--vary <key=values>', 'a key and its values; repeatable', collect, [])
+    .option('--preset <name>', 'hardware preset or YAML file to start from', 'nn-imc')
+    .option('--set <key=value>', 'override a constant or policy of the preset; repeatable', collect, [])
+    .option('--network <name>', 'network', 'resnet50')
+    .option('--image-size <pixels>', 'height and width of the images (default: 224, or the run’s)', positive)
+    .option('--task <task>', 'published shares and test images of this task', 'cubs')
+    .option('--run <folder>', 'a trained xbm run: its learned masks instead of a share')
+    .option('--share-off <percent>', 'columns that XBM switches off', percent)
+    .option('--piggyback-share <percent>', 'weights that Piggyback switches off', percent)
+    .option('--test-images <count>', 'images between two task switches', positive)
+    .option('--pareto <x,y>', 'the two totals to trade off', 'areaSquareMillimetres,xbmTotalJoules')
+    .option('--out <file>', 'write every point to a .csv or .parquet file')
+    .option('--chart <file>', 'draw the Pareto chart to a .svg or .png file')
+    .addOption(
+      new Option('--format <format>', 'the Pareto front as a table, every point as CSV, or JSON')
+        .choices(['table', 'csv', 'json'])
+        .default('table'),
+    )
+    .option('--json', 'short for --format json')
+    .addHelpText(
+      'after',
+      `
+Keys: every constant and policy of a hardware description (docs/hardware.md), mask.rows and mask.shareOff (per cent).
+Values: a list (64,72,128) or from..to:count with equal ratios.
+
+Examples:
+  xbm sweep --vary array.rows=32,64,72,128 --vary array.columns=32,64,72,128
+  xbm sweep --vary write.energyPerCell=0.6..80000:30 --task sketches --out sweep.parquet
+  xbm sweep --vary policies.placement=arrays-per-digit,digits-side-by-side --vary mask.shareOff=20,30,40
+  xbm sweep --vary array.adcBits=4,5,6,8 --vary array.rows=36,72,144 --chart pareto.svg
+`,
+    )
+    .action((args: SweepArguments) => runSweep(args, io));
+}
+
+function collect(value: string, previous: readonly string[]): string[] {
+  return [...previous, value];
+}
+
+function percent(text: string): number {
+  const value = Number(text);
+  if (text.trim() !== '' && value >= 0 && value <= 100) return value;
+  throw new InvalidArgumentError('expected per cent from 0 to 100.');
+}
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= 1 && value <= 1e9) return value;
+  throw new InvalidArgumentError('expected a whole number of at least 1.');
+}
+
+async function runSweep(args: SweepArguments, io: Io): Promise<void> {
+  const { loadHardware } = await import('../hardware/load.js');
+  const { createSweep } = await import('../hardware/sweep.js');
+  const { evaluateSweep, paretoChart, paretoFront } = await import('../report/sweepResult.js');
+  const { parseAxis } = await import('./sweepAxes.js');
+  if (args.vary.length === 0) throw new UserError('nothing to vary', 'Give at least one --vary key=values.');
+  const [x, y, ...more] = args.pareto.split(',').map((name) => name.trim());
+  if (!x || !y || more.length > 0) throw new UserError(`--pareto ${args.pareto}: expected two totals, x,y`);
+  checkFile('--out', args.out, ['.csv', '.parquet']);
+  checkFile('--chart', args.chart, ['.svg', '.png']);
+  const hardware = loadHardware(args.preset, args.set, io.cwd);
+  const { network, scenario } = await prepare(args, io);
+  const result = evaluateSweep(createSweep(network, hardware, args.vary.map(parseAxis), scenario));
+  const front = paretoFront(result, x, y);
+  for (const note of cautions(result, hardware.energy.adderTree.value.length)) io.stderr(`Note: ${note}\n`);
+  if (args.out !== undefined) await writePoints(resolve(io.cwd, args.out), result, io);
+  if (args.chart !== undefined) {
+    await writeChart(resolve(io.cwd, args.chart), paretoChart(result, x, y), io);
+  }
+  await print(args, result, front, [x, y], io);
+}
+
+/** What a reader of the points must know. */
+function cautions(result: SweepResult, deepestGiven: number): string[] {
+  const notes: string[] = [];
+  const stages = result.columns.get('deepestAdderTree') as Float64Array;
+  const extrapolated = stages.reduce((count, value) => count + Number(value > deepestGiven), 0);
+  if (extrapolated > 0) {
+    notes.push(
+      `${extrapolated} of ${result.points} designs need adder trees of more than ${deepestGiven} stages: energy and area are extrapolated, doubling per stage.`,
+    );
+  }
+  if (result.axes.some((key) => key === 'array.adcBits' || key === 'array.cellBits')) {
+    notes.push('Accuracy is not modelled: what fewer ADC or cell bits cost in accuracy does not show here.');
+  }
+  return notes;
+}
+
+function checkFile(option: string, file: string | undefined, endings: readonly string[]): void {
+  if (file === undefined || endings.some((ending) => file.endsWith(ending))) return;
+  throw new UserError(`${option} ${file}: expected a file that ends in ${endings.join(' or ')}`);
+}
+
+async function prepare(
+  args: SweepArguments,
+  io: Io,
+): Promise<{ network: CrossbarNetwork; scenario: Scenario }> {
+  const { ASSUMED_MEAN_LEVEL_CHANGE, publishedTasks } = await import('../hardware/published.js');
+  if (args.run !== undefined) return fromRun(args, io, ASSUMED_MEAN_LEVEL_CHANGE);
+  const { crossbarNetwork } = await import('../hardware/network.js');
+  const { buildNetwork } = await import('../model/networks.js');
+  const task = publishedTasks.find(({ name }) => name === args.task);
+  if (!task) {
+    const names = publishedTasks.map(({ name }) => name).join(', ');
+    throw new UserError(`no published shares of task "${args.task}"`, `Use one of ${names}, or --run.`);
+  }
+  return {
+    network: crossbarNetwork(buildNetwork(args.network, 1000), args.imageSize ?? 224),
+    scenario: {
+      shareOff: (args.shareOff ?? task.shareOff.xbm) / 100,
+      piggybackShareOff: (args.piggybackShare ?? task.shareOff.piggyback) / 100,
+      meanLevelChange: ASSUMED_MEAN_LEVEL_CHANGE,
+      testImages: args.testImages ?? task.testImages,
+    },
+  };
+}
+
+async function fromRun(
+  args: SweepArguments,
+  io: Io,
+  meanLevelChange: number,
+): Promise<{ network: CrossbarNetwork; scenario: Scenario }> {
+  const { RunFolder } = await import('../runs/runFolder.js');
+  const { readRunResults } = await import('../report/runResults.js');
+  const folder = new RunFolder(resolve(io.cwd, args.run!));
+  folder.readSummary();
+  const { imageSize } = args;
+  const { network, set } = await readRunResults([folder], { imageSize, needLevels: false });
+  const [result] = set.results;
+  if (result.gating.kind !== 'masks') {
+    throw new UserError(
+      `${folder.path}: a run of ${result.method}, without column masks`,
+      'Name an xbm run.',
+    );
+  }
+  if (args.shareOff !== undefined) {
+    throw new UserError('--share-off and --run exclude each other', 'The run brings its own masks.');
+  }
+  const { publishedTasks } = await import('../hardware/published.js');
+  const published = publishedTasks.find(({ name }) => name === result.task);
+  const piggyback = args.piggybackShare ?? published?.shareOff.piggyback;
+  if (piggyback === undefined) {
+    throw new UserError(
+      `what share of the weights Piggyback switches off on ${result.task} is not published`,
+      'Give --piggyback-share.',
+    );
+  }
+  if (args.piggybackShare === undefined) {
+    io.stderr(`Piggyback: the published share of ${result.task}, ${piggyback} %\n`);
+  }
+  return {
+    network,
+    scenario: {
+      shareOff: result.shareOff / 100,
+      gating: result.gating,
+      piggybackShareOff: piggyback / 100,
+      meanLevelChange,
+      testImages: args.testImages ?? result.testImages,
+    },
+  };
+}
+
+async function writePoints(file: string, result: SweepResult, io: Io): Promise<void> {
+  const { writeSweepCsv, writeSweepParquet } = await import('../report/sweepResult.js');
+  if (file.endsWith('.parquet')) await writeSweepParquet(file, result);
+  else writeSweepCsv(file, result);
+  io.stderr(`wrote ${file}\n`);
+}
+
+async function writeChart(
+  file: string,
+  spec: Parameters<typeof import('../report/render.js').renderSvg>[0],
+  io: Io,
+): Promise<void> {
+  const { writeFileSync } = await import('node:fs');
+  const { renderPng, renderSvg } = await import('../report/render.js');
+  const svg = await renderSvg(spec);
+  writeFileSync(file, file.endsWith('.png') ? await renderPng(svg) : svg);
+  io.stderr(`wrote ${file}\n`);
+}
+
+async function print(
+  args: SweepArguments,
+  result: SweepResult,
+  front: readonly number[],
+  [x, y]: readonly [string, string],
+  io: Io,
+): Promise<void> {
+  const { pointCells } = await import('../report/sweepResult.js');
+  const { formatCell, tableToCsv } = await import('../report/table.js');
+  const header = [...result.columns.keys()];
+  const format = args.json ? 'json' : args.format;
+  if (format === 'csv') {
+    const rows = Array.from({ length: result.points }, (_, point) => pointCells(result, point));
+    io.stdout(tableToCsv({ header, rows }));
+  } else if (format === 'json') {
+    const record = (point: number) =>
+      Object.fromEntries(pointCells(result, point).map((cell, i) => [header[i], cell]));
+    const summary = { points: result.points, axes: result.axes, pareto: [x, y], front: front.map(record) };
+    io.stdout(`${JSON.stringify(summary)}\n`);
+  } else {
+    const columns = [...new Set([...result.axes, x, y, 'xbmSavingPercent', 'piggybackTotalJoules'])];
+    const rows = front.map((point) => columns.map((name) => formatCell(result.columns.get(name)![point])));
+    io.stdout(`${result.points.toLocaleString('en-US')} designs; Pareto front of ${x} and ${y}:\n`);
+    io.stdout(formatTable(columns, rows));
+  }
+}
