@@ -1,58 +1,22 @@
 /** @file One run from its inputs to its folder: train or resume, keep the task, measure it, write the summary. */
 import { existsSync, statSync } from 'node:fs';
-import { maskBits } from '../adaption/geometry.js';
 import { taskTensors } from '../adaption/parameters.js';
-import { foldIntoBackbone, maskShares, type Task, type TaskOrigin, taskFromState } from '../adaption/task.js';
-import { maskBytes, readTaskFile, writeTaskFile } from '../adaption/taskFile.js';
-import type { Experiment } from '../config/schema.js';
-import type { BatchLoader } from '../data/types.js';
-import type { Engine, TrainingPlan } from '../engines/engine.js';
+import { foldIntoBackbone, taskFromState } from '../adaption/task.js';
+import type { TrainingPlan } from '../engines/engine.js';
 import { UserError } from '../errors.js';
-import type { Backbone } from '../model/backbone.js';
-import { backboneSha256 } from '../model/hash.js';
 import { replaceFile } from '../model/replaceFile.js';
-import { packageVersion } from '../paths.js';
-import { type Evaluation, evaluate } from '../training/evaluate.js';
-import { guardError, requireFrozenWeights } from '../training/guards.js';
+import { evaluate } from '../training/evaluate.js';
 import { scheduleOf, trainingPlan } from '../training/plan.js';
-import type { EpochRecord, StepRecord } from '../training/recorder.js';
 import { type TrainingOutcome, train } from '../training/trainer.js';
 import { samplesHash } from './calibration.js';
 import { type CheckpointContext, readCheckpoint, type StoredCheckpoint } from './checkpointFile.js';
 import { describeStart, readStarts } from './environment.js';
+import { finishTask, summarize } from './finishRun.js';
 import type { RunFolder } from './runFolder.js';
+import { originOf, type RunInputs, type RunOptions, type RunResult } from './runInputs.js';
 import { RunRecorder } from './runRecorder.js';
-import type { RunSummary, RunTimings } from './summary.js';
 
-export interface RunInputs {
-  readonly experiment: Experiment;
-  readonly configHash: string;
-  /** The resolved experiment as config.yaml keeps it. */
-  readonly configText: string;
-  readonly backbone: Backbone;
-  readonly classes: readonly string[];
-  readonly engine: Engine;
-  readonly loaders: {
-    readonly train: BatchLoader;
-    /** null without a validation split. */
-    readonly validation: BatchLoader | null;
-    readonly test: BatchLoader;
-  };
-}
-
-export interface RunOptions {
-  /** What to do with what the folder holds: `resume` continues its checkpoint, `fresh` starts anew. */
-  readonly start: 'fresh' | 'resume';
-  readonly signal?: AbortSignal;
-  readonly onStart?: (step: number, totalSteps: number) => void;
-  readonly onStep?: (record: StepRecord) => void;
-  readonly onEpoch?: (record: EpochRecord) => void;
-  readonly onEvaluation?: (images: number, total: number) => void;
-}
-
-export type RunResult =
-  | { readonly finished: true; readonly summary: RunSummary; readonly timings: RunTimings }
-  | { readonly finished: false; readonly steps: number; readonly totalSteps: number };
+export type { RunInputs, RunOptions, RunResult } from './runInputs.js';
 
 /**
  * Trains in a folder that this process has locked.
@@ -187,105 +151,14 @@ function trainPlan(
               engine,
               network,
               loader: validation,
-              ...sizes(plan),
+              batchSize: plan.batchSize,
+              imageSize: plan.imageSize,
             });
             return { loss, accuracy };
           },
     signal: options.signal,
   });
 }
-
-/** Writes the task, reads it back, checks the guards on what it folds to, and measures exactly that. */
-async function finishTask(
-  folder: RunFolder,
-  inputs: RunInputs,
-  options: RunOptions,
-  plan: TrainingPlan,
-  outcome: TrainingOutcome,
-): Promise<{ task: Task; evaluation: Evaluation }> {
-  const { backbone, engine, loaders } = inputs;
-  await writeTaskFile(folder.task, taskFromState(outcome.checkpoint.state, backbone, originOf(inputs, plan)));
-  const task = await readTaskFile(folder.task, backbone.graph);
-  const network = foldIntoBackbone(task, backbone);
-  if (!plan.method.trainWeights) {
-    const now = backboneSha256(backbone);
-    if (now !== backbone.sha256) {
-      throw guardError(
-        `the frozen backbone changed during training: SHA-256 ${backbone.sha256} became ${now}`,
-        'This is a bug in xbm: please report it.',
-      );
-    }
-    requireFrozenWeights(network, backbone, plan.method, task.masks);
-  }
-  const { signal, onEvaluation: onProgress } = options;
-  const evaluation = await evaluate({
-    engine,
-    network,
-    loader: loaders.test,
-    ...sizes(plan),
-    signal,
-    onProgress,
-  });
-  return { task, evaluation };
-}
-
-function summarize(
-  inputs: RunInputs,
-  plan: TrainingPlan,
-  outcome: TrainingOutcome,
-  task: Task,
-  evaluation: Evaluation,
-  taskBytes: number,
-): RunSummary {
-  const { experiment, backbone, engine, loaders } = inputs;
-  const { mask } = plan.method;
-  const best = outcome.checkpoint.bestValidation;
-  return {
-    task: experiment.task,
-    name: experiment.name,
-    method: plan.method.name,
-    granularity: mask?.granularity ?? null,
-    rows: mask?.granularity === 'column' ? mask.rows : null,
-    network: backbone.graph.network,
-    weightBits: backbone.weightBits,
-    activationBits: backbone.activationBits,
-    backboneSha256: backbone.sha256,
-    accuracy: evaluation.accuracy,
-    loss: evaluation.loss,
-    bestValidation: best && { accuracy: best.accuracy, epoch: best.epoch + 1 },
-    shareOff: maskShares(task).total.shareOff,
-    maskBits: mask ? maskBits(plan.graph, mask) : 0,
-    maskBytes: maskBytes(task),
-    taskBytes,
-    classes: inputs.classes.length,
-    trainImages: loaders.train.samples.length,
-    validationImages: loaders.validation?.samples.length ?? 0,
-    testImages: loaders.test.samples.length,
-    imageSize: plan.imageSize,
-    batchSize: plan.batchSize,
-    epochs: experiment.training.epochs,
-    steps: outcome.checkpoint.state.step,
-    seed: plan.seed,
-    engine: engine.name,
-    configHash: inputs.configHash,
-    programVersion: packageVersion(),
-  };
-}
-
-function originOf(inputs: RunInputs, plan: TrainingPlan): TaskOrigin {
-  const { classes, backbone, configHash } = inputs;
-  const { method, imageSize } = plan;
-  return {
-    method,
-    classes,
-    imageSize,
-    backboneSha256: backbone.sha256,
-    configHash,
-    programVersion: packageVersion(),
-  };
-}
-
-const sizes = ({ batchSize, imageSize }: TrainingPlan) => ({ batchSize, imageSize });
 
 const writeJson = (path: string, value: unknown) =>
   replaceFile(path, [Buffer.from(`${JSON.stringify(value, null, 2)}\n`)]);
