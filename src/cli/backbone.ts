@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Augmentation } from '../data/types.js';
 import type { EngineName } from '../engines/engine.js';
 import type { BatchNormRule } from '../model/batchNormCorrection.js';
+import type { Rounding } from '../model/calibrate.js';
 import type { ClipRule } from '../model/calibrateClips.js';
 import type { WeightScale } from '../model/quantize.js';
 import { registerBackboneTrain } from './backboneTrain.js';
@@ -22,6 +23,7 @@ export interface QuantizeArguments extends RunArguments {
   readonly weightBits: number;
   readonly activationBits: number;
   readonly weightScale: WeightScale;
+  readonly rounding: Rounding;
   readonly clips: ClipRule;
   readonly batchNorm: BatchNormRule | 'keep';
   readonly calibrationImages: number;
@@ -116,12 +118,13 @@ Examples:
 }
 
 function quantizeOptions(command: Command): Command {
-  const { clips, batchNorm } = defaults;
+  const { rounding, clips, batchNorm } = defaults;
   return command
     .option('--network <name>', 'network of the float weights (default: recognised by its tensors)')
     .option('--weight-bits <bits>', '2 to 8, or 32', bits, 4)
     .option('--activation-bits <bits>', '2 to 8, or 32', bits, 4)
     .addOption(choice('--weight-scale <per>', 'one scale per', ['channel', 'layer'], 'channel'))
+    .addOption(choice('--rounding <rule>', 'how weights are rounded', ['feedback', 'nearest'], rounding))
     .addOption(choice('--clips <rule>', 'how activation clips are set', ['percentile', 'mse'], clips))
     .addOption(
       choice(
@@ -147,7 +150,7 @@ function quantizeOptions(command: Command): Command {
 }
 
 /** As in src/model/calibrate.ts, which is not loaded for help texts; a test compares them. */
-export const defaults = { clips: 'percentile', batchNorm: 'statistics' } as const;
+export const defaults = { rounding: 'feedback', clips: 'percentile', batchNorm: 'statistics' } as const;
 
 function choice(flags: string, description: string, choices: readonly string[], value: string): Option {
   return new Option(flags, description).choices(choices).default(value);

@@ -79,12 +79,13 @@ async function planFloat(path: string, engine: Engine, args: CheckArguments, io:
   if (weightBits === 32 && activationBits === 32)
     return { variants, samples: labelled, calibrationImages: 0 };
   const width = `${weightBits}-bit weights, ${activationBits}-bit activations`;
-  if (args.batchNorm !== 'keep') {
-    const plain = await calibrateOn(float, drawn, engine, { ...args, batchNorm: 'keep' }, io);
+  if (args.batchNorm !== 'keep' || args.rounding !== 'nearest') {
+    const simple = { ...args, rounding: 'nearest', batchNorm: 'keep' } as const;
+    const plain = await calibrateOn(float, drawn, engine, simple, io);
     variants.push({ name: `${width}, plain`, backbone: plain.backbone });
   }
   const { backbone } = await calibrateOn(float, drawn, engine, args, io);
-  variants.push({ name: `${width}, batch norm ${args.batchNorm}`, backbone });
+  variants.push({ name: `${width}, rounding ${args.rounding}, batch norm ${args.batchNorm}`, backbone });
   return { variants, samples: rest, calibrationImages: drawn.length };
 }
 

@@ -125,7 +125,8 @@ async function makeOnce(
 /** How a backbone was calibrated, in words, for its file. */
 export function describeCalibration(options: QuantizationOptions, source: CalibrationSource): string {
   const clips = options.activationBits === 32 ? '' : `${options.clips} clips, `;
-  return `${clips}batch norm ${options.batchNorm}, weight scale per ${options.weightScale}; ${source.description}`;
+  const rounding = options.weightBits === 32 ? '' : `rounding ${options.rounding}, `;
+  return `${rounding}${clips}batch norm ${options.batchNorm}, weight scale per ${options.weightScale}; ${source.description}`;
 }
 
 function requireNetwork(path: string, backbone: Backbone, network: string): void {

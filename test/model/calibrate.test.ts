@@ -160,7 +160,13 @@ test('calibration brings the quantised network nearer to the float one, on other
   const source = sourceOf(images(4, 4, 2));
   const measured = images(5, 3);
   // A float network that fits its data, as a trained one does: its statistics are those of such images.
-  const options = { weightBits: 3, activationBits: 4, weightScale: 'channel', clips: 'percentile' } as const;
+  const options = {
+    weightBits: 3,
+    activationBits: 4,
+    weightScale: 'channel',
+    rounding: 'nearest',
+    clips: 'percentile',
+  } as const;
   const plain = await calibrateBackbone(float, { ...options, batchNorm: 'keep' }, source);
   const plainError = await logitError(plain, measured);
   for (const batchNorm of ['shift', 'regression'] as const) {
