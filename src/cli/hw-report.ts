@@ -10,7 +10,7 @@ import type { Io } from './io.js';
 import { formatTable } from './table.js';
 
 interface ReportArguments {
-  readonly preset: string;
+  readonly preset?: string;
   readonly set: readonly string[];
   readonly shares?: 'published';
   readonly run: readonly string[];
@@ -21,6 +21,7 @@ interface ReportArguments {
   readonly format: 'table' | 'json' | 'csv' | 'md';
   readonly json?: boolean;
   readonly layers?: boolean;
+  readonly table: readonly string[];
   readonly out?: string;
 }
 
@@ -29,7 +30,7 @@ export function registerHwReport(program: Command, io: Io): void {
   program
     .command('hw-report')
     .description('energy, area, latency and reprogramming cost of tasks on a ReRAM crossbar chip')
-    .option('--preset <name>', 'hardware preset or YAML file', 'nn-imc')
+    .option('--preset <name>', 'hardware preset or YAML file (default: the runs’ own, or nn-imc)')
     .option('--set <key=value>', 'override a constant or policy of the preset; repeatable', collect, [])
     .addOption(
       new Option('--shares <source>', 'the shares the authors published instead of trained runs').choices([
@@ -47,6 +48,12 @@ export function registerHwReport(program: Command, io: Io): void {
         .default('table'),
     )
     .option('--json', 'short for --format json')
+    .option(
+      '--table <id>',
+      'print only this table (as named by the CSV files of --out); repeatable',
+      collect,
+      [],
+    )
     .option('--layers', 'add the mapping and energy of every layer')
     .option('--out <folder>', 'also write report.md, report.json, every table as CSV and the charts')
     .addHelpText(
@@ -59,6 +66,7 @@ Examples:
   xbm hw-report --preset nn-imc --shares published
   xbm hw-report --shares published --set write.energyPerCell=104 --set policies.gating=by-component
   xbm hw-report --run results/runs/flowers-xbm-1a2b3c4d-s0 --format md
+  xbm hw-report --shares published --table total --table claims
   xbm hw-report --network resnet18 --image-size 96 --layers
   xbm hw-report --onnx model.onnx --json
   xbm hw-report --shares published --out results/hardware
@@ -95,6 +103,13 @@ async function printReport(args: ReportArguments, io: Io): Promise<void> {
   } else if (format === 'md') {
     const { reportMarkdown } = await import('../report/markdown.js');
     io.stdout(reportMarkdown(report, args.layers));
+  } else if (args.table.length > 0) {
+    const { formatCell } = await import('../report/table.js');
+    const tables = hardwareTables(report, true);
+    const chosen = args.table.map(
+      (id) => tables.find((table) => table.id === id) ?? unknownTable(id, tables),
+    );
+    io.stdout(chosen.map((table) => tableText(table, formatCell)).join('\n'));
   } else {
     const { formatCell } = await import('../report/table.js');
     const { reportTitle } = await import('../report/markdown.js');
@@ -105,6 +120,13 @@ async function printReport(args: ReportArguments, io: Io): Promise<void> {
       io.stdout(`\n${tableText(table, formatCell)}`);
     }
   }
+}
+
+function unknownTable(id: string, tables: readonly Table[]): never {
+  throw new UserError(
+    `the report has no table "${id}"`,
+    `Its tables are ${tables.map((table) => table.id).join(', ')}.`,
+  );
 }
 
 function tableText(table: Table, formatCell: (cell: string | number | null) => string): string {
@@ -122,7 +144,7 @@ async function buildReport(args: ReportArguments, io: Io): Promise<HardwareRepor
     args.onnx !== undefined && '--onnx',
   ].filter((option) => typeof option === 'string');
   if (given.length > 1) throw new UserError(`${given.join(' and ')} exclude each other`, 'Give one of them.');
-  const hardware = loadHardware(args.preset, args.set, io.cwd);
+  const load = (preset = 'nn-imc') => loadHardware(args.preset ?? preset, args.set, io.cwd);
   if (args.onnx !== undefined) {
     const { readOnnxNetwork } = await import('../hardware/onnx.js');
     if (args.network ?? args.imageSize) {
@@ -131,11 +153,11 @@ async function buildReport(args: ReportArguments, io: Io): Promise<HardwareRepor
         'Leave out --network and --image-size.',
       );
     }
-    return hardwareReport(await readOnnxNetwork(resolve(io.cwd, args.onnx)), hardware, noResults);
+    return hardwareReport(await readOnnxNetwork(resolve(io.cwd, args.onnx)), load(), noResults);
   }
-  if (args.shares) return publishedReport(args, hardware);
+  if (args.shares) return publishedReport(args, load());
   if (args.network !== undefined && args.run.length === 0) {
-    return hardwareReport(await namedNetwork(args), hardware, noResults);
+    return hardwareReport(await namedNetwork(args), load(), noResults);
   }
 
   const { RunFolder, finishedRuns, runsFolder } = await import('../runs/runFolder.js');
@@ -145,10 +167,11 @@ async function buildReport(args: ReportArguments, io: Io): Promise<HardwareRepor
       : finishedRuns(runsFolder(io.cwd));
   if (folders.length === 0) {
     io.stderr('no finished run below results/runs: using the published shares\n');
-    return publishedReport(args, hardware);
+    return publishedReport(args, load());
   }
   for (const folder of folders) folder.readSummary();
-  const { readRunResults } = await import('../report/runResults.js');
+  const { hardwareOfRuns, readRunResults } = await import('../report/runResults.js');
+  const hardware = load(args.preset ?? hardwareOfRuns(folders));
   const { network, weightBits, activationBits, set } = await readRunResults(folders, {
     imageSize: args.imageSize,
     backboneFile: args.backbone === undefined ? undefined : resolve(io.cwd, args.backbone),

@@ -161,26 +161,18 @@ function assumedLevelChange(from: StoredWeights, to: StoredWeights): number | nu
 
 /** Weights whose mask bit differs: the exclusive or of two masks. */
 function switchedWeights(layer: WeightLayer, from: StoredWeights, to: StoredWeights): number {
-  const a = maskReader(layer, from);
-  const b = maskReader(layer, to);
+  const a = weightBits(layer, from);
+  const b = weightBits(layer, to);
   let count = 0;
-  if (from.kind === 'masked' && to.kind === 'masked') {
-    const [left, right] = [from.masks[layer.name], to.masks[layer.name]];
-    if (left.rowsPerBit === 1 && right.rowsPerBit === 1) {
-      for (let i = 0; i < left.bits.length; i++) count += left.bits[i] ^ right.bits[i];
-      return count;
-    }
-  }
-  for (let output = 0; output < layer.outputs; output++) {
-    for (let row = 0; row < layer.rows; row++) if (a(output, row) !== b(output, row)) count++;
-  }
+  for (let i = 0; i < a.length; i++) count += a[i] ^ b[i];
   return count;
 }
 
-function maskReader(layer: WeightLayer, state: StoredWeights): (output: number, row: number) => number {
-  if (state.kind !== 'masked') return () => 1;
-  const mask = requireLayer(state.masks, layer.name, 'mask');
-  const { rowsPerBit, bits } = mask;
+/** One mask bit per weight, [outputs, rows]. */
+function weightBits(layer: WeightLayer, state: StoredWeights): Uint8Array {
+  const size = layerWeights(layer);
+  if (state.kind !== 'masked') return new Uint8Array(size).fill(1);
+  const { rowsPerBit, bits } = requireLayer(state.masks, layer.name, 'mask');
   const perFilter = Math.ceil(layer.rows / rowsPerBit);
   if (bits.length !== perFilter * layer.outputs) {
     throw new UserError(
@@ -188,8 +180,14 @@ function maskReader(layer: WeightLayer, state: StoredWeights): (output: number, 
       'Use masks that were learned for this network.',
     );
   }
-  if (rowsPerBit === 1) return (output, row) => bits[output * perFilter + row];
-  return (output, row) => bits[output * perFilter + Math.floor(row / rowsPerBit)];
+  if (rowsPerBit === 1) return bits;
+  const expanded = new Uint8Array(size);
+  bits.forEach((bit, index) => {
+    const filter = Math.floor(index / perFilter) * layer.rows;
+    const start = filter + (index % perFilter) * rowsPerBit;
+    expanded.fill(bit, start, Math.min(start + rowsPerBit, filter + layer.rows));
+  });
+  return expanded;
 }
 
 function levelsOf(
@@ -206,8 +204,8 @@ function levelsOf(
   }
   const levels = checkedLevels(layer, backbone);
   if (state.kind !== 'masked') return levels;
-  const on = maskReader(layer, state);
-  return levels.map((level, i) => (on(Math.floor(i / layer.rows), i % layer.rows) ? level : 0));
+  const bits = weightBits(layer, state);
+  return levels.map((level, i) => level * bits[i]);
 }
 
 function checkedLevels(layer: WeightLayer, levels: Readonly<Record<string, Int8Array>>): Int8Array {
@@ -233,26 +231,29 @@ function levelWrites(
   policy: HardwareDescription['policies']['finetuneCells'],
 ): Writes {
   const { offset, size, changedCells, digitSteps } = distances;
+  // Millions of weights but few pairs of levels: count the pairs, then price each once.
+  const pairs = new Uint32Array(1 << 16);
+  for (let i = 0; i < before.length; i++) pairs[((before[i] + 128) << 8) | (after[i] + 128)]++;
   let cells = 0;
   let cellWrites = 0;
-  for (let i = 0; i < before.length; i++) {
-    if (before[i] === after[i]) continue;
-    const from = before[i] + offset;
-    const to = after[i] + offset;
+  pairs.forEach((count, pair) => {
+    const from = (pair >> 8) - 128 + offset;
+    const to = (pair & 255) - 128 + offset;
+    if (count === 0 || from === to) return;
     if (from < 0 || to < 0 || from >= size || to >= size) {
       throw new UserError(
-        `level ${from < 0 || from >= size ? before[i] : after[i]} of ${layer.name} does not fit precision.weightBits`,
+        `level ${(from < 0 || from >= size ? from : to) - offset} of ${layer.name} does not fit precision.weightBits`,
         'Set precision.weightBits to the width that the backbone was quantised to.',
       );
     }
     const index = from * size + to;
     if (policy === 'mean-level-change') {
-      cells += digits;
-      cellWrites += Math.abs(to - from) * digits;
+      cells += count * digits;
+      cellWrites += count * Math.abs(to - from) * digits;
     } else {
-      cells += changedCells[index];
-      cellWrites += policy === 'changed-cells' ? changedCells[index] : digitSteps[index];
+      cells += count * changedCells[index];
+      cellWrites += count * (policy === 'changed-cells' ? changedCells[index] : digitSteps[index]);
     }
-  }
+  });
   return { cells, cellWrites };
 }

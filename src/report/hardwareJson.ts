@@ -30,6 +30,16 @@ export function hardwareJson(report: HardwareReport) {
       microsecondsPerImage: latency.microsecondsPerImage,
       imagesPerSecond: latency.imagesPerSecond,
     },
+    layers: mapping.layers.map((layer, i) => ({
+      name: layer.layer.name,
+      rowSegments: layer.rowSegments,
+      columnArrays: layer.columnArrays,
+      arrays: layer.arrays,
+      utilisation: layer.utilisation,
+      activationsPerImage: layer.activationsPerImage,
+      energyPerImageMicrojoules: energy.layers[i].picojoules * 1e-6,
+      latencyMicroseconds: latency.layers[i].microseconds,
+    })),
     tasks: report.tasks,
     switching: Object.fromEntries(
       Object.entries(report.switching).filter(([method]) =>

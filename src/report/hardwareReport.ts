@@ -10,13 +10,7 @@ import { mapNetwork, type NetworkMapping } from '../hardware/mapping.js';
 import { type TaskMemory, taskMemory } from '../hardware/memory.js';
 import { type CrossbarNetwork, withHead } from '../hardware/network.js';
 import { type Rates, ratesOf } from '../hardware/rates.js';
-import {
-  addRewrites,
-  headRewrite,
-  type Rewrite,
-  rewriteBetween,
-  type StoredWeights,
-} from '../hardware/reprogramming.js';
+import { addRewrites, headRewrite, rewriteBetween, type StoredWeights } from '../hardware/reprogramming.js';
 import { type Wear, wearOf } from '../hardware/wear.js';
 import { cellWritePicojoules } from '../hardware/writes.js';
 import { METHOD_ORDER, type ResultSet, type TaskResult } from './results.js';
@@ -207,13 +201,15 @@ function switchMatrix(
   results: readonly TaskResult[],
 ): SwitchMatrix {
   const stored: StoredWeights[] = [{ kind: 'backbone' }, ...results.map((result) => result.stored)];
-  const head = (to: number): Rewrite | null =>
-    to === 0 ? null : headRewrite(withHead(network, results[to - 1].classes), hardware);
-  const joules = stored.map((from, i) =>
-    stored.map((to, j) => {
-      if (i === j) return 0;
-      return rewriteBetween(network, hardware, from, to, set.backboneLevels).joules + (head(j)?.joules ?? 0);
-    }),
-  );
+  const head = [0, ...results.map(({ classes }) => headRewrite(withHead(network, classes), hardware).joules)];
+  const joules = stored.map(() => new Array<number>(stored.length).fill(0));
+  for (let i = 0; i < stored.length; i++) {
+    for (let j = 0; j < i; j++) {
+      // The same cells change on the way there and back.
+      const between = rewriteBetween(network, hardware, stored[i], stored[j], set.backboneLevels).joules;
+      joules[i][j] = between + head[j];
+      joules[j][i] = between + head[i];
+    }
+  }
   return { states: ['backbone', ...results.map((result) => result.task)], joules };
 }

@@ -2,6 +2,7 @@
 import type { MethodName } from '../adaption/method.js';
 import type { ARRAY_AREA_ROWS } from '../hardware/area.js';
 import { ENERGY_ROWS, type EnergyRows } from '../hardware/energy.js';
+import { arraysOf } from '../hardware/mapping.js';
 import { assumptionsTable, constantsTable, formatEnergy, policiesTable, writeSource } from './assumptions.js';
 import { checkClaims } from './claims.js';
 import { type HardwareReport, type MethodCosts, methodsOf, scaleRows } from './hardwareReport.js';
@@ -313,6 +314,7 @@ function layerTable(report: HardwareReport): Table {
       'arrays across',
       'arrays',
       'cells used (%)',
+      'emptiest array (%)',
       'activations',
       'energy (µJ)',
       'latency (µs)',
@@ -323,6 +325,7 @@ function layerTable(report: HardwareReport): Table {
       layer.columnArrays,
       layer.arrays,
       100 * layer.utilisation,
+      100 * Math.min(...arraysOf(layer, report.rates).map(({ utilisation }) => utilisation)),
       layer.activationsPerImage,
       report.energy.layers[i].picojoules * 1e-6,
       report.latency.layers[i].microseconds,

@@ -33,6 +33,16 @@ export interface RunResultOptions {
   readonly needLevels: boolean;
 }
 
+/**
+ * The hardware description that the configs of all runs name.
+ * @throws UserError when they name different ones
+ */
+export function hardwareOfRuns(folders: readonly RunFolder[]): string {
+  const names = [...new Set(folders.map(({ config }) => loadExperiment({ config }).hardware))];
+  if (names.length === 1) return names[0];
+  throw new UserError(`the runs name different hardware: ${names.join(', ')}`, 'Choose with --preset.');
+}
+
 interface Run {
   readonly folder: RunFolder;
   readonly summary: RunSummary;

@@ -45,6 +45,21 @@ test('the table says what is reproduced, warns, and cites; without runs it falls
   assert.match(out, /^slides: F\. Zhang et al\./m);
 });
 
+test('--table prints only the named tables', async (t) => {
+  const { out } = await report(
+    temporaryFolder(t),
+    '--shares',
+    'published',
+    '--table',
+    'claims',
+    '--table',
+    'layers',
+  );
+  assert.match(out, /^Claims of the paper\n/);
+  assert.match(out, /^conv1 +3 +2 +6 +60\.49 +3\.704 +/m);
+  assert.doesNotMatch(out, /Accuracy/);
+});
+
 test('Markdown and CSV; overrides reach the numbers', async (t) => {
   const cwd = temporaryFolder(t);
   assert.match(
@@ -184,6 +199,7 @@ test('mistakes: exit code 2 and a way out', async (t) => {
     ['--network resnet50 --image-size 7', /whole number of pixels/],
     ['--onnx nothing.onnx', /nothing\.onnx: no such file/],
     ['--run nowhere', /no finished run/],
+    ['--shares published --table beauty', /no table "beauty"\nIts tables are accuracy, /],
   ];
   for (const [args, message] of cases) {
     const { code, err } = await report(cwd, ...args.split(' '));
