@@ -136,7 +136,7 @@ function tableText(table: Table, formatCell: (cell: string | number | null) => s
 }
 
 async function buildReport(args: ReportArguments, io: Io): Promise<HardwareReport> {
-  const { loadHardware, withOverrides } = await import('../hardware/load.js');
+  const { loadHardware } = await import('../hardware/load.js');
   const { hardwareReport } = await import('../report/hardwareReport.js');
   const given = [
     args.shares && '--shares',
@@ -171,25 +171,14 @@ async function buildReport(args: ReportArguments, io: Io): Promise<HardwareRepor
   }
   for (const folder of folders) folder.readSummary();
   const { hardwareOfRuns, readRunResults } = await import('../report/runResults.js');
+  const { hardwareForRuns } = await import('../report/runHardware.js');
   const hardware = load(args.preset ?? hardwareOfRuns(folders));
-  const { network, weightBits, activationBits, set } = await readRunResults(folders, {
+  const runs = await readRunResults(folders, {
     imageSize: args.imageSize,
     backboneFile: args.backbone === undefined ? undefined : resolve(io.cwd, args.backbone),
     needLevels: hardware.policies.piggybackCells === 'digit-changes',
   });
-  if (weightBits > 8 || activationBits > 8) {
-    throw new UserError(
-      `the runs use a backbone of ${weightBits}-bit weights and ${activationBits}-bit activations, which no crossbar holds`,
-      'Price runs of a quantised backbone.',
-    );
-  }
-  const widths: Record<string, number> = {};
-  if (hardware.precision.weightBits.value !== weightBits) widths['precision.weightBits'] = weightBits;
-  if (hardware.precision.activationBits.value !== activationBits) {
-    widths['precision.activationBits'] = activationBits;
-    widths['precision.bufferBits'] = activationBits;
-  }
-  return hardwareReport(network, withOverrides(hardware, widths), set);
+  return hardwareReport(runs.network, hardwareForRuns(hardware, runs), runs.set);
 }
 
 const noResults: ResultSet = { source: 'no tasks: the network alone', results: [], assumptions: [] };

@@ -11,6 +11,7 @@ import { registerHwReport } from './hw-report.js';
 import { type Io, processIo } from './io.js';
 import { registerMasks } from './masks.js';
 import { registerQuickstart } from './quickstart.js';
+import { registerReproduce } from './reproduce.js';
 import { registerSweep } from './sweep.js';
 import { registerTrain } from './train.js';
 
@@ -19,6 +20,7 @@ const commands: readonly ((program: Command, io: Io) => void)[] = [
   registerTrain,
   registerEval,
   registerMasks,
+  registerReproduce,
   registerQuickstart,
   registerHwReport,
   registerBackbone,

@@ -14,6 +14,8 @@ import { closest } from './suggest.js';
 export interface LoadOptions {
   /** A YAML file, or the name of a packaged config. */
   readonly config: string;
+  /** Further layers on top of the file and below the overrides; their paths are absolute ({@link withAbsolutePaths}). */
+  readonly layers?: readonly Layer[];
   /** `key.path=value`, the last one wins. */
   readonly overrides?: readonly string[];
   /** Relative paths on the command line start here; default: the working directory. */
@@ -25,10 +27,11 @@ export interface LoadOptions {
  * Relative paths are relative to the file that says them, those of overrides to `cwd`.
  * @throws UserError naming file, line, column and key, and what was expected
  */
-export function loadExperiment({ config, overrides = [], cwd = process.cwd() }: LoadOptions): Experiment {
+export function loadExperiment(options: LoadOptions): Experiment {
+  const { config, layers = [], overrides = [], cwd = process.cwd() } = options;
   const file = findConfig(config, cwd);
   if (!file) throw notFound(config, `config "${config}"`);
-  let layer = loadChain(file, cwd, []);
+  let layer = layers.reduce(mergeLayers, loadChain(file, cwd, []));
   for (const text of overrides) layer = mergeLayers(layer, withAbsolutePaths(parseOverride(text), cwd));
   return checkExperiment(layer);
 }
@@ -82,7 +85,7 @@ function loadChain(file: string, cwd: string, chain: readonly string[]): Layer {
 }
 
 /** A weights file given by mistake is refused before it is read. */
-function readSource(file: string, name: string): Layer {
+export function readSource(file: string, name: string): Layer {
   const bytes = statSync(file).size;
   if (bytes > 1e6) {
     throw new UserError(`${name}: ${bytes} bytes; this is no experiment`, 'Give a YAML file of a few lines.');
@@ -91,7 +94,7 @@ function readSource(file: string, name: string): Layer {
 }
 
 /** Short where that is clear: relative to the working directory when inside it. */
-function displayName(file: string, cwd: string): string {
+export function displayName(file: string, cwd: string): string {
   const short = relative(cwd, file);
   return short.startsWith('..') || isAbsolute(short) ? file : short;
 }
@@ -109,7 +112,8 @@ function looksLikePath(text: string): boolean {
   return /[\\/]|^~$|\.(safetensors|ya?ml)$/.test(text);
 }
 
-function withAbsolutePaths(layer: Layer, folder: string): Layer {
+/** The layer with its relative paths taken from `folder`. */
+export function withAbsolutePaths(layer: Layer, folder: string): Layer {
   const values = structuredClone(layer.values);
   for (const { section, key, always } of pathKeys) {
     const parent = section === null ? values : values[section];

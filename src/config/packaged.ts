@@ -8,12 +8,31 @@ function configFolder(): string {
   return join(packageRoot(), 'configs');
 }
 
-/** Names of the experiments that come with xbm, sorted; `base`, which they extend, is none. */
-export function packagedConfigs(): string[] {
-  return readdirSync(configFolder())
-    .filter((file) => file.endsWith('.yaml') && file !== 'base.yaml')
+/** Files of configs/ that are no experiments: what they all extend, and a file for `xbm reproduce`. */
+const notExperiments: readonly string[] = ['base', 'quickstart'];
+
+function yamlNames(folder: string): string[] {
+  return readdirSync(folder)
+    .filter((file) => file.endsWith('.yaml'))
     .map((file) => basename(file, '.yaml'))
     .sort();
+}
+
+/** Names of the experiments that come with xbm, sorted. */
+export function packagedConfigs(): string[] {
+  return yamlNames(configFolder()).filter((name) => !notExperiments.includes(name));
+}
+
+/** Names of the reproduction files that come with xbm, sorted. */
+export function packagedReproductions(): string[] {
+  return [...yamlNames(join(configFolder(), 'reproduce')), 'quickstart'].sort();
+}
+
+/** The file of a packaged reproduction named with or without `.yaml`; undefined when there is none. */
+export function reproductionFile(name: string): string | undefined {
+  const plain = name.replace(/\.yaml$/, '');
+  if (!packagedReproductions().includes(plain)) return undefined;
+  return join(configFolder(), plain === 'quickstart' ? '' : 'reproduce', `${plain}.yaml`);
 }
 
 /** The file of a packaged config named with or without `.yaml`; undefined when there is none. */

@@ -1,0 +1,196 @@
+import { availableParallelism } from 'node:os';
+import { join, resolve } from 'node:path';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { ExitCode, UserError } from '../errors.js';
+import type { PlannedRun } from '../reproduce/expand.js';
+import type { Launcher, Outcome } from '../reproduce/launchers/launcher.js';
+import type { Plan } from '../reproduce/plan.js';
+import type { MissingRun } from '../reproduce/summary.js';
+import type { Io } from './io.js';
+import { printPlan, printResults } from './reproduceOutput.js';
+import { watchRuns } from './watchRuns.js';
+
+export interface ReproduceArguments {
+  readonly dryRun?: boolean;
+  readonly json?: boolean;
+  readonly force?: boolean;
+  readonly launcher: 'local' | 'slurm';
+  readonly jobs?: number;
+  readonly gpus?: readonly string[];
+  readonly sbatch?: readonly string[];
+  readonly set: readonly string[];
+  readonly baseline?: string;
+  readonly tolerance: number;
+}
+
+/** `xbm reproduce`. */
+export function registerReproduce(program: Command, io: Io): void {
+  program
+    .command('reproduce')
+    .argument('<file>', 'a reproduction file, or a packaged one: paper, quickstart')
+    .description('train what is missing of tasks × methods × seeds, price it on hardware, summarise it')
+    .option('--dry-run', 'print the plan only')
+    .option('--json', 'print the result as one JSON document')
+    .option('--force', 'train again what is finished')
+    .addOption(
+      new Option('--launcher <launcher>', 'where runs are executed').choices(['local']).default('local'),
+    )
+    .option('--jobs <count>', 'runs at a time (default: local 1, slurm no limit)', count)
+    .option('--gpus <devices>', 'local: CUDA devices, one per run: 0,1', (text) => text.split(','))
+    .option('--sbatch <option>', 'slurm: an option of sbatch, --sbatch=--gres=gpu:1; repeatable', collect, [])
+    .option('--set <key=value>', 'override one key of every experiment; repeatable', collect, [])
+    .option('--baseline <summary.json>', 'exit with 4 when a result is worse than this one')
+    .option(
+      '--tolerance <number>',
+      'by more than this: points of accuracy, per cent of an energy',
+      amount,
+      0.5,
+    )
+    .addHelpText(
+      'after',
+      `
+Runs that are finished (by config hash) are not trained again; a run that fails does not stop the others, is listed at
+the end and makes the exit code 4. Interrupted anywhere, the same command continues. Results: results/<name>/
+summary.json, summary.csv, runs.parquet (one row per run), timings.json.
+
+Examples:
+  xbm reproduce quickstart
+  xbm reproduce configs/reproduce/paper.yaml --dry-run
+  xbm reproduce paper --launcher slurm --jobs 8 --sbatch=--gres=gpu:1 --sbatch=--time=12:00:00
+  xbm reproduce paper --set training.epochs=1 --set engine=onnx
+  xbm reproduce quickstart --json --baseline ci/summary.json --tolerance 2
+`,
+    )
+    .action((file: string, args: ReproduceArguments) => reproduce(file, args, io));
+}
+
+function collect(value: string, previous: readonly string[]): string[] {
+  return [...previous, value];
+}
+
+function count(text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= 1 && value <= 1000) return value;
+  throw new InvalidArgumentError('expected a whole number from 1 to 1000.');
+}
+
+function amount(text: string): number {
+  const value = Number(text);
+  if (text.trim() !== '' && Number.isFinite(value) && value >= 0) return value;
+  throw new InvalidArgumentError('expected a number of at least 0.');
+}
+
+/** Plans, runs what is missing, and writes the results. */
+export async function reproduce(file: string, args: ReproduceArguments, io: Io): Promise<void> {
+  const { loadReproduction } = await import('../reproduce/reproductionFile.js');
+  const { expandRuns, resultsFolder } = await import('../reproduce/expand.js');
+  const { loadHardware } = await import('../hardware/load.js');
+  const { acquireLock } = await import('../runs/lock.js');
+  const { readBaseline } = await import('../reproduce/baseline.js');
+
+  const source = loadReproduction(file, io.cwd);
+  const { reproduction } = source;
+  const presets = reproduction.hardware.map((name) => loadHardware(name, [], source.folder));
+  const runs = expandRuns(source, { cwd: io.cwd, overrides: args.set });
+  // Read before anything is overwritten: it may be the very file that the results go to.
+  const baseline = args.baseline === undefined ? null : readBaseline(resolve(io.cwd, args.baseline));
+  if (args.dryRun) {
+    const plan = await planOf(runs, args, io);
+    printPlan(reproduction.name, plan, args, io);
+    return;
+  }
+  const folder = resultsFolder(io.cwd, reproduction.name);
+  const lock = acquireLock(join(folder, 'lock'));
+  try {
+    if (args.force) await clear(runs);
+    const plan = await planOf(runs, args, io);
+    printPlan(reproduction.name, plan, { ...args, json: false }, { ...io, stdout: io.stderr });
+    const unusable = plan.entries.filter(({ state }) => state === 'again').map(({ run }) => run);
+    await clear(unusable);
+    const outcomes = await launch(plan, await openLauncher(args, io), io);
+    const missing = missingRuns(plan, outcomes);
+    const { collectResults } = await import('../reproduce/collect.js');
+    const results = await collectResults(folder, { reproduction, presets, runs, missing });
+    const { compareWithBaseline } = await import('../reproduce/baseline.js');
+    const worse = baseline ? compareWithBaseline(results.summary.rows, baseline, args.tolerance) : [];
+    printResults({ ...results, worse, baseline: args.baseline ?? null }, args, io);
+    io.signal?.throwIfAborted();
+    const failed = [
+      ...(missing.length > 0 ? [`${missing.length} of ${runs.length} runs failed`] : []),
+      ...(worse.length > 0 ? [`${worse.length} results are worse than ${args.baseline}`] : []),
+    ];
+    if (failed.length > 0) {
+      throw new UserError(
+        failed.join('; '),
+        missing.length > 0 ? 'The same command tries the failed runs again.' : undefined,
+        ExitCode.failed,
+      );
+    }
+  } finally {
+    lock.release();
+  }
+}
+
+async function planOf(runs: readonly PlannedRun[], args: ReproduceArguments, io: Io): Promise<Plan> {
+  const { inspectRun } = await import('../reproduce/inspect.js');
+  const { dataSizes } = await import('../reproduce/dataSizes.js');
+  const { measuredSpeeds } = await import('../reproduce/estimate.js');
+  const { makePlan } = await import('../reproduce/plan.js');
+  const { runsFolder } = await import('../runs/runFolder.js');
+  const states = new Map<string, Awaited<ReturnType<typeof inspectRun>>>();
+  for (const run of runs) {
+    const inspection = await inspectRun(run);
+    const again = args.force && args.dryRun && inspection.state !== 'train';
+    states.set(run.name, again ? { state: 'again', steps: 0, note: '--force' } : inspection);
+  }
+  const missing = runs.filter(({ name }) => states.get(name)!.state !== 'done');
+  const folders = new Set([runsFolder(io.cwd), ...runs.map(({ folder }) => resolve(folder, '..'))]);
+  return makePlan(runs, states, await dataSizes(missing, io.env), measuredSpeeds([...folders]));
+}
+
+/** Removes what a run folder holds, unless a process is writing it. */
+async function clear(runs: readonly PlannedRun[]): Promise<void> {
+  const { RunFolder } = await import('../runs/runFolder.js');
+  for (const run of runs) {
+    const folder = new RunFolder(run.folder);
+    const lock = folder.lock();
+    try {
+      folder.clear();
+    } finally {
+      lock.release();
+    }
+  }
+}
+
+async function openLauncher(args: ReproduceArguments, io: Io): Promise<Launcher> {
+  const { LocalLauncher } = await import('../reproduce/launchers/local.js');
+  const { gpus } = args;
+  const jobs = args.jobs ?? gpus?.length ?? 1;
+  if (jobs > availableParallelism() && !gpus) {
+    io.stderr(
+      `--jobs ${jobs}: more runs at a time than this machine has cores (${availableParallelism()})\n`,
+    );
+  }
+  return new LocalLauncher({ jobs, gpus, cwd: io.cwd, env: io.env });
+}
+
+async function launch(plan: Plan, launcher: Launcher, io: Io): Promise<Outcome[]> {
+  if (plan.missing.length === 0) return [];
+  const watch = watchRuns(plan.missing.length, io);
+  try {
+    return await launcher.launch(plan.missing, watch.events, io.signal);
+  } finally {
+    watch.stop();
+  }
+}
+
+function missingRuns(plan: Plan, outcomes: readonly Outcome[]): MissingRun[] {
+  return plan.missing.flatMap((run): MissingRun[] => {
+    const outcome = outcomes.find((one) => one.run.name === run.name);
+    if (outcome?.ended === 'finished') return [];
+    const { name, task, method, variant, seed } = run;
+    let reason = 'not started: interrupted';
+    if (outcome) reason = outcome.ended === 'failed' ? outcome.reason : 'interrupted';
+    return [{ run: name, task, method, variant, seed, reason }];
+  });
+}

@@ -1,0 +1,156 @@
+/** @file From a reproduction file to its runs: every experiment, variant and seed, resolved and named. */
+import { join } from 'node:path';
+import type { MethodName } from '../adaption/method.js';
+import { configHash } from '../config/hash.js';
+import { isMapping, type Layer, type Place } from '../config/layer.js';
+import { loadExperiment, withAbsolutePaths } from '../config/load.js';
+import type { Experiment } from '../config/schema.js';
+import { UserError } from '../errors.js';
+import { runName, runsFolder } from '../runs/runFolder.js';
+import { experimentFile, type ReproductionSource } from './reproductionFile.js';
+
+/** One run of a reproduction. */
+export interface PlannedRun {
+  /** Name of its run folder. */
+  readonly name: string;
+  readonly folder: string;
+  /** The task; for a folder of images the experiment's name. */
+  readonly task: string;
+  readonly method: MethodName;
+  /** null without variants. */
+  readonly variant: string | null;
+  readonly seed: number;
+  readonly experiment: Experiment;
+  readonly configHash: string;
+}
+
+export interface ExpandOptions {
+  readonly cwd: string;
+  /** `key.path=value` of the command line, on top of everything. */
+  readonly overrides?: readonly string[];
+}
+
+/** `results/<name>` below a working directory. */
+export function resultsFolder(cwd: string, name: string): string {
+  return join(cwd, 'results', name);
+}
+
+/**
+ * All runs of a reproduction, in its order: experiments, then variants, then seeds.
+ * @throws UserError naming file, line, column and key of what is wrong, or two runs that are the same
+ */
+export function expandRuns(source: ReproductionSource, options: ExpandOptions): PlannedRun[] {
+  const { reproduction } = source;
+  const folder =
+    reproduction.runs === 'own'
+      ? join(resultsFolder(options.cwd, reproduction.name), 'runs')
+      : runsFolder(options.cwd);
+  const runs: PlannedRun[] = [];
+  for (const entry of entriesOf(source)) {
+    for (const variant of variantsOf(source)) {
+      for (const seed of reproduction.seeds) {
+        const experiment = resolveExperiment(source, entry, variant, seed, options);
+        const hash = configHash(experiment);
+        const name = runName(experiment, hash);
+        const twin = runs.find((run) => run.name === name);
+        if (twin) {
+          throw new UserError(
+            `${source.layer.places.get('')?.value}: two runs are the same: ${name} (${[entry.config, variant].filter(Boolean).join(', ')})`,
+            'Remove one of the experiments, or change what makes them differ.',
+          );
+        }
+        const task = labelOf(experiment);
+        const method = experiment.method.name;
+        runs.push({
+          name,
+          folder: join(folder, name),
+          task,
+          method,
+          variant,
+          seed,
+          experiment,
+          configHash: hash,
+        });
+      }
+    }
+  }
+  return runs;
+}
+
+/** An experiment's file, and the method that takes the place of its own. */
+interface Entry {
+  readonly config: string;
+  readonly method: MethodName | null;
+}
+
+function entriesOf({ reproduction, folder }: ReproductionSource): Entry[] {
+  const { tasks, methods, experiment, experiments } = reproduction;
+  const products = tasks.flatMap((task) =>
+    methods.map((method) => ({
+      config: experiment.replaceAll('{task}', task).replaceAll('{method}', method),
+      method: experiment.includes('{method}') ? null : method,
+    })),
+  );
+  return [...products, ...experiments.map((config) => ({ config, method: null }))].map((entry) => ({
+    ...entry,
+    config: experimentFile(entry.config, folder),
+  }));
+}
+
+function variantsOf({ reproduction }: ReproductionSource): (string | null)[] {
+  const names = Object.keys(reproduction.variants);
+  return names.length > 0 ? names : [null];
+}
+
+function labelOf({ name, task }: Experiment): string {
+  return task === 'folder' ? (name ?? task) : task;
+}
+
+function resolveExperiment(
+  source: ReproductionSource,
+  { config, method }: Entry,
+  variant: string | null,
+  seed: number,
+  { cwd, overrides }: ExpandOptions,
+): Experiment {
+  const changes = (...path: string[]): Layer =>
+    withAbsolutePaths(subLayer(source.layer, path), source.folder);
+  // Task and method are the experiment's own: found before what depends on them is applied.
+  const own = method === null ? [] : [methodLayer(method)];
+  const plain = loadExperiment({ config, layers: [...own, changes('set')], cwd });
+  const seedPlace = source.layer.places.get('seeds')?.value ?? 'seeds';
+  return loadExperiment({
+    config,
+    layers: [
+      ...own,
+      changes('set'),
+      changes('setByTask', labelOf(plain)),
+      changes('setByMethod', plain.method.name),
+      ...(variant === null ? [] : [changes('variants', variant)]),
+      {
+        values: { training: { seed } },
+        places: new Map([['training.seed', { key: seedPlace, value: seedPlace }]]),
+      },
+    ],
+    overrides,
+    cwd,
+  });
+}
+
+/** Another method than the file's, with that method's own granularity, binariser and batch-norm training. */
+function methodLayer(name: MethodName): Layer {
+  const method = { name, granularity: null, binarizer: null, trainBatchNorm: null };
+  return { values: { method }, places: new Map() };
+}
+
+/** What a layer holds below a key path, as a layer of its own that still knows where each key was written. */
+function subLayer(layer: Layer, path: readonly string[]): Layer {
+  let values: unknown = layer.values;
+  for (const key of path) values = isMapping(values) ? values[key] : undefined;
+  const prefix = `${path.join('.')}.`;
+  const places = new Map<string, Place>();
+  for (const [key, place] of layer.places) {
+    if (key.startsWith(prefix)) places.set(key.slice(prefix.length), place);
+  }
+  return { values: isMapping(values) ? values : {}, places };
+}

@@ -1,0 +1,42 @@
+/** @file What is there of a run already. */
+import { existsSync, statSync } from 'node:fs';
+import { UserError } from '../errors.js';
+import { peekCheckpoint } from '../runs/checkpointFile.js';
+import { RunFolder } from '../runs/runFolder.js';
+import type { PlannedRun } from './expand.js';
+
+/**
+ * `done`: its result is there; `resume`: a checkpoint is; `train`: nothing is; `again`: what is there cannot be used.
+ */
+export type RunState = 'done' | 'resume' | 'train' | 'again';
+
+export interface Inspection {
+  readonly state: RunState;
+  /** Training steps in the checkpoint. */
+  readonly steps: number;
+  /** Why what is there cannot be used. */
+  readonly note: string | null;
+}
+
+/** Looks into a run folder; changes nothing. */
+export async function inspectRun(run: PlannedRun): Promise<Inspection> {
+  const folder = new RunFolder(run.folder);
+  const at = (state: RunState, note: string | null = null, steps = 0): Inspection => ({ state, steps, note });
+  try {
+    if (folder.status === 'absent') return at('train');
+    if (folder.status === 'unfinished')
+      return at('resume', null, (await peekCheckpoint(folder.checkpoint)).step);
+    const { configHash } = folder.readSummary();
+    if (configHash !== run.configHash) return at('again', 'its summary is of another experiment');
+    if (!existsSync(folder.task)) return at('again', 'its task.safetensors is gone');
+    return at('done');
+  } catch (error) {
+    if (error instanceof UserError) return at('again', error.message);
+    throw error;
+  }
+}
+
+/** Changes when training gets on: the checkpoint's time; 0 without one. */
+export function checkpointTime(run: PlannedRun): number {
+  return statSync(new RunFolder(run.folder).checkpoint, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+}

@@ -1,0 +1,142 @@
+/** @file results/<name>/summary.json: one row per experiment, means over its seeds; nothing in it depends on time. */
+import { publishedTasks } from '../hardware/published.js';
+import { energyKeys, type RunEnergies, type RunEnergy } from './energies.js';
+import type { PlannedRun } from './expand.js';
+import type { FinishedRun } from './finished.js';
+
+export interface SummaryRow {
+  readonly task: string;
+  readonly method: string;
+  readonly variant: string | null;
+  readonly network: string;
+  readonly weightBits: number;
+  readonly activationBits: number;
+  readonly granularity: string | null;
+  readonly imageSize: number;
+  readonly epochs: number;
+  readonly classes: number;
+  readonly trainImages: number;
+  readonly testImages: number;
+  readonly seeds: readonly number[];
+  /** Top-1 on the test split after the last epoch, per cent: mean over the seeds. */
+  readonly accuracy: number;
+  /** Of the sample (n − 1); null for one seed. */
+  readonly accuracyStandardDeviation: number | null;
+  /** The paper's, where network, precision and data are the paper's; per cent. */
+  readonly publishedAccuracy: number | null;
+  /** Own − published, percentage points. */
+  readonly accuracyDifference: number | null;
+  /** Mean, of the mask bits, per cent; null without masks. */
+  readonly shareOff: number | null;
+  readonly publishedShareOff: number | null;
+  readonly maskBits: number;
+  readonly maskBytes: number;
+  readonly taskBytes: number;
+  /** Means by hardware preset; empty where no crossbar holds the weights. */
+  readonly energy: Readonly<Record<string, RunEnergy>>;
+  /** Names of the run folders. */
+  readonly runs: readonly string[];
+}
+
+/** A run without a result. */
+export interface MissingRun {
+  readonly run: string;
+  readonly task: string;
+  readonly method: string;
+  readonly variant: string | null;
+  readonly seed: number;
+  readonly reason: string;
+}
+
+export interface ReproductionSummary {
+  readonly name: string;
+  readonly title: string;
+  readonly hardware: readonly string[];
+  readonly rows: readonly SummaryRow[];
+  readonly missing: readonly MissingRun[];
+}
+
+/** One row per experiment and variant, in the plan's order. */
+export function summarizeRuns(finished: readonly FinishedRun[], energies: RunEnergies): SummaryRow[] {
+  const groups = new Map<string, FinishedRun[]>();
+  for (const one of finished) {
+    const key = experimentKey(one.run);
+    groups.set(key, [...(groups.get(key) ?? []), one]);
+  }
+  return [...groups.values()].map((group) => summaryRow(group, energies));
+}
+
+/** The experiment without its seed. */
+function experimentKey({ experiment, variant }: PlannedRun): string {
+  return JSON.stringify([variant, { ...experiment, training: { ...experiment.training, seed: null } }]);
+}
+
+function summaryRow(group: readonly FinishedRun[], energies: RunEnergies): SummaryRow {
+  const [{ run, summary }] = group;
+  const accuracies = group.map((one) => one.summary.accuracy);
+  const accuracy = mean(accuracies);
+  const published = publishedFor(group[0]);
+  const { network, weightBits, activationBits, granularity, imageSize, epochs } = summary;
+  const { classes, trainImages, testImages, maskBits, maskBytes, taskBytes } = summary;
+  return {
+    task: run.task,
+    method: run.method,
+    variant: run.variant,
+    network,
+    weightBits,
+    activationBits,
+    granularity,
+    imageSize,
+    epochs,
+    classes,
+    trainImages,
+    testImages,
+    seeds: group.map((one) => one.run.seed),
+    accuracy,
+    accuracyStandardDeviation: standardDeviation(accuracies),
+    publishedAccuracy: published.accuracy,
+    accuracyDifference: published.accuracy === null ? null : accuracy - published.accuracy,
+    shareOff: maskBits > 0 ? mean(group.map((one) => one.summary.shareOff)) : null,
+    publishedShareOff: maskBits > 0 ? published.shareOff : null,
+    maskBits,
+    maskBytes,
+    taskBytes,
+    energy: meanEnergies(group.map((one) => energies.get(one.run.name) ?? {})),
+    runs: group.map((one) => one.run.name),
+  };
+}
+
+/** The paper's figures, where the run is of the paper's network, precision and data set. */
+function publishedFor({ summary }: FinishedRun): { accuracy: number | null; shareOff: number | null } {
+  const { task, method, network, weightBits, activationBits, classes, testImages } = summary;
+  const published = publishedTasks.find(({ name }) => name === task);
+  const comparable =
+    published?.classes === classes &&
+    published.testImages === testImages &&
+    network === 'resnet50' &&
+    weightBits === 4 &&
+    activationBits === 4;
+  if (!published || !comparable || method === 'classifier') return { accuracy: null, shareOff: null };
+  return {
+    accuracy: published.accuracy[method],
+    shareOff: method === 'finetune' ? null : published.shareOff[method],
+  };
+}
+
+function meanEnergies(all: readonly Readonly<Record<string, RunEnergy>>[]): Record<string, RunEnergy> {
+  const presets = Object.keys(all[0]);
+  const average = (preset: string) =>
+    Object.fromEntries(energyKeys.map((key) => [key, mean(all.map((energies) => energies[preset][key]))]));
+  return Object.fromEntries(presets.map((preset) => [preset, average(preset) as unknown as RunEnergy]));
+}
+
+/** Of equal values exactly that value. */
+function mean(values: readonly number[]): number {
+  return values[0] + values.reduce((sum, value) => sum + (value - values[0]), 0) / values.length;
+}
+
+function standardDeviation(values: readonly number[]): number | null {
+  if (values.length < 2) return null;
+  const centre = mean(values);
+  return Math.sqrt(values.reduce((sum, value) => sum + (value - centre) ** 2, 0) / (values.length - 1));
+}

@@ -1,0 +1,55 @@
+/** @file A reproduction's results on disk; the same runs give the same bytes, timings apart. */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { replaceFile } from '../model/replaceFile.js';
+import { type Cell, tableToCsv } from '../report/table.js';
+import { energyKeys, type RunEnergies } from './energies.js';
+import type { FinishedRun } from './finished.js';
+import type { ReproductionSummary, SummaryRow } from './summary.js';
+
+/**
+ * Writes summary.json, summary.csv (one line per experiment), runs.parquet (one line per run) and timings.json.
+ * @returns the files
+ */
+export async function writeResults(
+  folder: string,
+  summary: ReproductionSummary,
+  finished: readonly FinishedRun[],
+  energies: RunEnergies,
+): Promise<string[]> {
+  const { runsParquet } = await import('./parquet.js');
+  const files: [string, Uint8Array][] = [
+    ['summary.json', json(summary)],
+    ['summary.csv', Buffer.from(summaryCsv(summary))],
+    ['runs.parquet', runsParquet(finished, energies, summary.hardware)],
+    ['timings.json', json(timings(finished))],
+  ];
+  mkdirSync(folder, { recursive: true });
+  for (const [name, content] of files) await replaceFile(join(folder, name), [content]);
+  return files.map(([name]) => join(folder, name));
+}
+
+const json = (value: unknown): Buffer => Buffer.from(`${JSON.stringify(value, null, 2)}\n`);
+
+/** One line per row; energies as columns `<preset>.<quantity>`, lists with spaces between. */
+export function summaryCsv({ rows, hardware }: ReproductionSummary): string {
+  const plain = Object.keys(rows[0] ?? {}).filter((key) => key !== 'energy') as (keyof SummaryRow)[];
+  const header = [...plain, ...hardware.flatMap((preset) => energyKeys.map((key) => `${preset}.${key}`))];
+  const cells = rows.map((row) => [
+    ...plain.map((key): Cell => {
+      const value = row[key];
+      return Array.isArray(value) ? value.join(' ') : (value as Cell);
+    }),
+    ...hardware.flatMap((preset) => energyKeys.map((key) => row.energy[preset]?.[key] ?? null)),
+  ]);
+  return tableToCsv({ header, rows: cells });
+}
+
+function timings(finished: readonly FinishedRun[]) {
+  const runs = Object.fromEntries(finished.map(({ run, timings }) => [run.name, timings]));
+  const total = finished.reduce(
+    (sum, { timings: { trainingSeconds, evaluationSeconds } }) => sum + trainingSeconds + evaluationSeconds,
+    0,
+  );
+  return { secondsOfAllRuns: total, runs };
+}

@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { main } from '../../src/cli/main.js';
+import { ExitCode } from '../../src/errors.js';
+import { fakeIo } from './fakeIo.js';
+import { writeSmallTask } from './smallTask.js';
+
+describe('xbm reproduce', () => {
+  let folder: string;
+
+  async function xbm(args: readonly string[], io = fakeIo({ cwd: folder, env: process.env })) {
+    const exitCode = await main(['reproduce', ...args], io);
+    const lastLine = io.out().trim().split('\n').at(-1) ?? '';
+    return { exitCode, out: io.out(), err: io.err(), json: () => JSON.parse(lastLine) };
+  }
+
+  const read = (...path: string[]) => readFileSync(join(folder, 'results', ...path), 'utf8');
+
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'xbm-reproduce-'));
+    await writeSmallTask(folder);
+    writeFileSync(
+      join(folder, 'study.yaml'),
+      `
+name: study
+tasks: [small]
+methods: [xbm, piggyback]
+experiment: "{task}.yaml"
+seeds: [0, 1]
+setByMethod: { piggyback: { training: { learningRate: { batchNorm: 1.0e+38 } } } }
+runs: own
+`,
+    );
+    writeFileSync(
+      join(folder, 'again.yaml'),
+      'name: again\ntasks: [small]\nmethods: [xbm]\nexperiment: "{task}.yaml"\nseeds: [0, 1]\nruns: own\n',
+    );
+  });
+
+  after(() => rmSync(folder, { recursive: true, force: true }));
+
+  test('plan, then work, then nothing left to do; a run that fails does not stop the others', async () => {
+    const plan = await xbm(['study.yaml', '--dry-run', '--json']);
+    assert.equal(plan.exitCode, ExitCode.ok, plan.err);
+    assert.deepEqual(
+      plan.json().runs.map((run: { state: string; seconds: null }) => [run.state, run.seconds]),
+      Array(4).fill(['train', null]),
+    );
+    assert.equal(existsSync(join(folder, 'results')), false);
+
+    const first = await xbm(['study.yaml', '--json', '--jobs', '2']);
+    assert.equal(first.exitCode, ExitCode.failed, first.err);
+    assert.match(first.err, /2 of 4 runs failed\nThe same command tries the failed runs again/);
+    const { rows, missing } = first.json();
+    assert.equal(rows.length, 1);
+    assert.deepEqual([rows[0].task, rows[0].method, rows[0].seeds], ['small', 'xbm', [0, 1]]);
+    assert.ok(rows[0].accuracy > 60 && rows[0].accuracyStandardDeviation !== null);
+    assert.ok(rows[0].energy['nn-imc'].energyPerImageMicrojoules > 0);
+    assert.deepEqual(
+      missing.map(({ method, seed }: { method: string; seed: number }) => [method, seed]),
+      [
+        ['piggyback', 0],
+        ['piggyback', 1],
+      ],
+    );
+    assert.match(missing[0].reason, /^training diverged: .* Lower training.learningRate/);
+
+    const second = await xbm(['study.yaml', '--dry-run', '--json']);
+    const states = second.json().runs.map((run: { state: string }) => run.state);
+    assert.deepEqual(states, ['done', 'done', 'train', 'train']);
+    assert.ok(second.json().runs[2].seconds > 0, 'the time is known from the runs before');
+  });
+
+  test('two runs of one experiment give the same tables byte for byte; nothing is trained twice', async () => {
+    const one = await xbm(['again.yaml']);
+    assert.equal(one.exitCode, ExitCode.ok, one.err);
+    assert.match(one.out, /small +xbm +\d+\.\d\d/);
+    const names = ['summary.json', 'summary.csv', 'runs.parquet'];
+    const bytes = () => names.map((name) => readFileSync(join(folder, 'results', 'again', name), 'hex'));
+    const before = bytes();
+    const timings = read('again', 'timings.json');
+    const nothing = await xbm(['again.yaml']);
+    assert.match(nothing.err, /again: 2 runs done, 0 to do/);
+    assert.deepEqual([bytes(), read('again', 'timings.json')], [before, timings]);
+    const forced = await xbm(['again.yaml', '--force', '--baseline', 'results/again/summary.json']);
+    assert.equal(forced.exitCode, ExitCode.ok, forced.err);
+    assert.match(forced.out, /nothing is worse than results\/again\/summary.json/);
+    assert.deepEqual(bytes(), before);
+    assert.notEqual(read('again', 'timings.json'), timings);
+    assert.equal(existsSync(join(folder, 'results', 'again', 'lock')), false);
+  });
+
+  test('a result worse than the baseline fails and is named', async () => {
+    const summary = JSON.parse(read('again', 'summary.json'));
+    summary.rows[0].energy['nn-imc'].energyPerImageMicrojoules *= 0.9;
+    writeFileSync(join(folder, 'baseline.json'), JSON.stringify(summary));
+    const worse = await xbm(['again.yaml', '--json', '--baseline', 'baseline.json']);
+    assert.equal(worse.exitCode, ExitCode.failed);
+    assert.match(worse.json().baseline.worse[0], /small xbm: energy per image on nn-imc rose from/);
+    const tolerated = await xbm(['again.yaml', '--baseline', 'baseline.json', '--tolerance', '15']);
+    assert.equal(tolerated.exitCode, ExitCode.ok, tolerated.err);
+    const absent = await xbm(['again.yaml', '--baseline', 'nosuch.json']);
+    assert.equal(absent.exitCode, ExitCode.usage);
+    writeFileSync(join(folder, 'wrong.json'), '{}');
+    const wrong = await xbm(['again.yaml', '--baseline', 'wrong.json']);
+    assert.match(wrong.err, /wrong.json: no summary of xbm reproduce: rows/);
+  });
+
+  test('what a run folder holds but cannot be used is trained again', async () => {
+    const runs = join(folder, 'results', 'again', 'runs');
+    const [name] = readdirSync(runs);
+    const whole = readFileSync(join(runs, name, 'summary.json'), 'utf8');
+    writeFileSync(join(runs, name, 'summary.json'), '{');
+    const plan = await xbm(['again.yaml', '--dry-run']);
+    assert.match(plan.out, /train again/);
+    assert.match(plan.out, /summary.json: not JSON/);
+    const repaired = await xbm(['again.yaml']);
+    assert.equal(repaired.exitCode, ExitCode.ok, repaired.err);
+    assert.equal(readFileSync(join(runs, name, 'summary.json'), 'utf8'), whole);
+  });
+});
