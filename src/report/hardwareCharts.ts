@@ -13,7 +13,7 @@ export interface Chart {
 }
 
 /** Colours keep their method in every chart. */
-const METHOD_COLOURS: Readonly<Record<string, string>> = {
+export const METHOD_COLOURS: Readonly<Record<string, string>> = {
   'no masks': '#999999',
   xbm: '#0072B2',
   piggyback: '#E69F00',
@@ -139,7 +139,8 @@ function totalBars(report: HardwareReport): Chart {
   };
 }
 
-function areaPie(report: HardwareReport): Chart {
+/** Share of every component in the chip's area. */
+export function areaPie(report: HardwareReport): Chart {
   const { area } = report;
   const values = Object.entries(area.rows)
     .map(([key, value]) => ({ name: AREA_ROW_NAMES[key], share: (100 * value) / area.squareMicrometres }))

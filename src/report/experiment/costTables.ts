@@ -1,0 +1,165 @@
+/** @file What tasks cost: energy per image, reprogramming, memory; and the chip that was priced. */
+import { publishedMasks, publishedSources } from '../../hardware/published.js';
+import { formatEnergy, warnings, writeSource } from '../assumptions.js';
+import { hardwareTables } from '../hardwareTables.js';
+import type { RunGroup } from './groups.js';
+import { groupColumns, groupRow } from './groupTable.js';
+import { decimalsFor, fromTable, type ResultTable, textColumn } from './resultTable.js';
+import { type Spread, spreadOf } from './statistics.js';
+import type { Chip, RunCosts } from './types.js';
+
+/** The priced runs of a group on one chip. */
+export function costsOf(group: RunGroup, chip: Chip): RunCosts[] {
+  return group.runs.flatMap(({ costs }) => (costs?.chip === chip.id ? [costs] : []));
+}
+
+/** Groups with costs on a chip. */
+export function pricedGroups(groups: readonly RunGroup[], chip: Chip): RunGroup[] {
+  return groups.filter((group) => costsOf(group, chip).length > 0);
+}
+
+/** Energy per image without masks, µJ. */
+export function unmaskedMicrojoules(chip: Chip): number {
+  return chip.report.energy.picojoules * 1e-6;
+}
+
+/** Energy per image, over the test set, and of reprogramming; mean over seeds. */
+export function energyTable(groups: readonly RunGroup[], chip: Chip, id: string): ResultTable | null {
+  const priced = pricedGroups(groups, chip);
+  if (priced.length === 0) return null;
+  const none = unmaskedMicrojoules(chip);
+  const of = (group: RunGroup, value: (costs: RunCosts) => number): Spread =>
+    spreadOf(costsOf(group, chip).map(value))!;
+  const rows = priced.map((group) => {
+    const xbm = priced.find(
+      (other) => other.task === group.task && other.method === 'xbm' && other.precision === group.precision,
+    );
+    const total = of(group, (costs) => costs.totalJoules);
+    return groupRow(group, [
+      of(group, (costs) => costs.energyPerImageMicrojoules),
+      of(group, (costs) => 100 * (1 - costs.energyPerImageMicrojoules / none)),
+      of(group, (costs) => costs.inferenceTestSetJoules),
+      of(group, (costs) => costs.reprogrammingJoules),
+      total,
+      xbm ? total.mean / of(xbm, (costs) => costs.totalJoules).mean : null,
+    ]);
+  });
+  const first = groupColumns.length;
+  const digits = (column: number) => decimalsFor(rows.map(({ cells }) => cells[first + column]));
+  const joules = Math.max(digits(2), digits(4), digits(3));
+  const { hardware, cellWritePicojoules } = chip.report;
+  return {
+    id,
+    title: `Energy on ${chip.id}`,
+    columns: [
+      ...groupColumns,
+      {
+        key: 'energyPerImageMicrojoules',
+        title: 'per image (µJ)',
+        kind: 'spread',
+        digits: digits(0),
+        measured: true,
+      },
+      { key: 'savedPercent', title: 'saved (%)', kind: 'spread', digits: 1, measured: true },
+      {
+        key: 'inferenceTestSetJoules',
+        title: 'test set (J)',
+        kind: 'spread',
+        digits: joules,
+        measured: true,
+      },
+      {
+        key: 'reprogrammingJoules',
+        title: 'reprogramming (J)',
+        kind: 'spread',
+        digits: joules,
+        measured: true,
+      },
+      { key: 'totalJoules', title: 'total (J)', kind: 'spread', digits: joules, measured: true },
+      { key: 'ratioToXbm', title: 'total / xbm’s', kind: 'number', digits: 2 },
+    ],
+    rows,
+    notes: [
+      `Saved: per image, against the same chip without masks (${none.toPrecision(4)} µJ). Total: reprogramming once from the backbone, then inference over the test set.`,
+      `${formatEnergy(cellWritePicojoules)} per cell write (${writeSource(hardware)}).`,
+      'The authors’ energy charts carry no numbers, so there is nothing to subtract.',
+    ],
+  };
+}
+
+/** Size of the masks and of what else a task keeps. */
+export function memoryTable(groups: readonly RunGroup[]): ResultTable {
+  const rows = groups.map((group) => {
+    const [{ summary, costs }] = group.runs;
+    const element = groups.find(
+      (other) =>
+        other.task === group.task &&
+        other.precision === group.precision &&
+        other.runs[0].summary.granularity === 'element' &&
+        other.runs[0].summary.network === summary.network,
+    )?.runs[0].summary.maskBits;
+    const masked = summary.maskBits > 0;
+    return groupRow(group, [
+      masked ? summary.maskBits : null,
+      masked ? summary.maskBytes / 1000 : null,
+      masked && element !== undefined ? (100 * summary.maskBits) / element : null,
+      costs ? costs.memoryBytes.total / 1000 : null,
+      summary.taskBytes / 1000,
+    ]);
+  });
+  const isPublished = groups.some(
+    ({ method, runs: [{ summary }] }) => method === 'xbm' && summary.network === 'resnet50',
+  );
+  return {
+    id: 'mask-memory',
+    title: 'Memory per task',
+    columns: [
+      ...groupColumns,
+      { key: 'maskBits', title: 'mask bits', kind: 'number', digits: 0, measured: true },
+      { key: 'maskKilobytes', title: 'masks (kB)', kind: 'number', digits: 1, measured: true },
+      { key: 'percentOfElementMasks', title: 'of element masks (%)', kind: 'number', digits: 2 },
+      { key: 'chipKilobytes', title: 'on the chip (kB)', kind: 'number', digits: 1, measured: true },
+      { key: 'taskFileKilobytes', title: 'task file (kB)', kind: 'number', digits: 1, measured: true },
+    ],
+    rows,
+    notes: [
+      '1 kB is 1,000 bytes. On the chip: masks, own 4-bit weights, folded batch norm and head. The task file also keeps batch-norm statistics.',
+      ...(isPublished
+        ? [
+            `Published: ${publishedMasks.kilobytes} KB, ${publishedMasks.percentOfPiggyback} % of Piggyback’s (${publishedSources.masks}).`,
+          ]
+        : []),
+    ],
+  };
+}
+
+/** Tables of the hardware report that tell of the chip, in this order. */
+const CHIP_TABLES = [
+  'energy-components',
+  'area',
+  'latency',
+  'claims',
+  'policies',
+  'assumptions',
+  'constants',
+];
+
+/** The chip: components, area, latency, claims, assumptions; ids end in `suffix`. */
+export function chipTables(chip: Chip, suffix: string): ResultTable[] {
+  const tables = hardwareTables(chip.report);
+  return CHIP_TABLES.flatMap((id) => {
+    const table = tables.find((candidate) => candidate.id === id);
+    return table ? [{ ...fromTable(table), id: `${id}${suffix}` }] : [];
+  });
+}
+
+/** What a reader must know before trusting the energies of a chip. */
+export function chipTable(chip: Chip, id: string): ResultTable {
+  return {
+    id,
+    title: `Limits of the cost model: ${chip.id}`,
+    columns: [textColumn('limit')],
+    rows: warnings(chip.report).map((text) => ({ cells: [text] })),
+    notes: [],
+  };
+}

@@ -1,0 +1,61 @@
+/** @file The report as one JSON document: results per task and method, every run, every chip. */
+import { hardwareJson } from '../hardwareJson.js';
+import { accuracyOf, shareOffOf } from './accuracyTables.js';
+import { groupRuns, type RunGroup } from './groups.js';
+import { publishedFor } from './published.js';
+import { spreadOf } from './statistics.js';
+import type { ExperimentReport, ExperimentRun, RunCosts } from './types.js';
+
+/** Shape: the tables at full precision; null where a number is unknown. */
+export function experimentJson(report: ExperimentReport) {
+  const groups = groupRuns(report);
+  return {
+    name: report.name,
+    description: report.description,
+    programVersion: report.programVersion,
+    command: report.command,
+    notes: report.notes,
+    results: groups.map(resultJson),
+    runs: groups.flatMap((group) => group.runs.map((run) => runJson(group, run))),
+    missing: report.missing,
+    chips: report.chips.map((chip) => ({ id: chip.id, ...hardwareJson(chip.report) })),
+  };
+}
+
+function resultJson(group: RunGroup) {
+  const published = publishedFor(group);
+  const accuracy = accuracyOf(group);
+  const shareOff = shareOffOf(group);
+  const difference = (own: number | undefined, theirs: number | null) =>
+    own === undefined || theirs === null || published.unlike.length > 0 ? null : own - theirs;
+  const costs = (value: (costs: RunCosts) => number) =>
+    spreadOf(group.runs.flatMap((run) => (run.costs ? [value(run.costs)] : [])));
+  const { summary } = group.runs[0];
+  return {
+    id: group.id,
+    task: group.task,
+    method: group.method,
+    label: group.label,
+    precision: group.precision,
+    seeds: group.runs.map(({ summary: { seed } }) => seed),
+    accuracyPercent: accuracy,
+    publishedAccuracyPercent: published.accuracy,
+    accuracyDifferencePoints: difference(accuracy.mean, published.accuracy),
+    shareOffPercent: shareOff,
+    publishedShareOffPercent: published.shareOff,
+    shareOffDifferencePoints: difference(shareOff?.mean, published.shareOff),
+    unlikePublished: published.unlike,
+    maskBits: summary.maskBits,
+    maskBytes: summary.maskBytes,
+    chip: group.runs.find((run) => run.costs)?.costs?.chip ?? null,
+    energyPerImageMicrojoules: costs((cost) => cost.energyPerImageMicrojoules),
+    inferenceTestSetJoules: costs((cost) => cost.inferenceTestSetJoules),
+    reprogrammingJoules: costs((cost) => cost.reprogrammingJoules),
+    totalJoules: costs((cost) => cost.totalJoules),
+  };
+}
+
+function runJson(group: RunGroup, run: ExperimentRun) {
+  const { task, summary, folder, command, costs, layers, curve } = run;
+  return { result: group.id, task, folder, command, summary, costs, layers, curve };
+}

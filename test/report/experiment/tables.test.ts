@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { accuracyTable, shareOffTable } from '../../../src/report/experiment/accuracyTables.js';
+import { energyTable, memoryTable } from '../../../src/report/experiment/costTables.js';
+import { resultTables, supportingTables } from '../../../src/report/experiment/experimentTables.js';
+import { groupRuns } from '../../../src/report/experiment/groups.js';
+import type { ResultCell, ResultTable } from '../../../src/report/experiment/resultTable.js';
+import type { Spread } from '../../../src/report/experiment/statistics.js';
+import { syntheticReport } from './syntheticReport.js';
+
+const paper = await syntheticReport({ network: 'resnet50', fullPrecision: true });
+const groups = groupRuns(paper);
+
+function rowOf(table: ResultTable, task: string, method: string, precision = '4-bit'): readonly ResultCell[] {
+  const row = table.rows.find(({ cells }) => [task, method, precision].every((text, i) => cells[i] === text));
+  assert.ok(row, `${table.id} lacks ${task} ${method} ${precision}`);
+  return row.cells;
+}
+
+function columnOf(table: ResultTable, key: string): number {
+  const index = table.columns.findIndex((column) => column.key === key);
+  assert.ok(index >= 0, `${table.id} lacks the column ${key}`);
+  return index;
+}
+
+test('tasks and methods stand in the paper’s order, seeds together', () => {
+  assert.deepEqual(
+    groups.filter(({ precision }) => precision === '4-bit').map(({ task, method }) => `${task} ${method}`),
+    ['cubs', 'flowers', 'sketches'].flatMap((task) =>
+      ['finetune', 'piggyback', 'xbm', 'classifier'].map((method) => `${task} ${method}`),
+    ),
+  );
+  assert.equal(groups.length, 15);
+  assert.deepEqual(
+    groups[0].runs.map(({ summary }) => summary.seed),
+    [0, 1],
+  );
+});
+
+test('accuracy is the mean over seeds, the difference its distance to the published one', () => {
+  const table = accuracyTable(groups);
+  const cells = rowOf(table, 'cubs', 'xbm');
+  const runs = paper.runs.filter(({ summary }) => summary.task === 'cubs' && summary.method === 'xbm');
+  const [a, b] = runs.map(({ summary }) => summary.accuracy);
+  const own = cells[columnOf(table, 'accuracyPercent')] as Spread;
+  assert.ok(Math.abs(own.mean - (a + b) / 2) < 1e-9);
+  assert.ok(Math.abs(own.deviation! - Math.abs(a - b) / Math.SQRT2) < 1e-9);
+  assert.equal(cells[columnOf(table, 'publishedAccuracyPercent')], 75.53);
+  assert.ok(Math.abs((cells[columnOf(table, 'differencePoints')] as number) - (own.mean - 75.53)) < 1e-9);
+});
+
+test('full precision is compared with full precision', () => {
+  const table = accuracyTable(groups);
+  const column = columnOf(table, 'publishedAccuracyPercent');
+  assert.equal(rowOf(table, 'cubs', 'piggyback')[column], 74.47);
+  assert.equal(rowOf(table, 'cubs', 'piggyback', 'full precision')[column], 81.77);
+});
+
+test('unlike data get no difference and a reason', () => {
+  const table = accuracyTable(groups);
+  const cells = rowOf(table, 'sketches', 'xbm');
+  assert.equal(cells[columnOf(table, 'publishedAccuracyPercent')], 76.95);
+  assert.equal(cells[columnOf(table, 'differencePoints')], null);
+  assert.ok(
+    table.notes.some((note) => /sketches: 40 of 250 classes; 2,560\/639 train\/test images/.test(note)),
+  );
+});
+
+test('share off stands next to the authors’ own', () => {
+  const table = shareOffTable(groups)!;
+  const column = columnOf(table, 'publishedShareOffPercent');
+  assert.equal(rowOf(table, 'flowers', 'xbm')[column], 31.92);
+  assert.equal(rowOf(table, 'flowers', 'piggyback')[column], 4.48);
+  assert.ok(!table.rows.some(({ method }) => method === 'finetune' || method === 'classifier'));
+});
+
+test('energies: the total is reprogramming and inference, ratios are to XBM', () => {
+  const table = energyTable(groups, paper.chips[0], 'energy')!;
+  const value = (cells: readonly ResultCell[], key: string) => (cells[columnOf(table, key)] as Spread).mean;
+  for (const { cells } of table.rows) {
+    const sum = value(cells, 'inferenceTestSetJoules') + value(cells, 'reprogrammingJoules');
+    assert.ok(Math.abs(sum - value(cells, 'totalJoules')) < 1e-12);
+  }
+  const xbm = rowOf(table, 'cubs', 'xbm');
+  const piggyback = rowOf(table, 'cubs', 'piggyback');
+  assert.equal(xbm[columnOf(table, 'ratioToXbm')], 1);
+  const ratio = value(piggyback, 'totalJoules') / value(xbm, 'totalJoules');
+  assert.equal(piggyback[columnOf(table, 'ratioToXbm')], ratio);
+  // The unmasked ResNet-50 of shared/reference: 30.17 µJ per image.
+  assert.equal(value(rowOf(table, 'cubs', 'finetune'), 'energyPerImageMicrojoules').toFixed(2), '30.17');
+  assert.ok(!table.rows.some(({ cells }) => cells[2] === 'full precision'), 'full precision has no cells');
+});
+
+test('XBM’s masks of ResNet-50 are 42.5 kB, 1.45 % of Piggyback’s', () => {
+  const table = memoryTable(groups);
+  const cells = rowOf(table, 'cubs', 'xbm');
+  assert.equal((cells[columnOf(table, 'maskKilobytes')] as number).toFixed(1), '42.5');
+  assert.equal((cells[columnOf(table, 'percentOfElementMasks')] as number).toFixed(2), '1.45');
+  assert.ok(table.notes.some((note) => note.includes('40 KB')));
+});
+
+test('the rows of area and energy add up to their totals', () => {
+  for (const id of ['area', 'energy-components']) {
+    const table = supportingTables(paper).find((candidate) => candidate.id === id)!;
+    const total = table.rows.at(-1)!;
+    assert.equal(total.total, true);
+    for (const [i] of table.columns.entries()) {
+      const numbers = table.rows
+        .slice(0, -1)
+        .flatMap(({ cells }) => (typeof cells[i] === 'number' ? [cells[i]] : []));
+      const sum = total.cells[i];
+      if (typeof sum !== 'number') continue;
+      assert.ok(
+        Math.abs(numbers.reduce((a, b) => a + b, 0) - sum) < 1e-6 * sum,
+        `${id}: ${table.columns[i].key}`,
+      );
+    }
+  }
+});
+
+test('two runs with one seed are refused by name', () => {
+  const [first] = paper.runs;
+  assert.throws(
+    () => groupRuns({ runs: [first, { ...first, folder: 'runs/other' }], missing: [] }),
+    /two runs of task .* seed 1: runs\/.* and runs\/other/,
+  );
+});
+
+test('variants of a method are told apart by what differs', () => {
+  const [first] = paper.runs;
+  const channel = { ...first, summary: { ...first.summary, granularity: 'channel' as const } };
+  const labels = groupRuns({ runs: [first, channel], missing: [] }).map(({ label }) => label);
+  assert.deepEqual(labels, ['xbm (channel)', 'xbm (column)']);
+});
+
+test('missing runs are listed, also alone', () => {
+  const missing = [
+    {
+      task: 'cars',
+      method: 'xbm' as const,
+      seed: 0,
+      reason: 'interrupted',
+      command: 'xbm train --task cars',
+    },
+  ];
+  assert.equal(resultTables({ ...paper, missing }).at(-1)!.id, 'missing');
+  const alone = resultTables({ ...paper, runs: [], chips: [], missing });
+  assert.deepEqual(
+    alone.map(({ id }) => id),
+    ['missing'],
+  );
+});
