@@ -87,7 +87,7 @@ function pixels(text: string): number {
 
 async function printReport(args: ReportArguments, io: Io): Promise<void> {
   const report = await buildReport(args, io);
-  const { hardwareTables, resultsTable } = await import('../report/hardwareTables.js');
+  const { hardwareTables } = await import('../report/hardwareTables.js');
   const { hardwareJson } = await import('../report/hardwareJson.js');
   const format = args.json ? 'json' : args.format;
   if (args.out !== undefined) {
@@ -99,6 +99,7 @@ async function printReport(args: ReportArguments, io: Io): Promise<void> {
     io.stdout(`${JSON.stringify(hardwareJson(report))}\n`);
   } else if (format === 'csv') {
     const { tableToCsv } = await import('../report/table.js');
+    const { resultsTable } = await import('../report/taskTables.js');
     io.stdout(tableToCsv(resultsTable(report)));
   } else if (format === 'md') {
     const { reportMarkdown } = await import('../report/markdown.js');
@@ -147,13 +148,14 @@ async function buildReport(args: ReportArguments, io: Io): Promise<HardwareRepor
   const load = (preset = 'nn-imc') => loadHardware(args.preset ?? preset, args.set, io.cwd);
   if (args.onnx !== undefined) {
     const { readOnnxNetwork } = await import('../hardware/onnx.js');
-    if (args.network ?? args.imageSize) {
-      throw new UserError(
-        'an ONNX file brings its own network and input size',
-        'Leave out --network and --image-size.',
-      );
+    if (args.network !== undefined) {
+      throw new UserError('--network and --onnx exclude each other', 'Give one of them.');
     }
-    return hardwareReport(await readOnnxNetwork(resolve(io.cwd, args.onnx)), load(), noResults);
+    return hardwareReport(
+      await readOnnxNetwork(resolve(io.cwd, args.onnx), args.imageSize),
+      load(),
+      noResults,
+    );
   }
   if (args.shares) return publishedReport(args, load());
   if (args.network !== undefined && args.run.length === 0) {

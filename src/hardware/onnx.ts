@@ -34,9 +34,10 @@ const PRODUCTS: Readonly<Record<string, readonly [left: number, right: number]>>
 
 /**
  * Reads a model file.
+ * @param imageSize height and width, pixels, where the model leaves them open
  * @throws UserError when it is no ONNX model, a shape is not static, or a node cannot be mapped
  */
-export async function readOnnxNetwork(path: string): Promise<CrossbarNetwork> {
+export async function readOnnxNetwork(path: string, imageSize?: number): Promise<CrossbarNetwork> {
   const { default: onnxProto } = await import('onnx-proto');
   let model: Onnx.ModelProto;
   try {
@@ -51,11 +52,17 @@ export async function readOnnxNetwork(path: string): Promise<CrossbarNetwork> {
   if (!model.graph?.node?.length) {
     throw new UserError(`${path}: not an ONNX model: it has no graph`, 'Export the network again.');
   }
-  return networkOf(model.graph, basename(path).replace(/\.onnx$/, ''), path);
+  return networkOf(model.graph, basename(path).replace(/\.onnx$/, ''), path, imageSize);
 }
 
-function networkOf(graph: Onnx.IGraphProto, network: string, path: string): CrossbarNetwork {
-  const shapes = inferShapes(graph, path);
+function networkOf(
+  graph: Onnx.IGraphProto,
+  network: string,
+  path: string,
+  imageSize?: number,
+): CrossbarNetwork {
+  const shapes = inferShapes(graph, path, imageSize);
+  checkSize(shapes, path, imageSize);
   const layers: WeightLayer[] = [];
   let batchNormChannels = 0;
   /** Tensors that no mapped layer has touched yet: they still are pixels. */
@@ -94,6 +101,19 @@ function networkOf(graph: Onnx.IGraphProto, network: string, path: string): Cros
     batchNormChannels,
     headFeatures: head ? last.rows : null,
   };
+}
+
+/** A size that was asked for must be the size that is priced. */
+function checkSize(shapes: OnnxShapes, path: string, imageSize?: number): void {
+  if (imageSize === undefined) return;
+  for (const input of shapes.inputs) {
+    const [, , ...size] = shapes.dims.get(input)!;
+    if (size.every((pixels) => pixels === imageSize)) continue;
+    throw new UserError(
+      `${path}: input "${input}" is fixed at ${size.join('×')} pixels, not ${imageSize}`,
+      'Leave out --image-size.',
+    );
+  }
 }
 
 interface Site {

@@ -4,6 +4,7 @@
  */
 import type { onnx as Onnx } from 'onnx-proto';
 import { UserError } from '../errors.js';
+import { inferValues, smallIntegers } from './onnxValues.js';
 
 export type Dims = readonly number[];
 
@@ -23,12 +24,15 @@ export function nodeName(node: Onnx.INodeProto, index: number): string {
   return node.name || `${node.opType}#${index}`;
 }
 
-/** @throws UserError when an input has no static shape, or nodes are not in topological order */
-export function inferShapes(graph: Onnx.IGraphProto, path: string): OnnxShapes {
+/**
+ * @param imageSize height and width for inputs that leave theirs open
+ * @throws UserError when an input has no static shape, or nodes are not in topological order
+ */
+export function inferShapes(graph: Onnx.IGraphProto, path: string, imageSize?: number): OnnxShapes {
   const dims = new Map<string, Dims>();
   const constants = new Set<string>();
   const unknown = new Map<string, string>();
-  const int64s = new Map<string, number[]>();
+  const int64s = new Map<string, readonly number[]>();
   for (const tensor of graph.initializer ?? []) {
     constants.add(tensor.name!);
     dims.set(tensor.name!, (tensor.dims ?? []).map(Number));
@@ -38,11 +42,11 @@ export function inferShapes(graph: Onnx.IGraphProto, path: string): OnnxShapes {
   const inputs: string[] = [];
   for (const input of graph.input ?? []) {
     if (constants.has(input.name!)) continue;
-    const shape = declared(input, true);
+    const shape = declared(input, true, imageSize);
     if (!shape) {
       throw new UserError(
         `${path}: input "${input.name}" has no static shape (only the batch may be symbolic)`,
-        'Export the network with a fixed image size.',
+        'Give --image-size if its height and width are open, or export the network with fixed ones.',
       );
     }
     inputs.push(input.name!);
@@ -73,36 +77,36 @@ export function inferShapes(graph: Onnx.IGraphProto, path: string): OnnxShapes {
         unknown.set(output, cause ?? `node ${nodeName(node, index)}, operator ${node.opType}`);
       }
     });
-    if (node.opType === 'Constant') {
-      const tensor = node.attribute?.find(({ name }) => name === 'value')?.t;
-      const values = tensor ? smallIntegers(tensor) : undefined;
-      if (values) int64s.set(node.output![0], values);
+    const values = inferValues(
+      node,
+      (name) => dims.get(name),
+      (name) => int64s.get(name),
+    );
+    if (values && node.output?.[0]) {
+      int64s.set(node.output[0], values);
+      // Integers that follow from static shapes are constants, whatever they were computed from.
+      constants.add(node.output[0]);
+      if (!dims.has(node.output[0])) dims.set(node.output[0], [values.length]);
     }
   }
   return { dims, constants, inputs, unknown };
 }
 
-/** A declared shape; undefined unless static. @param batch the first dimension may be symbolic: 1 */
-function declared(info: Onnx.IValueInfoProto, batch: boolean): Dims | undefined {
+/**
+ * A declared shape; undefined unless static.
+ * @param batch the first dimension may be symbolic: 1
+ * @param imageSize stands in for an open height and width of [batch, channels, height, width]
+ */
+function declared(info: Onnx.IValueInfoProto, batch: boolean, imageSize?: number): Dims | undefined {
   const shape = info.type?.tensorType?.shape?.dim;
   if (!shape) return undefined;
   const sizes = shape.map((dim, i) => {
     const size = dim.dimParam ? 0 : Number(dim.dimValue ?? 0);
-    return size > 0 ? size : batch && i === 0 ? 1 : 0;
+    if (size > 0) return size;
+    if (imageSize !== undefined && shape.length === 4 && i >= 2) return imageSize;
+    return batch && i === 0 ? 1 : 0;
   });
   return sizes.every((size) => size > 0) ? sizes : undefined;
-}
-
-/** The values of a small int64 tensor: shapes, axes, pads. */
-function smallIntegers(tensor: Onnx.ITensorProto): number[] | undefined {
-  const INT64 = 7;
-  const count = (tensor.dims ?? []).map(Number).reduce((a, b) => a * b, 1);
-  if (tensor.dataType !== INT64 || count > 64) return undefined;
-  if (tensor.int64Data?.length) return tensor.int64Data.map(Number);
-  const raw = tensor.rawData;
-  if (!raw || raw.byteLength !== count * 8) return undefined;
-  const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength);
-  return Array.from({ length: count }, (_, i) => Number(view.getBigInt64(i * 8, true)));
 }
 
 /** Operators whose output has the shape of their first input. */
@@ -116,7 +120,7 @@ const BROADCAST = new Set('Add Sub Mul Div Pow Max Min Sum Mean Where And Or Equ
 function inferNode(
   node: Onnx.INodeProto,
   dimsOf: (name: string) => Dims | undefined,
-  int64s: ReadonlyMap<string, number[]>,
+  int64s: ReadonlyMap<string, readonly number[]>,
 ): Dims | undefined {
   const type = node.opType ?? '';
   const inputs = node.input ?? [];
@@ -173,6 +177,20 @@ function inferNode(
       const fixed = shape.map((dim, i) => (dim === 0 ? x[i] : dim));
       const known = fixed.filter((dim) => dim > 0).reduce((a, b) => a * b, 1);
       return fixed.map((dim) => (dim === -1 ? size(x) / known : dim));
+    }
+    case 'Slice': {
+      const given = (i: number, name: string) => ints(name) ?? int64s.get(inputs[i] ?? '');
+      const [starts, ends] = [given(1, 'starts'), given(2, 'ends')];
+      const axes = given(3, 'axes') ?? starts?.map((_, i) => i);
+      const steps = int64s.get(inputs[4] ?? '') ?? starts?.map(() => 1);
+      if (!starts || !ends || !axes || !steps || steps.some((step) => step < 1)) return undefined;
+      const shape = [...x];
+      axes.forEach((axis, i) => {
+        const at = axis < 0 ? axis + x.length : axis;
+        const clamp = (bound: number) => Math.max(0, Math.min(x[at], bound < 0 ? bound + x[at] : bound));
+        shape[at] = Math.ceil((clamp(ends[i]) - clamp(starts[i])) / steps[i]);
+      });
+      return shape.every((dim) => dim > 0) ? shape : undefined;
     }
     case 'Transpose': {
       const order = ints('perm') ?? x.map((_, i) => x.length - 1 - i);

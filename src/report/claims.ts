@@ -88,7 +88,7 @@ function maskClaims(report: HardwareReport): Claim[] {
 /** XMA's "~4.3×" over Piggyback, and the ratio that concerns XBM. */
 function reprogrammingClaim(report: HardwareReport): Claim {
   const claim = 'Piggyback with reprogramming costs ~4.3× its inference';
-  const source = 'abstract of the sister paper XMA (DAC 2022), read so';
+  const source = 'abstract of the sister paper XMA (DAC 2022), as we read its “~4.3×”';
   const piggyback = costsOf(report, 'piggyback');
   if (!isResNet50(report)) return notApplicable(claim, source, 'about ResNet-50 at 224×224');
   if (piggyback.length === 0) return notApplicable(claim, source, 'no Piggyback result');

@@ -3,7 +3,7 @@ import type { TopLevelSpec } from 'vega-lite';
 import { ENERGY_ROWS } from '../hardware/energy.js';
 import { totalJoules } from '../hardware/sensitivity.js';
 import { type HardwareReport, methodsOf } from './hardwareReport.js';
-import { AREA_ROW_NAMES, ENERGY_ROW_NAMES } from './hardwareTables.js';
+import { AREA_ROW_NAMES, ENERGY_ROW_NAMES } from './rowNames.js';
 import { profileOf, rewritingMethods } from './sensitivityTables.js';
 
 export interface Chart {
@@ -143,7 +143,10 @@ function totalBars(report: HardwareReport): Chart {
 export function areaPie(report: HardwareReport): Chart {
   const { area } = report;
   const values = Object.entries(area.rows)
-    .map(([key, value]) => ({ name: AREA_ROW_NAMES[key], share: (100 * value) / area.squareMicrometres }))
+    .map(([key, value]) => ({
+      name: AREA_ROW_NAMES[key as keyof typeof AREA_ROW_NAMES],
+      share: (100 * value) / area.squareMicrometres,
+    }))
     .sort((a, b) => b.share - a.share)
     .map((slice, order) => ({
       ...slice,

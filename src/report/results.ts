@@ -36,6 +36,9 @@ export interface ResultSet {
 /** The order in which methods are printed. */
 export const METHOD_ORDER: readonly MethodName[] = ['xbm', 'piggyback', 'finetune', 'classifier'];
 
+/** Rows of one column segment in the paper. */
+const PUBLISHED_ROWS = 72;
+
 /** The paper's five tasks with the authors' shares. @param maskRows rows of one XBM segment */
 export function publishedResults(network: CrossbarNetwork, maskRows: number): ResultSet {
   const layers = mappedLayers(network, 'digital');
@@ -43,6 +46,8 @@ export function publishedResults(network: CrossbarNetwork, maskRows: number): Re
     layers.reduce((sum, layer) => sum + of(layer), 0);
   const xbmBits = count((layer) => columnSegments(layer, maskRows));
   const weights = count(layerWeights);
+  // The accuracies are ResNet-50's: they say nothing about another network.
+  const measured = network.network === 'resnet50';
   const results = publishedTasks.flatMap((published): TaskResult[] => {
     const { name: task, testImages, classes, accuracy, shareOff } = published;
     const common = { task, testImages, classes, source: PUBLISHED_SHARES_SOURCE };
@@ -50,7 +55,7 @@ export function publishedResults(network: CrossbarNetwork, maskRows: number): Re
       {
         ...common,
         method: 'xbm',
-        accuracy: accuracy.xbm,
+        accuracy: measured ? accuracy.xbm : null,
         maskBits: xbmBits,
         shareOff: shareOff.xbm,
         gating: { kind: 'share', shareOff: shareOff.xbm / 100 },
@@ -59,7 +64,7 @@ export function publishedResults(network: CrossbarNetwork, maskRows: number): Re
       {
         ...common,
         method: 'piggyback',
-        accuracy: accuracy.piggyback,
+        accuracy: measured ? accuracy.piggyback : null,
         maskBits: weights,
         shareOff: shareOff.piggyback,
         gating: { kind: 'none' },
@@ -68,7 +73,7 @@ export function publishedResults(network: CrossbarNetwork, maskRows: number): Re
       {
         ...common,
         method: 'finetune',
-        accuracy: accuracy.finetune,
+        accuracy: measured ? accuracy.finetune : null,
         maskBits: 0,
         shareOff: 0,
         gating: { kind: 'none' },
@@ -80,6 +85,14 @@ export function publishedResults(network: CrossbarNetwork, maskRows: number): Re
     source: PUBLISHED_SHARES_SOURCE,
     results,
     assumptions: [
+      ...(measured
+        ? []
+        : [`The shares were published for ResNet-50 and are assumed for ${network.network}.`]),
+      ...(maskRows === PUBLISHED_ROWS
+        ? []
+        : [
+            `The shares were published for segments of ${PUBLISHED_ROWS} rows and are assumed for ${maskRows}.`,
+          ]),
       `Fine-tuning without trained runs: every weight moves by ${ASSUMED_MEAN_LEVEL_CHANGE} level on average (NN-IMC), also between two tasks.`,
       'XBM with published shares: the same share of columns is off in every array; no per-layer shares are published.',
       'Piggyback between two tasks with published shares: the two masks count as independent.',

@@ -3,9 +3,10 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { hardwareJson } from './hardwareJson.js';
 import type { HardwareReport } from './hardwareReport.js';
-import { hardwareTables, resultsTable } from './hardwareTables.js';
+import { hardwareTables } from './hardwareTables.js';
 import { reportMarkdown } from './markdown.js';
 import { tableToCsv } from './table.js';
+import { resultsTable } from './taskTables.js';
 
 /** Writes everything below `folder`; the same report gives the same bytes. @returns the files */
 export async function writeReport(report: HardwareReport, folder: string): Promise<string[]> {

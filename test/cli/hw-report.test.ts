@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, rmSync, utimesSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { main } from '../../src/cli/main.js';
+import { buildNetwork } from '../../src/model/networks.js';
+import { fromLayerGraph } from '../hardware/onnxModels.js';
 import { randomBackbone, writeRun } from '../report/trainedRuns.js';
 import { temporaryFolder } from '../runs/fixtures.js';
 import { fakeIo } from './fakeIo.js';
@@ -90,6 +92,18 @@ test('a network alone, at another input size', async (t) => {
   const document = JSON.parse(out);
   assert.equal(document.input, '96×96');
   assert.deepEqual(document.tasks, {});
+});
+
+test('an ONNX network: the same chip as its layer graph', async (t) => {
+  const cwd = temporaryFolder(t);
+  writeFileSync(join(cwd, 'net.onnx'), fromLayerGraph(buildNetwork('resnet18', 10), 64));
+  const onnx = JSON.parse((await report(cwd, '--onnx', 'net.onnx', '--json')).out);
+  const own = JSON.parse((await report(cwd, ...'--network resnet18 --image-size 64 --json'.split(' '))).out);
+  assert.equal(onnx.network, 'net');
+  assert.equal(onnx.input, '3×64×64');
+  assert.deepEqual([onnx.layers, onnx.area, onnx.latency], [own.layers, own.area, own.latency]);
+  const both = await report(cwd, ...'--onnx net.onnx --network resnet18'.split(' '));
+  assert.match(both.err, /--network and --onnx exclude each other/);
 });
 
 test('trained runs: real masks, element masks and levels are priced, the newest run of each counts', async (t) => {

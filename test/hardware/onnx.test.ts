@@ -14,10 +14,10 @@ import { uniform } from '../../src/random.js';
 import { temporaryFolder } from '../runs/fixtures.js';
 import { encode, fromLayerGraph, info, ints, node, weight } from './onnxModels.js';
 
-function read(t: TestContext, bytes: Uint8Array) {
+function read(t: TestContext, bytes: Uint8Array, imageSize?: number) {
   const file = join(temporaryFolder(t), 'model.onnx');
   writeFileSync(file, bytes);
-  return readOnnxNetwork(file);
+  return readOnnxNetwork(file, imageSize);
 }
 
 const image = info('x', ['N', 8, 16, 16]);
@@ -99,6 +99,50 @@ test('weights behind constant nodes (a quantised export) are weights', async (t)
   assert.equal(network.layers[0].rows, 8);
 });
 
+test('shapes computed from shapes, as exporters write them: Shape, Gather, Slice, Concat, Reshape', async (t) => {
+  const network = await read(
+    t,
+    model(
+      [
+        node('Shape', ['x'], 'shape'),
+        node('Gather', ['shape', 'channelAxis'], 'channels'),
+        node('Slice', ['shape', 'zero', 'one', 'zero'], 'batch'),
+        node('Mul', ['channels', 'pixels'], 'features'),
+        node('Concat', ['batch', 'features'], 'flatShape', { axis: 0 }),
+        node('Reshape', ['x', 'flatShape'], 'flat'),
+        node('MatMul', ['flat', 'w'], 'logits'),
+      ],
+      [
+        ints('channelAxis', [1]),
+        ints('zero', [0]),
+        ints('one', [1]),
+        ints('pixels', [256]),
+        weight('w', [2048, 10]),
+      ],
+    ),
+  );
+  const [layer] = network.layers;
+  assert.deepEqual([layer.rows, layer.outputs, layer.positions, layer.first], [2048, 10, 1, true]);
+});
+
+test('slices of activations keep the shape exact', async (t) => {
+  const network = await read(
+    t,
+    model(
+      [node('Slice', ['x', 'starts', 'ends', 'axes', 'steps'], 'part'), node('Conv', ['part', 'w'], 'conv')],
+      [
+        ints('starts', [1, -9]),
+        ints('ends', [99, 16]),
+        ints('axes', [2, 3]),
+        ints('steps', [1, 2]),
+        weight('w', [4, 8, 1, 1]),
+      ],
+    ),
+  );
+  // Rows 1 … 15, columns 7, 9, 11, 13, 15.
+  assert.equal(network.layers[0].positions, 15 * 5);
+});
+
 test('what cannot be mapped is an error that names the node', async (t) => {
   const cases: [Onnx.INodeProto[], Onnx.ITensorProto[], RegExp][] = [
     [
@@ -144,6 +188,17 @@ test('a declared shape helps where inference ends; inputs must be static but for
   assert.equal((await read(t, resized)).layers[0].positions, 400);
   const dynamic = model([node('Relu', ['x'], 'y')], [], [info('x', ['N', 3, 'H', 'W'])]);
   await assert.rejects(read(t, dynamic), /input "x" has no static shape/);
+});
+
+test('an open height and width take the size that is given; a fixed one does not give way', async (t) => {
+  const open = model(
+    [node('Conv', ['x', 'w'], 'conv', { strides: [2, 2] })],
+    [weight('w', [4, 3, 1, 1])],
+    [info('x', ['N', 3, 'H', 'W'])],
+  );
+  assert.equal((await read(t, open, 20)).layers[0].positions, 100);
+  const fixed = model([node('Conv', ['x', 'w'], 'conv')], [weight('w', [4, 8, 1, 1])]);
+  await assert.rejects(read(t, fixed, 20), /fixed at 16×16 pixels, not 20/);
 });
 
 test('100 mutated models: a UserError or a network, nothing else', async (t) => {

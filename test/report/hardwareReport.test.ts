@@ -6,10 +6,11 @@ import { buildNetwork } from '../../src/model/networks.js';
 import { checkClaims } from '../../src/report/claims.js';
 import { hardwareJson } from '../../src/report/hardwareJson.js';
 import { hardwareReport } from '../../src/report/hardwareReport.js';
-import { hardwareTables, resultsTable } from '../../src/report/hardwareTables.js';
+import { hardwareTables } from '../../src/report/hardwareTables.js';
 import { reportMarkdown } from '../../src/report/markdown.js';
 import { publishedResults, type TaskResult } from '../../src/report/results.js';
 import { tableToCsv } from '../../src/report/table.js';
+import { resultsTable } from '../../src/report/taskTables.js';
 
 const resnet50 = crossbarNetwork(buildNetwork('resnet50', 1000), 224);
 const published = (...overrides: string[]) =>
@@ -93,6 +94,15 @@ test('the page warns of fixed energies and of the write energy, and lists assump
     reportMarkdown(published('array.rows=128')),
     /differs from the one the constants were published for/,
   );
+});
+
+test('published shares on another network or array are assumptions, its accuracies unknown', () => {
+  const resnet18 = crossbarNetwork(buildNetwork('resnet18', 1000), 224);
+  const set = publishedResults(resnet18, 64);
+  assert.ok(set.results.every(({ accuracy }) => accuracy === null));
+  assert.match(set.assumptions.join('\n'), /published for ResNet-50 and are assumed for resnet18/);
+  assert.match(set.assumptions.join('\n'), /segments of 72 rows and are assumed for 64/);
+  assert.equal(publishedResults(resnet50, 72).assumptions.length, 3);
 });
 
 test('a mapped head makes every method write it', () => {
