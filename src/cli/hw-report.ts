@@ -11,9 +11,9 @@ import { formatTable } from './table.js';
 
 interface ReportArguments {
   readonly preset?: string;
-  readonly set: readonly string[];
+  readonly set?: readonly string[];
   readonly shares?: 'published';
-  readonly run: readonly string[];
+  readonly run?: readonly string[];
   readonly network?: string;
   readonly onnx?: string;
   readonly imageSize?: number;
@@ -21,7 +21,7 @@ interface ReportArguments {
   readonly format: 'table' | 'json' | 'csv' | 'md';
   readonly json?: boolean;
   readonly layers?: boolean;
-  readonly table: readonly string[];
+  readonly table?: readonly string[];
   readonly out?: string;
 }
 
@@ -31,13 +31,13 @@ export function registerHwReport(program: Command, io: Io): void {
     .command('hw-report')
     .description('energy, area, latency and reprogramming cost of tasks on a ReRAM crossbar chip')
     .option('--preset <name>', 'hardware preset or YAML file (default: the runs’ own, or nn-imc)')
-    .option('--set <key=value>', 'override a constant or policy of the preset; repeatable', collect, [])
+    .option('--set <key=value>', 'override a constant or policy of the preset; repeatable', collect)
     .addOption(
       new Option('--shares <source>', 'the shares the authors published instead of trained runs').choices([
         'published',
       ]),
     )
-    .option('--run <folder>', 'a trained run; repeatable (default: all finished runs)', collect, [])
+    .option('--run <folder>', 'a trained run; repeatable (default: all finished runs)', collect)
     .option('--network <name>', 'network to price with published shares, or alone (default: resnet50)')
     .option('--onnx <file>', 'price an ONNX classification network, without tasks')
     .option('--image-size <pixels>', 'height and width of the images (default: 224, or the runs’)', pixels)
@@ -48,12 +48,7 @@ export function registerHwReport(program: Command, io: Io): void {
         .default('table'),
     )
     .option('--json', 'short for --format json')
-    .option(
-      '--table <id>',
-      'print only this table (as named by the CSV files of --out); repeatable',
-      collect,
-      [],
-    )
+    .option('--table <id>', 'print only this table (as named by the CSV files of --out); repeatable', collect)
     .option('--layers', 'add the mapping and energy of every layer')
     .option('--out <folder>', 'also write report.md, report.json, every table as CSV and the charts')
     .addHelpText(
@@ -75,7 +70,7 @@ Examples:
     .action((args: ReportArguments) => printReport(args, io));
 }
 
-function collect(value: string, previous: readonly string[]): string[] {
+function collect(value: string, previous: readonly string[] = []): string[] {
   return [...previous, value];
 }
 
@@ -104,7 +99,7 @@ async function printReport(args: ReportArguments, io: Io): Promise<void> {
   } else if (format === 'md') {
     const { reportMarkdown } = await import('../report/markdown.js');
     io.stdout(reportMarkdown(report, args.layers));
-  } else if (args.table.length > 0) {
+  } else if (args.table !== undefined) {
     const { formatCell } = await import('../report/table.js');
     const tables = hardwareTables(report, true);
     const chosen = args.table.map(
@@ -141,7 +136,7 @@ async function buildReport(args: ReportArguments, io: Io): Promise<HardwareRepor
   const { hardwareReport } = await import('../report/hardwareReport.js');
   const given = [
     args.shares && '--shares',
-    args.run.length > 0 && '--run',
+    args.run !== undefined && '--run',
     args.onnx !== undefined && '--onnx',
   ].filter((option) => typeof option === 'string');
   if (given.length > 1) throw new UserError(`${given.join(' and ')} exclude each other`, 'Give one of them.');
@@ -158,13 +153,13 @@ async function buildReport(args: ReportArguments, io: Io): Promise<HardwareRepor
     );
   }
   if (args.shares) return publishedReport(args, load());
-  if (args.network !== undefined && args.run.length === 0) {
+  if (args.network !== undefined && args.run === undefined) {
     return hardwareReport(await namedNetwork(args), load(), noResults);
   }
 
   const { RunFolder, finishedRuns, runsFolder } = await import('../runs/runFolder.js');
   const folders =
-    args.run.length > 0
+    args.run !== undefined
       ? args.run.map((run) => new RunFolder(resolve(io.cwd, run)))
       : finishedRuns(runsFolder(io.cwd));
   if (folders.length === 0) {

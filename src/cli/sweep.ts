@@ -9,7 +9,7 @@ import { formatTable } from './table.js';
 
 interface SweepArguments {
   readonly preset: string;
-  readonly set: readonly string[];
+  readonly set?: readonly string[];
   readonly vary: readonly string[];
   readonly network: string;
   readonly imageSize?: number;
@@ -30,9 +30,9 @@ export function registerSweep(program: Command, io: Io): void {
   program
     .command('sweep')
     .description('explore hardware designs: every combination of constants, policies and mask geometry')
-    .requiredOption('--vary <key=values>', 'a key and its values; repeatable', collect, [])
+    .requiredOption('--vary <key=values>', 'a key and its values; repeatable', collect)
     .option('--preset <name>', 'hardware preset or YAML file to start from', 'nn-imc')
-    .option('--set <key=value>', 'override a constant or policy of the preset; repeatable', collect, [])
+    .option('--set <key=value>', 'override a constant or policy of the preset; repeatable', collect)
     .option('--network <name>', 'network', 'resnet50')
     .option('--image-size <pixels>', 'height and width of the images (default: 224, or the run’s)', positive)
     .option('--task <task>', 'published shares and test images of this task', 'cubs')
@@ -65,7 +65,7 @@ Examples:
     .action((args: SweepArguments) => runSweep(args, io));
 }
 
-function collect(value: string, previous: readonly string[]): string[] {
+function collect(value: string, previous: readonly string[] = []): string[] {
   return [...previous, value];
 }
 
@@ -86,7 +86,6 @@ async function runSweep(args: SweepArguments, io: Io): Promise<void> {
   const { createSweep } = await import('../hardware/sweep.js');
   const { evaluateSweep, paretoChart, paretoFront } = await import('../report/sweepResult.js');
   const { parseAxis } = await import('./sweepAxes.js');
-  if (args.vary.length === 0) throw new UserError('nothing to vary', 'Give at least one --vary key=values.');
   const [x, y, ...more] = args.pareto.split(',').map((name) => name.trim());
   if (!x || !y || more.length > 0) throw new UserError(`--pareto ${args.pareto}: expected two totals, x,y`);
   checkFile('--out', args.out, ['.csv', '.parquet']);
