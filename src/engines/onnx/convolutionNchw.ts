@@ -65,7 +65,7 @@ export function inputGradientNchw(site: ConvSite, weight: string, outputGradient
 }
 
 /** Below this many input channels a product per tap is too narrow; the taps are stacked into one product instead. */
-const FEW_CHANNELS = 32;
+const FEW_CHANNELS = 8;
 
 /**
  * dL/dW [outC, inC, k, k]: for each of the k² taps a matrix product of dY with the input pixels under that tap.
