@@ -1,5 +1,5 @@
 /** @file One run from its inputs to its folder: train or resume, keep the task, measure it, write the summary. */
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, rmSync, statSync } from 'node:fs';
 import { taskTensors } from '../adaption/parameters.js';
 import { foldIntoBackbone, taskFromState } from '../adaption/task.js';
 import type { TrainingPlan } from '../engines/engine.js';
@@ -66,6 +66,8 @@ export async function executeRun(
     const timings = { trainingSeconds, evaluationSeconds, trainingImagesPerSecond };
     await writeJson(folder.timings, timings);
     await writeJson(folder.summary, summary);
+    // The task file holds the result; optimiser moments of element masks or weights take hundreds of megabytes.
+    rmSync(folder.checkpoint, { force: true });
     return { finished: true, summary, timings };
   } finally {
     recorder.close();
