@@ -45,7 +45,10 @@ export async function calibrateBackbone(
   if (weightBits === 32 && activationBits === 32) return float;
   const clips = activationBits === 32 ? {} : await calibrateClips(float, activationBits, rule, source);
   const nearest = quantizeBackbone(float, weightBits, weightScale);
-  const weights = options.rounding === 'feedback' ? await improveRounding(float, nearest, source) : nearest;
+  const weights =
+    options.rounding === 'feedback' && weightBits < 32
+      ? await improveRounding(float, nearest, source)
+      : nearest;
   const quantized = sealBackbone({ ...weights, clips, activationBits });
   if (batchNorm === 'keep') return quantized;
   return correctBatchNorms(float, quantized, batchNorm, source, onProgress);
