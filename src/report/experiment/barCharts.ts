@@ -144,7 +144,7 @@ export function accuracyCharts(groups: readonly RunGroup[]): Chart[] {
     });
     const ticks = {
       data: { values: published },
-      mark: { type: 'tick', thickness: 2.5, size: 20, color: '#222222' },
+      mark: { type: 'tick', thickness: 2, size: 22, color: '#222222', opacity: 1 },
       encoding: {
         y: { field: 'published', type: 'quantitative' },
         description: { field: 'mark', type: 'nominal' },

@@ -2,6 +2,7 @@
 import { publishedMasks, publishedSources } from '../../hardware/published.js';
 import { formatEnergy, warnings, writeSource } from '../assumptions.js';
 import { hardwareTables } from '../hardwareTables.js';
+import type { Table } from '../table.js';
 import type { RunGroup } from './groups.js';
 import { groupColumns, groupRow } from './groupTable.js';
 import { decimalsFor, fromTable, type ResultTable, textColumn } from './resultTable.js';
@@ -149,8 +150,15 @@ export function chipTables(chip: Chip, suffix: string): ResultTable[] {
   const tables = hardwareTables(chip.report);
   return CHIP_TABLES.flatMap((id) => {
     const table = tables.find((candidate) => candidate.id === id);
-    return table ? [{ ...fromTable(table), id: `${id}${suffix}` }] : [];
+    return table ? [{ ...fromTable(table, digitsOf(table)), id: `${id}${suffix}` }] : [];
   });
+}
+
+/** Decimals by column, where a column holds one unit. */
+function digitsOf({ id, header, rows }: Table): number[] {
+  if (id === 'area') return [0, 1, 4, 2];
+  if (id !== 'energy-components') return [];
+  return header.map((_, i) => Math.min(4, decimalsFor(rows.map((row) => row[i]))));
 }
 
 /** What a reader must know before trusting the energies of a chip. */

@@ -12,8 +12,4 @@ export function groupRow(group: RunGroup, cells: readonly ResultCell[]): ResultR
   };
 }
 
-export const groupColumns = [
-  textColumn('task'),
-  textColumn('method'),
-  textColumn('precision', 'weights, activations'),
-] as const;
+export const groupColumns = [textColumn('task'), textColumn('method'), textColumn('precision')] as const;

@@ -22,6 +22,11 @@ export interface RunGroup {
   readonly runs: readonly ExperimentRun[];
 }
 
+/** Where the details of one run are. */
+export function runAnchor(group: Pick<RunGroup, 'id'>, seed: number): string {
+  return `${group.id}-s${seed}`;
+}
+
 /** What may differ between two runs of one task and method. */
 const variantKeys = {
   network: (summary) => summary.network,

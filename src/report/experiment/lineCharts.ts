@@ -95,7 +95,7 @@ export function trainingChart(groups: readonly RunGroup[], id: string): Chart | 
       data: { values },
       spacing: 24,
       hconcat: [
-        panel('loss', 'training loss (nats)', { domainMin: 0 }),
+        panel('loss', 'training loss (nats)', { zero: true, nice: true }),
         panel('accuracy', 'training accuracy (%)', { domain: [0, 100] }),
       ],
     } as TopLevelSpec,
@@ -136,7 +136,12 @@ export function layerChart(groups: readonly RunGroup[], id: string): Chart | nul
           title: null,
           axis: { labelAngle: -90, labelFontSize: 9, labelOverlap: false, labelLimit: 160, grid: false },
         },
-        y: { field: 'share', type: 'quantitative', title: 'share off (%)', scale: { domainMin: 0 } },
+        y: {
+          field: 'share',
+          type: 'quantitative',
+          title: 'share off (%)',
+          scale: { zero: true, nice: true },
+        },
         description: { field: 'mark', type: 'nominal' },
         ...seriesEncoding(masked),
       },

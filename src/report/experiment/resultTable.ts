@@ -24,6 +24,8 @@ export interface ResultRow {
   readonly method?: string;
   /** Id of the group of runs that it tells of. */
   readonly group?: string;
+  /** Where its details are, if not at its group. */
+  readonly anchor?: string;
   /** Adds up or averages the rows above. */
   readonly total?: boolean;
 }
@@ -54,6 +56,7 @@ export function formatDeviation({ deviation }: Spread, column: Column): string {
 
 function formatNumber(value: number, { digits = 2, signed }: Column): string {
   if (!Number.isFinite(value)) return String(value);
+  if (value === 0) return '0';
   if (digits === 'significant') return formatCell(value).replace('-', '−');
   const text = Math.abs(value).toLocaleString('en-US', {
     minimumFractionDigits: digits,
@@ -83,14 +86,22 @@ export function printedCells(table: ResultTable): string[][] {
   return table.rows.map(({ cells }) => cells.map((cell, i) => formatResult(cell, table.columns[i])));
 }
 
-/** A table of the hardware report. */
-export function fromTable({ id, title, header, rows, notes }: Table): ResultTable {
+/** A table of the hardware report. @param digits decimals by column; where missing, four significant digits */
+export function fromTable(
+  { id, title, header, rows, notes }: Table,
+  digits: readonly number[] = [],
+): ResultTable {
   return {
     id,
     title,
     columns: header.map((name, i) => {
       const numeric = rows.some((row) => typeof row[i] === 'number');
-      return { key: name, title: name, kind: numeric ? 'number' : 'text', digits: 'significant' };
+      return {
+        key: name,
+        title: name,
+        kind: numeric ? 'number' : 'text',
+        digits: digits[i] ?? 'significant',
+      };
     }),
     rows: rows.map((cells) => ({ cells, ...(cells[0] === 'total' ? { total: true } : {}) })),
     notes,

@@ -1,5 +1,5 @@
 /** @file Run by run: results, curves, share off per layer, and what is missing. */
-import type { RunGroup } from './groups.js';
+import { type RunGroup, runAnchor } from './groups.js';
 import { type ResultTable, textColumn } from './resultTable.js';
 import type { ExperimentReport } from './types.js';
 
@@ -10,7 +10,7 @@ export function runsTable(groups: readonly RunGroup[]): ResultTable {
     columns: [
       textColumn('task'),
       textColumn('method'),
-      textColumn('precision', 'weights, activations'),
+      textColumn('precision'),
       { key: 'seed', title: 'seed', kind: 'number', digits: 0 },
       { key: 'accuracyPercent', title: 'accuracy (%)', kind: 'number', digits: 2, measured: true },
       { key: 'shareOffPercent', title: 'share off (%)', kind: 'number', digits: 2, measured: true },
@@ -24,6 +24,7 @@ export function runsTable(groups: readonly RunGroup[]): ResultTable {
         task: group.task,
         method: group.method,
         group: group.id,
+        anchor: runAnchor(group, summary.seed),
         cells: [
           group.task,
           group.label,

@@ -7,6 +7,7 @@ import { dataTables, resultTables, supportingTables } from './experimentTables.j
 import { experimentFigures, standaloneSvg } from './figures.js';
 import { resultTableToCsv } from './formats.js';
 import { groupRuns } from './groups.js';
+import { experimentPage } from './html/page.js';
 import { latexDocument } from './latex.js';
 import { experimentMarkdown } from './text.js';
 import type { ExperimentReport } from './types.js';
@@ -38,6 +39,7 @@ export async function writeExperimentReport(report: ExperimentReport, folder: st
     write(join('figures', `${figure.id}.png`), await renderPng(svg));
   }
   const pictures = figures.map(({ id, caption }) => ({ path: `figures/${id}.svg`, caption }));
+  write('report.html', experimentPage(report, figures));
   write('report.md', experimentMarkdown(report, pictures));
   write('report.json', `${JSON.stringify(experimentJson(report), null, 2)}\n`);
   write('tables.tex', latexDocument(results));

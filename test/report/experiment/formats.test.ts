@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import {
+  resultTableToCsv,
+  resultTableToMarkdown,
+  resultTableToText,
+} from '../../../src/report/experiment/formats.js';
+import { escapeLatex, resultTableToLatex } from '../../../src/report/experiment/latex.js';
+import {
+  decimalsFor,
+  formatResult,
+  type ResultTable,
+  textColumn,
+} from '../../../src/report/experiment/resultTable.js';
+import { uniqueSlugs } from '../../../src/report/experiment/slug.js';
+import { spreadOf } from '../../../src/report/experiment/statistics.js';
+
+const table: ResultTable = {
+  id: 'example',
+  title: 'Energy & 100 % of it',
+  columns: [
+    textColumn('task'),
+    { key: 'energyMicrojoules', title: 'energy (µJ)', kind: 'spread', digits: 2 },
+    { key: 'differencePoints', title: 'difference', kind: 'number', digits: 1, signed: true },
+  ],
+  rows: [
+    { cells: ['a|b_c', { mean: 12.345, deviation: 0.5, count: 3 }, -0.25] },
+    { cells: ['d', { mean: 1234.5, deviation: null, count: 1 }, 3] },
+    { cells: ['total', null, null], total: true },
+  ],
+  notes: ['80 nJ ± 10 %'],
+};
+
+test('terminal: means stand below each other', () => {
+  assert.equal(
+    resultTableToText(table),
+    [
+      'Energy & 100 % of it',
+      'task       energy (µJ)  difference',
+      '-----  ---------------  ----------',
+      'a|b_c     12.35 ± 0.50        −0.3',
+      'd      1,234.50               +3.0',
+      'total                –           –',
+      '80 nJ ± 10 %',
+      '',
+    ].join('\n'),
+  );
+});
+
+test('Markdown: pipes and markup in names stay text', () => {
+  const lines = resultTableToMarkdown(table).split('\n');
+  assert.equal(lines[0], '### Energy &amp; 100 % of it');
+  assert.equal(lines[3], '| --- | ---: | ---: |');
+  assert.equal(lines[4], '| a\\|b\\_c | 12.35 ± 0.50 | −0.3 |');
+});
+
+test('CSV: full precision, deviation in a column of its own', () => {
+  assert.equal(
+    resultTableToCsv(table),
+    [
+      'task,energyMicrojoules,energyMicrojoulesDeviation,differencePoints',
+      'a|b_c,12.345,0.5,-0.25',
+      'd,1234.5,,3',
+      'total,,,',
+      '',
+    ].join('\r\n'),
+  );
+});
+
+test('LaTeX: booktabs, a rule before totals, everything escaped', () => {
+  const latex = resultTableToLatex(table);
+  assert.match(latex, /\\caption\{Energy \\& 100 \\% of it\}/);
+  assert.match(latex, /\\begin\{tabular\}\{lrr\}\n {4}\\toprule\n/);
+  assert.ok(latex.includes('a\\textbar{}b\\_c & 12.35 $\\pm$ 0.50 & $-$0.3 \\\\'));
+  assert.match(latex, /\+3\.0 \\\\\n {4}\\midrule\n {4}total & -- & -- \\\\\n {4}\\bottomrule/);
+  assert.ok(latex.includes('energy (\\textmu{}J)'));
+});
+
+test('LaTeX escapes leave no active character of the input', () => {
+  assert.equal(
+    escapeLatex('\\%$#&_{}~^'),
+    '\\textbackslash{}\\%\\$\\#\\&\\_\\{\\}\\textasciitilde{}\\textasciicircum{}',
+  );
+  fc.assert(
+    fc.property(fc.string({ unit: 'grapheme-ascii' }), (text) => {
+      const rest = escapeLatex(text).replace(/\\(?:[a-z]+\{\}|[%$#&_{}])/g, '');
+      assert.doesNotMatch(rest, /[\\%$#&_{}~^<>|"]/);
+    }),
+  );
+});
+
+test('a number that rounds to nothing has no sign', () => {
+  const column = table.columns[2];
+  assert.equal(formatResult(-0.01, column), '0.0');
+  assert.equal(formatResult(0, column), '0');
+  assert.equal(formatResult(0.06, column), '+0.1');
+});
+
+test('decimals follow the smallest number', () => {
+  assert.equal(decimalsFor([30.17, 0.121, null, 0]), 3);
+  assert.equal(decimalsFor([1e-9]), 6);
+  assert.equal(decimalsFor(['text', 0]), 0);
+});
+
+test('mean and sample standard deviation', () => {
+  assert.equal(spreadOf([]), null);
+  assert.deepEqual(spreadOf([3]), { mean: 3, deviation: null, count: 1 });
+  assert.deepEqual(spreadOf([1, 2, 3]), { mean: 2, deviation: 1, count: 3 });
+  fc.assert(
+    fc.property(fc.double({ noNaN: true, min: -1e6, max: 1e6 }), fc.integer({ min: 2, max: 9 }), (x, n) => {
+      assert.deepEqual(spreadOf(new Array(n).fill(x)), { mean: x, deviation: 0, count: n });
+    }),
+  );
+});
+
+test('slugs are unique file names', () => {
+  fc.assert(
+    fc.property(fc.uniqueArray(fc.string(), { maxLength: 8 }), (texts) => {
+      const slugs = [...uniqueSlugs(texts).values()];
+      assert.equal(new Set(slugs).size, texts.length);
+      for (const found of slugs) assert.match(found, /^[a-z0-9]+(-[a-z0-9]+)*$/);
+    }),
+  );
+});
