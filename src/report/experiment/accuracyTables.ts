@@ -125,9 +125,9 @@ function unlikeNotes(
   return [...found].map((text) => `Not the published experiment, so no difference: ${text}.`);
 }
 
-/** Every published number, whether it was run or not. */
-export function publishedTable(tasks: readonly string[]): ResultTable | null {
-  const listed = publishedTasks.filter(({ name }) => tasks.includes(name));
+/** Every published number of these data sets, whether it was run or not. */
+export function publishedTable(dataSets: readonly string[]): ResultTable | null {
+  const listed = publishedTasks.filter(({ name }) => dataSets.includes(name));
   if (listed.length === 0) return null;
   const column = (key: string, title: string) => ({ key, title, kind: 'number', digits: 2 }) as const;
   return {

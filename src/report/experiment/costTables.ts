@@ -11,7 +11,7 @@ import type { Chip, RunCosts } from './types.js';
 
 /** The priced runs of a group on one chip. */
 export function costsOf(group: RunGroup, chip: Chip): RunCosts[] {
-  return group.runs.flatMap(({ costs }) => (costs?.chip === chip.id ? [costs] : []));
+  return group.runs.flatMap(({ costs }) => costs.filter((cost) => cost.chip === chip.id));
 }
 
 /** Groups with costs on a chip. */
@@ -32,9 +32,7 @@ export function energyTable(groups: readonly RunGroup[], chip: Chip, id: string)
   const of = (group: RunGroup, value: (costs: RunCosts) => number): Spread =>
     spreadOf(costsOf(group, chip).map(value))!;
   const rows = priced.map((group) => {
-    const xbm = priced.find(
-      (other) => other.task === group.task && other.method === 'xbm' && other.precision === group.precision,
-    );
+    const xbm = xbmOf(group, priced);
     const total = of(group, (costs) => costs.totalJoules);
     return groupRow(group, [
       of(group, (costs) => costs.energyPerImageMicrojoules),
@@ -88,6 +86,16 @@ export function energyTable(groups: readonly RunGroup[], chip: Chip, id: string)
   };
 }
 
+/** What a group is compared with: XBM of the same task, precision and variant. */
+function xbmOf(group: RunGroup, groups: readonly RunGroup[]): RunGroup | undefined {
+  const { task, precision, runs } = group;
+  const same = groups.filter((other) => other.task === task && other.precision === precision);
+  const xbm = same.filter(({ method }) => method === 'xbm');
+  return (
+    xbm.find((other) => other.runs[0].variant === runs[0].variant) ?? (xbm.length === 1 ? xbm[0] : undefined)
+  );
+}
+
 /** Size of the masks and of what else a task keeps. */
 export function memoryTable(groups: readonly RunGroup[]): ResultTable {
   const rows = groups.map((group) => {
@@ -104,7 +112,7 @@ export function memoryTable(groups: readonly RunGroup[]): ResultTable {
       masked ? summary.maskBits : null,
       masked ? summary.maskBytes / 1000 : null,
       masked && element !== undefined ? (100 * summary.maskBits) / element : null,
-      costs ? costs.memoryBytes.total / 1000 : null,
+      costs.length > 0 ? costs[0].memoryBytes.total / 1000 : null,
       summary.taskBytes / 1000,
     ]);
   });

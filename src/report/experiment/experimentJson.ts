@@ -28,8 +28,7 @@ function resultJson(group: RunGroup) {
   const shareOff = shareOffOf(group);
   const difference = (own: number | undefined, theirs: number | null) =>
     own === undefined || theirs === null || published.unlike.length > 0 ? null : own - theirs;
-  const costs = (value: (costs: RunCosts) => number) =>
-    spreadOf(group.runs.flatMap((run) => (run.costs ? [value(run.costs)] : [])));
+  const chips = [...new Set(group.runs.flatMap((run) => run.costs.map(({ chip }) => chip)))];
   const { summary } = group.runs[0];
   return {
     id: group.id,
@@ -47,15 +46,23 @@ function resultJson(group: RunGroup) {
     unlikePublished: published.unlike,
     maskBits: summary.maskBits,
     maskBytes: summary.maskBytes,
-    chip: group.runs.find((run) => run.costs)?.costs?.chip ?? null,
-    energyPerImageMicrojoules: costs((cost) => cost.energyPerImageMicrojoules),
-    inferenceTestSetJoules: costs((cost) => cost.inferenceTestSetJoules),
-    reprogrammingJoules: costs((cost) => cost.reprogrammingJoules),
-    totalJoules: costs((cost) => cost.totalJoules),
+    energy: Object.fromEntries(chips.map((chip) => [chip, energyJson(group, chip)])),
+  };
+}
+
+/** Means over the seeds. */
+function energyJson(group: RunGroup, chip: string) {
+  const costs = group.runs.flatMap((run) => run.costs.filter((cost) => cost.chip === chip));
+  const mean = (value: (cost: RunCosts) => number) => spreadOf(costs.map(value));
+  return {
+    energyPerImageMicrojoules: mean((cost) => cost.energyPerImageMicrojoules),
+    inferenceTestSetJoules: mean((cost) => cost.inferenceTestSetJoules),
+    reprogrammingJoules: mean((cost) => cost.reprogrammingJoules),
+    totalJoules: mean((cost) => cost.totalJoules),
   };
 }
 
 function runJson(group: RunGroup, run: ExperimentRun) {
-  const { task, summary, folder, command, costs, layers, curve } = run;
-  return { result: group.id, task, folder, command, summary, costs, layers, curve };
+  const { task, variant, summary, folder, command, costs, layers, curve } = run;
+  return { result: group.id, task, variant, folder, command, summary, costs, layers, curve };
 }

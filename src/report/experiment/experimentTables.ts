@@ -2,7 +2,7 @@
 import { accuracyTable, publishedTable, shareOffTable } from './accuracyTables.js';
 import { chipTable, chipTables, energyTable, memoryTable } from './costTables.js';
 import { chipSuffix } from './figures.js';
-import { groupRuns, tasksOf } from './groups.js';
+import { groupRuns } from './groups.js';
 import type { ResultTable } from './resultTable.js';
 import { curvesTable, layersTable, missingTable, runsTable } from './runTables.js';
 import type { ExperimentReport } from './types.js';
@@ -25,7 +25,7 @@ export function supportingTables(report: ExperimentReport): ResultTable[] {
   const groups = groupRuns(report);
   return present([
     groups.length > 0 ? runsTable(groups) : null,
-    publishedTable(tasksOf(report)),
+    publishedTable(report.runs.map(({ summary }) => summary.task)),
     ...report.chips.flatMap((chip) => {
       const suffix = chipSuffix(report, chip.id);
       return [chipTable(chip, `limits${suffix}`), ...chipTables(chip, suffix)];

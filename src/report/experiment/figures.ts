@@ -103,7 +103,7 @@ function maskFigures(groups: readonly RunGroup[]): Figure[] {
         id: `masks-${slug(group.id.replace(/^run-/, ''))}-s${run.summary.seed}`,
         section: 'masks' as const,
         svg: maskFigure(run),
-        caption: `Masks of ${run.folder}.`,
+        caption: `Masks: ${group.task}, ${group.label}, ${group.precision}, seed ${run.summary.seed}.`,
         groups: [group],
       })),
   );

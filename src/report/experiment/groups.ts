@@ -73,7 +73,7 @@ export function groupRuns(report: Pick<ExperimentReport, 'runs' | 'missing'>): R
   for (const run of report.runs) {
     const { method } = run.summary;
     const variant = VARIANT_KEYS.map((key) => run.summary[key]);
-    const key = JSON.stringify([run.task, method, precisionOf(run.summary), ...variant]);
+    const key = JSON.stringify([run.task, run.variant, method, precisionOf(run.summary), ...variant]);
     found.set(key, [...(found.get(key) ?? []), run]);
   }
   const tasks = tasksOf(report);
@@ -102,17 +102,18 @@ export function groupRuns(report: Pick<ExperimentReport, 'runs' | 'missing'>): R
 
 /** Names only what differs from other groups of the task, method and precision. */
 function labelOf([run]: readonly ExperimentRun[], groups: readonly (readonly ExperimentRun[])[]): string {
-  const { task, summary } = run;
+  const { task, summary, variant } = run;
   const others = groups.flatMap(([other]) =>
     other.task === task &&
+    other.variant === variant &&
     other.summary.method === summary.method &&
     precisionOf(other.summary) === precisionOf(summary)
       ? [other.summary]
       : [],
   );
   const telling = VARIANT_KEYS.filter((key) => others.some((other) => other[key] !== summary[key]));
-  if (telling.length === 0) return summary.method;
-  return `${summary.method} (${telling.map((key) => variantKeys[key](summary)).join(', ')})`;
+  const parts = [...(variant === null ? [] : [variant]), ...telling.map((key) => variantKeys[key](summary))];
+  return parts.length === 0 ? summary.method : `${summary.method} (${parts.join(', ')})`;
 }
 
 function bySeed(runs: readonly ExperimentRun[]): ExperimentRun[] {

@@ -29,6 +29,8 @@ export interface ExperimentReport {
 export interface ExperimentRun {
   /** The task as printed: `summary.task`, or the experiment's name for task `folder`. */
   readonly task: string;
+  /** Tells apart runs of one task and method whose configs differ in more than the seed; null: there are none. */
+  readonly variant: string | null;
   /** summary.json of the run. */
   readonly summary: RunSummary;
   /** The run folder relative to the folder of the report, with forward slashes. */
@@ -43,8 +45,8 @@ export interface ExperimentRun {
   readonly layers: readonly LayerShare[];
   /** Pictures of the masks, see maskPictures.ts; empty: not drawn. */
   readonly maskPictures: readonly MaskPicture[];
-  /** null: not priced, as a full-precision network cannot be. */
-  readonly costs: RunCosts | null;
+  /** One per chip; empty: not priced, as a full-precision network cannot be. */
+  readonly costs: readonly RunCosts[];
 }
 
 /** One epoch of training; counts from 1. */
@@ -90,9 +92,9 @@ export interface RunCosts
   readonly chip: string;
 }
 
-/** A network on a hardware preset, with what it costs without masks. */
+/** A network on a hardware preset, with what it costs without masks; see chips.ts. */
 export interface Chip {
-  /** Unique and printed, such as `resnet50 at 224×224 on nn-imc`. */
+  /** Unique and printed, such as `resnet50 at 224×224 on nn-imc, 4-bit`. */
   readonly id: string;
   /** Chip, claims, warnings and assumptions are taken from here; costs per run from the runs. */
   readonly report: HardwareReport;

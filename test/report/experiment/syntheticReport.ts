@@ -7,6 +7,7 @@ import { publishedTasks } from '../../../src/hardware/published.js';
 import { layersOfKind } from '../../../src/model/graph.js';
 import { buildNetwork } from '../../../src/model/networks.js';
 import { hashString, uniform } from '../../../src/random.js';
+import { chipId, chipsOf } from '../../../src/report/experiment/chips.js';
 import { maskPicturesOf } from '../../../src/report/experiment/maskPictures.js';
 import type { CurvePoint, ExperimentReport, ExperimentRun } from '../../../src/report/experiment/types.js';
 import { type HardwareReport, hardwareReport } from '../../../src/report/hardwareReport.js';
@@ -28,8 +29,7 @@ export async function syntheticReport(shape: SyntheticShape = {}): Promise<Exper
   const { network = 'cifar-resnet8', tasks = ['sketches', 'flowers', 'cubs'], seeds = [1, 0] } = shape;
   const methods = shape.methods ?? (['xbm', 'classifier', 'piggyback', 'finetune'] as const);
   const runs: ExperimentRun[] = [];
-  let chip: HardwareReport | undefined;
-  const id = `${network} at ${imageSizeOf(network)}×${imageSizeOf(network)} on nn-imc`;
+  const reports: HardwareReport[] = [];
   for (const seed of seeds) {
     const own = tasks.flatMap((task) => methods.map((method) => unpriced(network, task, method, seed, 4)));
     const report = hardwareReport(
@@ -37,14 +37,14 @@ export async function syntheticReport(shape: SyntheticShape = {}): Promise<Exper
       loadHardware('nn-imc'),
       { source: 'invented runs', results: own.map(taskResult), assumptions: ['All results are invented.'] },
     );
-    chip ??= report;
+    reports.push(report);
     for (const run of own) {
       const costs = report.tasks[run.task].methods[run.summary.method]!;
       const maskPictures =
         shape.pictures && run.summary.method === 'xbm' && seed === seeds.at(-1)
           ? await pictures(network, run.task)
           : [];
-      runs.push({ ...run, maskPictures, costs: { chip: id, ...costs } });
+      runs.push({ ...run, maskPictures, costs: [{ chip: chipId(report), ...costs }] });
     }
     if (shape.fullPrecision) {
       runs.push(...tasks.map((task) => unpriced(network, task, 'piggyback', seed, 32)));
@@ -58,7 +58,7 @@ export async function syntheticReport(shape: SyntheticShape = {}): Promise<Exper
     programVersion: '0.1.0',
     runs,
     missing: [],
-    chips: [{ id, report: chip! }],
+    chips: chipsOf(reports),
     notes: [],
   };
 }
@@ -120,6 +120,7 @@ function unpriced(
   };
   return {
     task,
+    variant: null,
     summary,
     folder: `runs/${name}`,
     command: `xbm train --task ${task} --set method.name=${method} --set training.seed=${seed}`,
@@ -127,7 +128,7 @@ function unpriced(
     curve: curve(epochs, accuracy, shareOff, key),
     layers,
     maskPictures: [],
-    costs: null,
+    costs: [],
   };
 }
 

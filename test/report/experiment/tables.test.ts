@@ -150,3 +150,29 @@ test('missing runs are listed, also alone', () => {
     ['missing'],
   );
 });
+
+test('named variants are groups of their own', () => {
+  const [first] = paper.runs;
+  const runs = ['low', 'high'].map((variant) => ({ ...first, variant }));
+  const labels = groupRuns({ runs, missing: [] }).map(({ label }) => label);
+  assert.deepEqual(labels, ['xbm (high)', 'xbm (low)']);
+});
+
+test('a run priced on two chips stands in two energy tables', () => {
+  const [chip] = paper.chips;
+  const slides = { ...chip, id: 'the slides' };
+  const runs = paper.runs.map((run) => ({
+    ...run,
+    costs: run.costs.flatMap((cost) => [
+      cost,
+      { ...cost, chip: slides.id, totalJoules: 2 * cost.totalJoules },
+    ]),
+  }));
+  const tables = resultTables({ ...paper, runs, chips: [chip, slides] });
+  const ids = tables.map(({ id }) => id).filter((id) => id.startsWith('energy'));
+  assert.deepEqual(ids, ['energy-resnet50-at-224x224-on-nn-imc-4-bit', 'energy-the-slides']);
+  const [one, two] = ids.map((id) => tables.find((table) => table.id === id)!);
+  const column = columnOf(one, 'totalJoules');
+  const [a, b] = [one, two].map((table) => rowOf(table, 'cubs', 'piggyback')[column] as Spread);
+  assert.ok(Math.abs(b.mean - 2 * a.mean) < 1e-12);
+});

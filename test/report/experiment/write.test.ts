@@ -72,13 +72,14 @@ test('report.json: results, runs and chips at full precision', async () => {
   const xbm = json.results[2];
   assert.deepEqual(xbm.seeds, [0, 1]);
   assert.equal(xbm.accuracyPercent.count, 2);
-  const sum = xbm.inferenceTestSetJoules.mean + xbm.reprogrammingJoules.mean;
-  assert.ok(Math.abs(sum - xbm.totalJoules.mean) < 1e-15);
+  const energy = xbm.energy['cifar-resnet8 at 32×32 on nn-imc, 4-bit'];
+  const sum = energy.inferenceTestSetJoules.mean + energy.reprogrammingJoules.mean;
+  assert.ok(Math.abs(sum - energy.totalJoules.mean) < 1e-15);
   for (const { summary, layers } of json.runs) {
     const off = layers.reduce((total: number, layer: { off: number }) => total + layer.off, 0);
     if (summary.maskBits > 0) assert.ok(Math.abs((100 * off) / summary.maskBits - summary.shareOff) < 1e-9);
   }
-  assert.equal(json.chips[0].id, 'cifar-resnet8 at 32×32 on nn-imc');
+  assert.equal(json.chips[0].id, 'cifar-resnet8 at 32×32 on nn-imc, 4-bit');
 });
 
 test('marks of a figure on disk have plain labels', async () => {

@@ -157,7 +157,7 @@ function sectionsOf(report: ExperimentReport, figures: readonly Figure[]): Secti
 function maskSheet(figure: Figure, index: number): string {
   const filter = filterAttributes(figure.groups[0]);
   const open = index === 0 ? ' open' : '';
-  return `<details${open}${filter}><summary>${escapeXml(figure.caption)}</summary>\n${htmlFigure(figure)}\n</details>`;
+  return `<details${open}${filter}><summary>${escapeXml(figure.caption.replace(/\.$/, ''))}</summary>\n${htmlFigure(figure)}\n</details>`;
 }
 
 function limits({ id, report }: Chip): string {

@@ -86,7 +86,7 @@ footer { margin-top: 3rem; padding-bottom: 2rem; color: var(--quiet); font-size:
 @media print {
   :root { --page: #fff; --ink: #000; --quiet: #444; --line: #aaa; --grid: #ddd; --soft: #fff; --link: #000; }
   #filters, nav, .skip, .download { display: none; }
-  body { font-size: 9.5pt; }
+  html { font-size: 9.5pt; }
   header, main, footer { max-width: none; }
   .scroll { overflow: visible; }
   figure, .seed { break-inside: avoid; }
