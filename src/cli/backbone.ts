@@ -12,6 +12,8 @@ import type { Io } from './io.js';
 export interface RunArguments {
   readonly imageSize?: number;
   readonly augmentation?: Augmentation;
+  /** Per cent of the short side that the centre crop takes. */
+  readonly crop?: number;
   readonly batchSize: number;
   readonly engine: EngineName | 'auto';
   readonly threads: number;
@@ -143,6 +145,11 @@ function quantizeOptions(command: Command): Command {
         'how images get that size (default: 256/224 and centre crop; CIFAR: none)',
       ).choices(['random-resized-crop', 'resize-flip', 'none']),
     )
+    .option(
+      '--crop <percent>',
+      'share of the short side that the centre crop takes (default: 87.5 = 224/256; 100: no margin)',
+      cropPercent,
+    )
     .option('--batch-size <count>', 'images per step', positive, 10)
     .option('--engine <name>', 'auto, onnx or tfjs', 'auto')
     .option('--threads <count>', 'CPU threads; 0: one per core', natural, 0)
@@ -159,6 +166,14 @@ function choice(flags: string, description: string, choices: readonly string[], 
 function integer(text: string, isValid: (value: number) => boolean, expected: string): number {
   const value = Number(text);
   if (!/^\d+$/.test(text) || !isValid(value)) throw new InvalidArgumentError(`Expected ${expected}.`);
+  return value;
+}
+
+/** Below 10 % images would be enlarged more than tenfold. */
+function cropPercent(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !(value >= 10 && value <= 100))
+    throw new InvalidArgumentError('Expected a number from 10 to 100.');
   return value;
 }
 

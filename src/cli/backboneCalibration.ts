@@ -2,10 +2,11 @@
 
 import { join } from 'node:path';
 import { createLoader } from '../data/loader.js';
-import type { BatchLoader, Sample } from '../data/types.js';
+import type { Augmentation, BatchLoader, Sample } from '../data/types.js';
 import type { Engine } from '../engines/engine.js';
 import { calibrationSource } from '../engines/probe.js';
 import { openEngine } from '../engines/registry.js';
+import { UserError } from '../errors.js';
 import type { Backbone } from '../model/backbone.js';
 import { calibrateBackbone, type QuantizationOptions } from '../model/calibrate.js';
 import { imageId } from '../model/hash.js';
@@ -41,6 +42,16 @@ export function imageSizeOf(network: string, args: RunArguments): number {
   return args.imageSize ?? (network.startsWith('cifar-') ? 32 : 224);
 }
 
+/** How images get the size of the network's input. @throws UserError when --crop is given, but nothing is cropped */
+function augmentationOf(network: string, { augmentation, crop }: RunArguments): Augmentation {
+  const name = augmentation ?? (network.startsWith('cifar-') ? 'none' : 'random-resized-crop');
+  if (crop === undefined || name === 'random-resized-crop') return name;
+  throw new UserError(
+    `--crop is for the augmentation random-resized-crop; here it is ${name}, which crops nothing`,
+    'Leave out --crop, or add --augmentation random-resized-crop.',
+  );
+}
+
 /** Batches of images in order, as for evaluation. */
 export async function openImages(
   samples: readonly Sample[],
@@ -49,12 +60,14 @@ export async function openImages(
   io: Io,
 ): Promise<BatchLoader> {
   const total = samples.length;
+  const augmentation = augmentationOf(network, args);
   return withProgress(io, { label: 'decoding images', unit: 'images', total }, (progress) =>
     createLoader({
       samples,
       mode: 'evaluate',
-      augmentation: args.augmentation ?? (network.startsWith('cifar-') ? 'none' : 'random-resized-crop'),
+      augmentation,
       imageSize: imageSizeOf(network, args),
+      cropPercent: args.crop,
       batchSize: args.batchSize,
       seed: 0,
       workers: 1,
@@ -92,7 +105,8 @@ export async function calibrateOn(
   const loader = await openImages(samples, network, args, io);
   try {
     const imageIds = await Promise.all(samples.map(({ path }) => imageId(path)));
-    const description = `${samples.length} images at ${imageSize} pixels`;
+    const crop = args.crop === undefined ? '' : `, centre crop of ${args.crop} %`;
+    const description = `${samples.length} images at ${imageSize} pixels${crop}`;
     const batches = async function* () {
       for await (const batch of loader.epoch(0)) {
         io.signal?.throwIfAborted();

@@ -1,6 +1,6 @@
 /** @file What happens to one sample in one epoch, a pure function of (seed, epoch, sample index). */
 import { hashString, uniform } from '../random.js';
-import { shortSideDimensions } from './pixel-spec.js';
+import { croppedShortSide, shortSideDimensions } from './pixel-spec.js';
 import type { Augmentation, Box } from './types.js';
 
 const AUGMENT = hashString('augment');
@@ -22,6 +22,7 @@ export interface ViewOptions {
   readonly mode: 'train' | 'evaluate';
   readonly augmentation: Augmentation;
   readonly imageSize: number;
+  readonly cropPercent?: number;
   readonly seed: number;
 }
 
@@ -48,8 +49,9 @@ export function viewOf(options: ViewOptions, cached: Size, epoch: number, index:
 type Draw = (...key: number[]) => number;
 
 /** Boxes are drawn in whole pixels of the image at the protocol's short side, then scaled to the cached pixels. */
-function resizedCropView({ mode, imageSize }: ViewOptions, cached: Size, draw: Draw): View {
-  const short = Math.max(Math.round((256 / 224) * imageSize), Math.min(cached.width, cached.height));
+function resizedCropView(options: ViewOptions, cached: Size, draw: Draw): View {
+  const { mode, imageSize, cropPercent } = options;
+  const short = Math.max(croppedShortSide(imageSize, cropPercent), Math.min(cached.width, cached.height));
   const [width, height] = shortSideDimensions(cached.width, cached.height, short);
   const box =
     mode === 'train' ? randomResizedCrop(width, height, draw) : centreCrop(width, height, imageSize);

@@ -21,17 +21,17 @@ const AHEAD_BYTES = 1e9;
  * @throws UserError when images are damaged or too few for one training batch
  */
 export async function createLoader(options: LoaderOptions): Promise<BatchLoader> {
-  const { samples, mode, augmentation, imageSize, batchSize, seed, cacheFolder, onProgress, signal } =
-    options;
+  const { samples, mode, augmentation, imageSize, cropPercent, batchSize, seed } = options;
+  const { cacheFolder, onProgress, signal } = options;
   if (mode === 'train' && samples.length < batchSize) {
     throw new UserError(
       `${samples.length} training images do not fill one batch of ${batchSize}; the last, partial batch is dropped`,
       `Set training.batchSize to ${Math.max(1, samples.length)} or less.`,
     );
   }
-  const spec = pixelSpec(augmentation, imageSize);
+  const spec = pixelSpec(augmentation, imageSize, cropPercent);
   const images = await requirePixels({ samples, spec, cacheFolder, onProgress, signal });
-  return new Loader(options, { mode, augmentation, imageSize, seed }, shareImages(images));
+  return new Loader(options, { mode, augmentation, imageSize, cropPercent, seed }, shareImages(images));
 }
 
 class Loader implements BatchLoader {

@@ -10,11 +10,19 @@ export interface PixelSpec {
   readonly size: number;
 }
 
-/** The pixels that an augmentation starts from. */
-export function pixelSpec(augmentation: Augmentation, imageSize: number): PixelSpec {
+/** Per cent of the short side that the centre crop takes: 224 of 256 pixels. */
+export const CENTRE_CROP_PERCENT = 87.5;
+
+/** The pixels that an augmentation starts from; `cropPercent` as in `LoaderOptions`. */
+export function pixelSpec(augmentation: Augmentation, imageSize: number, cropPercent?: number): PixelSpec {
   return augmentation === 'random-resized-crop'
-    ? { kind: 'short-side', size: Math.round((256 / 224) * imageSize) }
+    ? { kind: 'short-side', size: croppedShortSide(imageSize, cropPercent) }
     : { kind: 'square', size: imageSize };
+}
+
+/** Short side of the image that a crop of `imageSize` is taken from, pixels. */
+export function croppedShortSide(imageSize: number, cropPercent = CENTRE_CROP_PERCENT): number {
+  return Math.round((100 / cropPercent) * imageSize);
 }
 
 /** Width and height after torchvision's `Resize(size)`: short side exact, long side truncated. */

@@ -46,6 +46,8 @@ export interface LoaderOptions {
   readonly mode: 'train' | 'evaluate';
   readonly augmentation: Augmentation;
   readonly imageSize: number;
+  /** `random-resized-crop`: per cent of the short side that the centre crop takes; 87.5 unless given, 100: no margin. */
+  readonly cropPercent?: number;
   readonly batchSize: number;
   readonly seed: number;
   /** Worker threads that crop, resize and flip; 0: in this thread. */

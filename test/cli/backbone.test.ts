@@ -93,6 +93,27 @@ test('check of float weights quantises on some images and measures the others', 
   assert.match(table.out, /full precision .* of 5/);
 });
 
+test('--crop: what is measured depends on it, and a calibrated backbone says it', async () => {
+  const cropping = ['--augmentation', 'random-resized-crop', '--image-size', '16', '--json'];
+  const loss = async (...crop: string[]) => {
+    const float = ['--weight-bits', '32', '--activation-bits', '32', '--images', 'images', '--limit', '10'];
+    const result = await run('check', 'float.safetensors', ...float, ...cropping, ...crop);
+    assert.equal(result.code, 0, result.err);
+    return result.json().rows[0].loss;
+  };
+  const whole = await loss('--crop', '100');
+  const usual = await loss();
+  assert.notEqual(whole, usual);
+  assert.equal(await loss('--crop', '87.5'), usual);
+
+  const calibration = ['--calibrate', 'images', '--calibration-images', '2', '--batch-size', '2'];
+  const imported = await run(
+    ...['import', 'float.safetensors', '--name', 'whole', '--crop', '100', '--batch-norm', 'keep'],
+    ...[...calibration, ...cropping],
+  );
+  assert.match(imported.json().calibration, /2 images at 16 pixels, centre crop of 100 %/);
+});
+
 test('what is wrong is said with exit code 2', async () => {
   const refuse = async (message: RegExp, ...argv: string[]) => {
     const { code, err } = await run(...argv);
@@ -100,6 +121,13 @@ test('what is wrong is said with exit code 2', async () => {
     assert.equal(code, 2, err);
   };
   await refuse(/Add --calibrate FOLDER/, 'import', 'float.safetensors', '--name', 'other');
+  for (const crop of ['0', '101', 'all']) {
+    await refuse(/Expected a number from 10 to 100/, 'import', 'float.safetensors', '--crop', crop);
+  }
+  await refuse(
+    /--crop is for the augmentation random-resized-crop; here it is none/,
+    ...['check', 'float.safetensors', '--images', 'images', '--crop', '100'],
+  );
   await refuse(/holds no images/, 'import', 'float.safetensors', '--name', 'o', '--calibrate', 'home');
   await refuse(/Expected 2 to 8, or 32/, 'import', 'float.safetensors', '--weight-bits', '1');
   await refuse(

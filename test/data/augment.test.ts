@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { randomResizedCrop, type View, type ViewOptions, viewOf } from '../../src/data/augment.js';
-import { shortSideDimensions } from '../../src/data/pixel-spec.js';
+import { pixelSpec, shortSideDimensions } from '../../src/data/pixel-spec.js';
 import { uniform } from '../../src/random.js';
 
 const options = (changes: Partial<ViewOptions> = {}): ViewOptions => ({
@@ -108,6 +108,23 @@ describe('viewOf', () => {
     assert.deepEqual(crop, { x: 59, y: 16, width: 224, height: 224 });
     const small = cropOf(viewOf(evaluate, { width: 128, height: 128 }, 5, 3));
     assert.deepEqual(small, { x: 8, y: 8, width: 112, height: 112 });
+  });
+
+  test('cropPercent sets the short side that the centre crop is taken from; 100 leaves no margin', () => {
+    const evaluate = (cropPercent?: number) => options({ mode: 'evaluate', cropPercent });
+    const size = { width: 299, height: 224 };
+    assert.deepEqual(cropOf(viewOf(evaluate(100), size, 0, 0)), { x: 38, y: 0, width: 224, height: 224 });
+    const half = cropOf(viewOf(evaluate(50), { width: 448, height: 448 }, 0, 0));
+    assert.deepEqual(half, { x: 112, y: 112, width: 224, height: 224 });
+    assert.deepEqual(viewOf(evaluate(87.5), size, 0, 0), viewOf(evaluate(), size, 0, 0));
+    for (const imageSize of [8, 96, 160, 224, 255]) {
+      assert.equal(pixelSpec('random-resized-crop', imageSize).size, Math.round((256 / 224) * imageSize));
+      assert.deepEqual(pixelSpec('random-resized-crop', imageSize, 100), {
+        kind: 'short-side',
+        size: imageSize,
+      });
+    }
+    assert.deepEqual(pixelSpec('none', 32, 50), { kind: 'square', size: 32 });
   });
 
   test('shortSideDimensions truncates the long side as torchvision does', () => {
