@@ -3,7 +3,7 @@ import type { TopLevelSpec } from 'vega-lite';
 import { type Chart, METHOD_COLOURS } from '../hardwareCharts.js';
 import { accuracyOf } from './accuracyTables.js';
 import { markOf } from './chartMarks.js';
-import { costsOf, pricedGroups, unmaskedMicrojoules } from './costTables.js';
+import { costsOf, joulesUnit, pricedGroups, unmaskedMicrojoules } from './costTables.js';
 import type { RunGroup } from './groups.js';
 import { publishedFor } from './published.js';
 import { spreadOf } from './statistics.js';
@@ -27,6 +27,12 @@ export function labelColours(groups: readonly RunGroup[]): { domain: string[]; r
     colours.set(label, own);
   }
   return { domain: [...colours.keys()], range: [...colours.values()] };
+}
+
+/** Entries side by side that do not make the legend much wider than the chart, by Vega's estimate of a text. */
+export function legendColumns(labels: readonly string[], width: number): number {
+  const widest = Math.max(...labels.map((label) => label.length));
+  return Math.max(1, Math.min(labels.length, Math.floor((width + 140) / (9 * widest + 30))));
 }
 
 function distinct(values: readonly string[]): string[] {
@@ -82,9 +88,10 @@ function groupedBars(
   };
   const xOffset = { field: 'label', type: 'nominal', sort: labels, scale: { domain: labels } };
   const description = { field: 'mark', type: 'nominal' };
+  const width = Math.max(280, tasks.length * Math.max(70, 26 * labels.length + 20));
   return {
     title,
-    width: Math.max(280, tasks.length * Math.max(70, 26 * labels.length + 20)),
+    width,
     height: 240,
     data: { values: bars },
     layer: [
@@ -105,7 +112,7 @@ function groupedBars(
             sort: labels,
             title: null,
             scale: colours,
-            legend: { orient: 'top', symbolType: 'square' },
+            legend: { orient: 'top', symbolType: 'square', columns: legendColumns(labels, width) },
           },
           description,
         },
@@ -200,6 +207,7 @@ export function switchAndInferenceChart(groups: readonly RunGroup[], chip: Chip,
   const tasks = distinct(priced.map(({ task }) => task));
   const labels = labelColours(priced).domain;
   const parts = ['inference over the test set', 'reprogramming, once'];
+  const { unit, scale } = joulesUnit(priced.flatMap((group) => costsOf(group, chip)));
   const values = priced.flatMap((group) => {
     const { task, label } = group;
     const costs = costsOf(group, chip);
@@ -207,19 +215,16 @@ export function switchAndInferenceChart(groups: readonly RunGroup[], chip: Chip,
       spreadOf(costs.map((cost) => cost.inferenceTestSetJoules))!.mean,
       spreadOf(costs.map((cost) => cost.reprogrammingJoules))!.mean,
     ];
-    return energies.map((energy, order) => ({
-      task,
-      label,
-      part: parts[order],
-      order,
-      energy,
-      mark: markOf(group.id, `${task}, ${label}, ${parts[order]}: ${energy.toPrecision(4)} J`),
-    }));
+    return energies.map((joules, order) => {
+      const energy = joules * scale;
+      const text = `${task}, ${label}, ${parts[order]}: ${energy.toPrecision(4)} ${unit}`;
+      return { task, label, part: parts[order], order, energy, mark: markOf(group.id, text) };
+    });
   });
   return {
     id,
     spec: {
-      title: `One switch, then the test set, ${chip.id}`,
+      title: `Reprogramming and inference, ${chip.id}`,
       data: { values },
       spacing: 12,
       facet: {
@@ -243,7 +248,7 @@ export function switchAndInferenceChart(groups: readonly RunGroup[], chip: Chip,
             title: null,
             axis: { labelAngle: -45, ticks: false, labelLimit: 140 },
           },
-          y: { field: 'energy', type: 'quantitative', title: 'energy (J)' },
+          y: { field: 'energy', type: 'quantitative', title: `energy (${unit})` },
           color: {
             field: 'part',
             type: 'nominal',

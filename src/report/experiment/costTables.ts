@@ -24,6 +24,13 @@ export function unmaskedMicrojoules(chip: Chip): number {
   return chip.report.energy.picojoules * 1e-6;
 }
 
+/** The unit that suits the largest total, and how many of it a joule has. */
+export function joulesUnit(costs: readonly RunCosts[]): { unit: string; scale: number } {
+  const largest = Math.max(...costs.map(({ totalJoules }) => totalJoules));
+  if (largest >= 0.1) return { unit: 'J', scale: 1 };
+  return largest >= 1e-4 ? { unit: 'mJ', scale: 1e3 } : { unit: 'µJ', scale: 1e6 };
+}
+
 /** Energy per image, over the test set, and of reprogramming; mean over seeds. */
 export function energyTable(groups: readonly RunGroup[], chip: Chip, id: string): ResultTable | null {
   const priced = pricedGroups(groups, chip);
@@ -44,8 +51,13 @@ export function energyTable(groups: readonly RunGroup[], chip: Chip, id: string)
     ]);
   });
   const first = groupColumns.length;
-  const digits = (column: number) => decimalsFor(rows.map(({ cells }) => cells[first + column]));
-  const joules = Math.max(digits(2), digits(4), digits(3));
+  const digits = (column: number, scale = 1) =>
+    decimalsFor(
+      rows.map(({ cells }) => cells[first + column]),
+      scale,
+    );
+  const { unit, scale } = joulesUnit(priced.flatMap((group) => costsOf(group, chip)));
+  const joules = { kind: 'spread', digits: Math.max(digits(2, scale), digits(3, scale)), scale } as const;
   const { hardware, cellWritePicojoules } = chip.report;
   return {
     id,
@@ -60,21 +72,9 @@ export function energyTable(groups: readonly RunGroup[], chip: Chip, id: string)
         measured: true,
       },
       { key: 'savedPercent', title: 'saved (%)', kind: 'spread', digits: 1, measured: true },
-      {
-        key: 'inferenceTestSetJoules',
-        title: 'test set (J)',
-        kind: 'spread',
-        digits: joules,
-        measured: true,
-      },
-      {
-        key: 'reprogrammingJoules',
-        title: 'reprogramming (J)',
-        kind: 'spread',
-        digits: joules,
-        measured: true,
-      },
-      { key: 'totalJoules', title: 'total (J)', kind: 'spread', digits: joules, measured: true },
+      { key: 'inferenceTestSetJoules', title: `test set (${unit})`, ...joules, measured: true },
+      { key: 'reprogrammingJoules', title: `reprogramming (${unit})`, ...joules, measured: true },
+      { key: 'totalJoules', title: `total (${unit})`, ...joules, measured: true },
       { key: 'ratioToXbm', title: 'total / xbm’s', kind: 'number', digits: 2 },
     ],
     rows,

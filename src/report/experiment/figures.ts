@@ -45,13 +45,11 @@ export async function experimentFigures(
     if (chart)
       figures.push({ id: chart.id, section, svg: await renderSvg(chart.spec), caption, groups: shown });
   };
+  const seeds = groups.some(({ runs }) => runs.length > 1)
+    ? '; whiskers are one standard deviation over seeds'
+    : '';
   for (const chart of groups.length > 0 ? accuracyCharts(groups) : []) {
-    await add(
-      'accuracy',
-      chart,
-      'Top-1 accuracy on the test images by task and method; whiskers are one standard deviation over seeds.',
-      groups,
-    );
+    await add('accuracy', chart, `Top-1 accuracy on the test images by task and method${seeds}.`, groups);
   }
   for (const chip of report.chips) {
     const suffix = chipSuffix(report, chip.id);
@@ -99,13 +97,16 @@ function maskFigures(groups: readonly RunGroup[]): Figure[] {
   return groups.flatMap((group) =>
     group.runs
       .filter(({ maskPictures }) => maskPictures.length > 0)
-      .map((run) => ({
-        id: `masks-${slug(group.id.replace(/^run-/, ''))}-s${run.summary.seed}`,
-        section: 'masks' as const,
-        svg: maskFigure(run),
-        caption: `Masks: ${group.task}, ${group.label}, ${group.precision}, seed ${run.summary.seed}.`,
-        groups: [group],
-      })),
+      .map((run): Figure => {
+        const title = `Masks: ${group.task}, ${group.label}, ${group.precision}, seed ${run.summary.seed}`;
+        return {
+          id: `masks-${slug(group.id.replace(/^run-/, ''))}-s${run.summary.seed}`,
+          section: 'masks',
+          svg: maskFigure(run, title),
+          caption: `${title}.`,
+          groups: [group],
+        };
+      }),
   );
 }
 

@@ -1,9 +1,10 @@
 /** @file Result tables for the terminal, Markdown and CSV. LaTeX: latex.ts, HTML: html/. */
 import { type Cell, tableToCsv } from '../table.js';
-import { isNumeric, printedCells, type ResultTable } from './resultTable.js';
+import { isNumeric, printedCells, type ResultTable, withoutEmptyColumns } from './resultTable.js';
 
 /** Aligned columns for a terminal; numbers to the right. */
-export function resultTableToText(table: ResultTable): string {
+export function resultTableToText(full: ResultTable): string {
+  const table = withoutEmptyColumns(full);
   const header = table.columns.map(({ title }) => title);
   const rows = alignedMeans(printedCells(table));
   const width = (text: string) => [...text].length;
@@ -30,7 +31,8 @@ function alignedMeans(rows: readonly string[][]): string[][] {
 }
 
 /** GitHub Markdown. */
-export function resultTableToMarkdown(table: ResultTable): string {
+export function resultTableToMarkdown(full: ResultTable): string {
+  const table = withoutEmptyColumns(full);
   const line = (cells: readonly string[]) => `| ${cells.map(escapeMarkdown).join(' | ')} |`;
   const rule = `|${table.columns.map((column) => (isNumeric(column) ? ' ---: ' : ' --- ')).join('|')}|`;
   const rows = printedCells(table).map(line);

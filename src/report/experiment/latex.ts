@@ -1,5 +1,5 @@
 /** @file Result tables for papers: LaTeX with the booktabs package. */
-import { isNumeric, printedCells, type ResultTable } from './resultTable.js';
+import { isNumeric, printedCells, type ResultTable, withoutEmptyColumns } from './resultTable.js';
 
 const commands: Readonly<Record<string, string>> = {
   '\\': '\\textbackslash{}',
@@ -49,7 +49,8 @@ export function escapeLatex(text: string): string {
 }
 
 /** A floating table; needs `\usepackage{booktabs}`. Its label is `tab:<id>`. */
-export function resultTableToLatex(table: ResultTable): string {
+export function resultTableToLatex(full: ResultTable): string {
+  const table = withoutEmptyColumns(full);
   const line = (cells: readonly string[]) => `    ${cells.map(escapeLatex).join(' & ')} \\\\`;
   const printed = printedCells(table);
   const rows = table.rows.flatMap(({ total }, i) => [

@@ -1,7 +1,7 @@
 /** @file Lines per task: training curves, and the share off of every layer. */
 import type { TopLevelSpec } from 'vega-lite';
 import type { Chart } from '../hardwareCharts.js';
-import { labelColours } from './barCharts.js';
+import { labelColours, legendColumns } from './barCharts.js';
 import { markOf } from './chartMarks.js';
 import type { RunGroup } from './groups.js';
 import { spreadOf } from './statistics.js';
@@ -31,9 +31,14 @@ function seriesScales(groups: readonly RunGroup[]) {
   };
 }
 
-function seriesEncoding(groups: readonly RunGroup[]) {
+function seriesEncoding(groups: readonly RunGroup[], width: number) {
   const { names, colours, dashes } = seriesScales(groups);
-  const legend = { orient: 'top', symbolType: 'stroke', symbolStrokeWidth: 2, columns: 4 };
+  const legend = {
+    orient: 'top',
+    symbolType: 'stroke',
+    symbolStrokeWidth: 2,
+    columns: legendColumns(names, width),
+  };
   return {
     color: {
       field: 'series',
@@ -85,7 +90,7 @@ export function trainingChart(groups: readonly RunGroup[], id: string): Chart | 
       y: { field, type: 'quantitative', title, scale },
       detail: { field: 'run', type: 'nominal' },
       description: { field: 'mark', type: 'nominal' },
-      ...seriesEncoding(groups),
+      ...seriesEncoding(groups, 560),
     },
   });
   return {
@@ -120,11 +125,12 @@ export function layerChart(groups: readonly RunGroup[], id: string): Chart | nul
       return [{ series, layer, share: share.mean, mark: markOf(group.id, `${group.task}, ${series}`) }];
     }),
   );
+  const width = Math.max(320, 13 * layers.length);
   return {
     id,
     spec: {
       title: `Share off per layer, ${groups[0].task}`,
-      width: Math.max(320, 13 * layers.length),
+      width,
       height: 220,
       data: { values },
       mark: { type: 'line', strokeWidth: 1.5, point: { size: 22, filled: true } },
@@ -143,7 +149,7 @@ export function layerChart(groups: readonly RunGroup[], id: string): Chart | nul
           scale: { zero: true, nice: true },
         },
         description: { field: 'mark', type: 'nominal' },
-        ...seriesEncoding(masked),
+        ...seriesEncoding(masked, width),
       },
     } as TopLevelSpec,
   };

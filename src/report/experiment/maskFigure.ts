@@ -1,6 +1,5 @@
 /** @file The masks of one run on one sheet: a strip per layer, with its name and share off. */
 import { escapeXml } from './escape.js';
-import { precisionOf } from './groups.js';
 import type { ExperimentRun, MaskPicture } from './types.js';
 
 const PADDING = 10;
@@ -12,8 +11,8 @@ const GAP = 5;
 const FONT = 'DejaVu Sans';
 
 /** An SVG like the other charts. @throws Error when the run has no pictures */
-export function maskFigure(run: ExperimentRun): string {
-  const { summary, maskPictures, layers } = run;
+export function maskFigure(run: ExperimentRun, title: string): string {
+  const { maskPictures, layers } = run;
   if (maskPictures.length === 0) throw new Error(`no mask pictures of ${run.folder}`);
   const width = 2 * PADDING + LABEL_WIDTH + STRIP_WIDTH + SHARE_WIDTH;
   let top = HEAD;
@@ -30,7 +29,6 @@ export function maskFigure(run: ExperimentRun): string {
     return drawn;
   });
   const height = top - GAP + PADDING;
-  const title = `Masks, ${run.task}, ${summary.method}, ${precisionOf(summary)}, seed ${summary.seed}`;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" version="1.1" class="marks" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="${FONT}" font-size="10px">`,
     `<rect width="${width}" height="${height}" fill="white"/>`,

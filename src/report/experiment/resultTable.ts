@@ -10,6 +10,8 @@ export interface Column {
   readonly kind: 'text' | 'number' | 'spread';
   /** Decimals; `significant`: four significant digits, cell by cell. */
   readonly digits?: number | 'significant';
+  /** Printed numbers are the cells' times this: the title has the unit then, CSV the key's. */
+  readonly scale?: number;
   /** Print a plus sign. */
   readonly signed?: boolean;
   /** Measured by the row's runs: linked to them. */
@@ -54,7 +56,8 @@ export function formatDeviation({ deviation }: Spread, column: Column): string {
   return deviation === null || deviation === 0 ? '' : ` ± ${formatNumber(deviation, column)}`;
 }
 
-function formatNumber(value: number, { digits = 2, signed }: Column): string {
+function formatNumber(number: number, { digits = 2, signed, scale = 1 }: Column): string {
+  const value = number * scale;
   if (!Number.isFinite(value)) return String(value);
   if (value === 0) return '0';
   if (digits === 'significant') return formatCell(value).replace('-', '−');
@@ -68,10 +71,10 @@ function formatNumber(value: number, { digits = 2, signed }: Column): string {
 }
 
 /** Decimals that show three significant digits of the smallest number that is not 0; at most 6. */
-export function decimalsFor(cells: readonly ResultCell[]): number {
+export function decimalsFor(cells: readonly ResultCell[], scale = 1): number {
   const sizes = cells.flatMap((cell) => {
     const value = typeof cell === 'number' ? cell : typeof cell === 'object' ? (cell?.mean ?? 0) : 0;
-    return value === 0 ? [] : [Math.abs(value)];
+    return value === 0 ? [] : [Math.abs(value * scale)];
   });
   if (sizes.length === 0) return 0;
   return Math.min(6, Math.max(0, 2 - Math.floor(Math.log10(Math.min(...sizes)))));
@@ -81,7 +84,18 @@ export function isNumeric(column: Column): boolean {
   return column.kind !== 'text';
 }
 
-/** Header and rows as printed. */
+/** Without the columns that hold nothing in any row: for people; CSV keeps them. */
+export function withoutEmptyColumns(table: ResultTable): ResultTable {
+  const { columns, rows } = table;
+  const isKept = columns.map((_, i) => rows.length === 0 || rows.some(({ cells }) => cells[i] !== null));
+  return {
+    ...table,
+    columns: columns.filter((_, i) => isKept[i]),
+    rows: rows.map((row) => ({ ...row, cells: row.cells.filter((_, i) => isKept[i]) })),
+  };
+}
+
+/** Rows as printed. */
 export function printedCells(table: ResultTable): string[][] {
   return table.rows.map(({ cells }) => cells.map((cell, i) => formatResult(cell, table.columns[i])));
 }

@@ -123,3 +123,16 @@ test('slugs are unique file names', () => {
     }),
   );
 });
+
+test('columns that hold nothing are not printed, CSV keeps them; scaled columns keep their unit in CSV', () => {
+  const columns = [
+    textColumn('task'),
+    { key: 'publishedPercent', title: 'published (%)', kind: 'number' } as const,
+    { key: 'totalJoules', title: 'total (mJ)', kind: 'number', digits: 1, scale: 1e3 } as const,
+  ];
+  const empty = { id: 'x', title: 'x', columns, rows: [{ cells: ['a', null, 0.0125] }], notes: [] };
+  assert.match(resultTableToText(empty), /task {2}total \(mJ\)\n.*\na {11}12\.5\n/);
+  assert.doesNotMatch(resultTableToMarkdown(empty), /published/);
+  assert.doesNotMatch(resultTableToLatex(empty), /published/);
+  assert.equal(resultTableToCsv(empty), 'task,publishedPercent,totalJoules\r\na,,0.0125\r\n');
+});

@@ -91,7 +91,7 @@ test('marks of a figure on disk have plain labels', async () => {
 test('the sheet of masks names every layer and draws its bits', async () => {
   const report = await syntheticReport({ tasks: ['flowers'], methods: ['xbm'], seeds: [0], pictures: true });
   const [run] = report.runs;
-  const svg = maskFigure(run);
+  const svg = maskFigure(run, 'Masks');
   for (const { layer } of run.maskPictures) assert.ok(svg.includes(`>${layer}</text>`), layer);
   assert.equal(svg.match(/<image /g)!.length, run.layers.length);
   const { default: sharp } = await import('sharp');

@@ -31,7 +31,7 @@ nav a { display: inline-block; padding: .2rem 0; }
 fieldset { display: flex; flex-wrap: wrap; align-items: center; gap: .1rem .9rem; margin: 0; padding: 0; border: 0; min-width: 0; }
 legend { float: left; padding: 0; font-weight: 600; margin-right: .2rem; }
 label { display: inline-flex; align-items: center; gap: .35rem; min-height: 1.75rem; overflow-wrap: anywhere; }
-input[type=checkbox] { width: 1.05rem; height: 1.05rem; margin: 0; accent-color: var(--link); }
+input[type=checkbox] { width: 1.05rem; height: 1.05rem; flex: none; margin: 0; accent-color: var(--link); }
 button { font: inherit; color: inherit; background: var(--soft); border: 1px solid var(--quiet); border-radius: .3rem; padding: .1rem .7rem; }
 output { color: var(--quiet); font-size: .9rem; }
 .scroll { overflow-x: auto; margin: 0; }
