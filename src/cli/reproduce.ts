@@ -18,6 +18,7 @@ export interface ReproduceArguments {
   readonly jobs?: number;
   readonly gpus?: readonly string[];
   readonly sbatch?: readonly string[];
+  readonly poll?: number;
   readonly set: readonly string[];
   readonly baseline?: string;
   readonly tolerance: number;
@@ -33,11 +34,14 @@ export function registerReproduce(program: Command, io: Io): void {
     .option('--json', 'print the result as one JSON document')
     .option('--force', 'train again what is finished')
     .addOption(
-      new Option('--launcher <launcher>', 'where runs are executed').choices(['local']).default('local'),
+      new Option('--launcher <launcher>', 'where runs are executed')
+        .choices(['local', 'slurm'])
+        .default('local'),
     )
     .option('--jobs <count>', 'runs at a time (default: local 1, slurm no limit)', count)
     .option('--gpus <devices>', 'local: CUDA devices, one per run: 0,1', (text) => text.split(','))
     .option('--sbatch <option>', 'slurm: an option of sbatch, --sbatch=--gres=gpu:1; repeatable', collect, [])
+    .option('--poll <seconds>', 'slurm: seconds between two looks at the queue (default: 10)', seconds)
     .option('--set <key=value>', 'override one key of every experiment; repeatable', collect, [])
     .option('--baseline <summary.json>', 'exit with 4 when a result is worse than this one')
     .option(
@@ -74,6 +78,12 @@ function count(text: string): number {
   throw new InvalidArgumentError('expected a whole number from 1 to 1000.');
 }
 
+function seconds(text: string): number {
+  const value = Number(text);
+  if (text.trim() !== '' && value >= 0.1 && value <= 3600) return value;
+  throw new InvalidArgumentError('expected seconds from 0.1 to 3600.');
+}
+
 function amount(text: string): number {
   const value = Number(text);
   if (text.trim() !== '' && Number.isFinite(value) && value >= 0) return value;
@@ -107,7 +117,7 @@ export async function reproduce(file: string, args: ReproduceArguments, io: Io):
     printPlan(reproduction.name, plan, { ...args, json: false }, { ...io, stdout: io.stderr });
     const unusable = plan.entries.filter(({ state }) => state === 'again').map(({ run }) => run);
     await clear(unusable);
-    const outcomes = await launch(plan, await openLauncher(args, io), io);
+    const outcomes = await launch(plan, await openLauncher(reproduction.name, folder, args, io), io);
     const missing = missingRuns(plan, outcomes);
     const { collectResults } = await import('../reproduce/collect.js');
     const results = await collectResults(folder, { reproduction, presets, runs, missing });
@@ -162,7 +172,25 @@ async function clear(runs: readonly PlannedRun[]): Promise<void> {
   }
 }
 
-async function openLauncher(args: ReproduceArguments, io: Io): Promise<Launcher> {
+async function openLauncher(
+  name: string,
+  folder: string,
+  args: ReproduceArguments,
+  io: Io,
+): Promise<Launcher> {
+  if (args.launcher === 'slurm') {
+    const { SlurmLauncher } = await import('../reproduce/launchers/slurm.js');
+    const { slurmCommands } = await import('../reproduce/launchers/slurmQueue.js');
+    return new SlurmLauncher({
+      name,
+      folder: join(folder, 'slurm'),
+      cwd: io.cwd,
+      command: slurmCommands(io.env),
+      limit: args.jobs ?? null,
+      sbatch: args.sbatch ?? [],
+      pollSeconds: args.poll ?? 10,
+    });
+  }
   const { LocalLauncher } = await import('../reproduce/launchers/local.js');
   const { gpus } = args;
   const jobs = args.jobs ?? gpus?.length ?? 1;
