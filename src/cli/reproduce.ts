@@ -55,7 +55,7 @@ export function registerReproduce(program: Command, io: Io): void {
       `
 Runs that are finished (by config hash) are not trained again; a run that fails does not stop the others, is listed at
 the end and makes the exit code 4. Interrupted anywhere, the same command continues. Results: results/<name>/
-summary.json, summary.csv, runs.parquet (one row per run), timings.json.
+summary.json, summary.csv, runs.parquet (one row per run), timings.json, and report.html with its tables and figures.
 
 Examples:
   xbm reproduce quickstart
@@ -120,7 +120,14 @@ export async function reproduce(file: string, args: ReproduceArguments, io: Io):
     const outcomes = await launch(plan, await openLauncher(reproduction.name, folder, args, io), io);
     const missing = missingRuns(plan, outcomes);
     const { collectResults } = await import('../reproduce/collect.js');
-    const results = await collectResults(folder, { reproduction, presets, runs, missing });
+    const results = await collectResults(folder, {
+      source,
+      command: commandOf(file, args),
+      cwd: io.cwd,
+      presets,
+      runs,
+      missing,
+    });
     const { compareWithBaseline } = await import('../reproduce/baseline.js');
     const worse = baseline ? compareWithBaseline(results.summary.rows, baseline, args.tolerance) : [];
     printResults({ ...results, worse, baseline: args.baseline ?? null }, args, io);
@@ -156,6 +163,13 @@ async function planOf(runs: readonly PlannedRun[], args: ReproduceArguments, io:
   const missing = runs.filter(({ name }) => states.get(name)!.state !== 'done');
   const folders = new Set([runsFolder(io.cwd), ...runs.map(({ folder }) => resolve(folder, '..'))]);
   return makePlan(runs, states, await dataSizes(missing, io.env), measuredSpeeds([...folders]));
+}
+
+/** The command that makes these results, without what only says where and how it runs. */
+function commandOf(file: string, { set }: ReproduceArguments): string {
+  const word = (text: string): string =>
+    /^[\w./=:@%+,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+  return ['xbm', 'reproduce', word(file), ...set.flatMap((text) => ['--set', word(text)])].join(' ');
 }
 
 /** Removes what a run folder holds, unless a process is writing it. */

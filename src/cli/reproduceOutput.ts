@@ -63,7 +63,7 @@ export function printResults(results: Printed, { json }: { readonly json?: boole
     const comparison = baseline === null ? null : { file: baseline, worse };
     const { name, title, hardware, rows, missing } = summary;
     io.stdout(
-      `${JSON.stringify({ name, title, hardware, rows, missing, baseline: comparison, summary: files[0], files })}\n`,
+      `${JSON.stringify({ name, title, hardware, rows, missing, baseline: comparison, summary: files.summary, report: files.report })}\n`,
     );
     return;
   }
@@ -71,7 +71,7 @@ export function printResults(results: Printed, { json }: { readonly json?: boole
   for (const { run, reason } of summary.missing) io.stdout(`no result: ${run}: ${reason}\n`);
   for (const problem of worse) io.stdout(`worse than ${baseline}: ${problem}\n`);
   if (baseline !== null && worse.length === 0) io.stdout(`nothing is worse than ${baseline}\n`);
-  for (const file of files) io.stdout(`${file}\n`);
+  io.stdout(`${files.summary}\n${files.report}\n`);
 }
 
 function resultsTable(

@@ -2,12 +2,16 @@ import type { HardwareDescription } from '../hardware/description.js';
 import { energiesOf, priceRuns } from './energies.js';
 import type { PlannedRun } from './expand.js';
 import { readFinished } from './finished.js';
-import type { Reproduction } from './reproductionFile.js';
+import { writeReproductionReport } from './report.js';
+import type { ReproductionSource } from './reproductionFile.js';
 import { type MissingRun, type ReproductionSummary, summarizeRuns } from './summary.js';
 import { writeResults } from './writeResults.js';
 
 export interface CollectInputs {
-  readonly reproduction: Reproduction;
+  readonly source: ReproductionSource;
+  /** The command that makes these results. */
+  readonly command: string;
+  readonly cwd: string;
   readonly presets: readonly HardwareDescription[];
   readonly runs: readonly PlannedRun[];
   /** Runs without a result, with the reason. */
@@ -18,16 +22,17 @@ export interface Results {
   readonly summary: ReproductionSummary;
   /** Seconds of training and testing by run name. */
   readonly seconds: Readonly<Record<string, number>>;
-  readonly files: readonly string[];
+  /** summary.json, other tables, report.html. */
+  readonly files: { readonly summary: string; readonly tables: readonly string[]; readonly report: string };
 }
 
 /** Summarises the finished runs, prices them, and writes everything into the results folder. */
-export async function collectResults(
-  folder: string,
-  { reproduction, presets, runs, missing }: CollectInputs,
-): Promise<Results> {
+export async function collectResults(folder: string, inputs: CollectInputs): Promise<Results> {
+  const { source, command, cwd, presets, runs, missing } = inputs;
+  const { reproduction } = source;
   const finished = readFinished(runs);
-  const energies = energiesOf(await priceRuns(finished, presets));
+  const priced = await priceRuns(finished, presets);
+  const energies = energiesOf(priced);
   const summary: ReproductionSummary = {
     name: reproduction.name,
     title: reproduction.title ?? reproduction.name,
@@ -35,10 +40,11 @@ export async function collectResults(
     rows: summarizeRuns(finished, energies),
     missing,
   };
-  const files = await writeResults(folder, summary, finished, energies);
+  const [first, ...tables] = await writeResults(folder, summary, finished, energies);
+  const [report] = await writeReproductionReport(folder, { source, command, cwd, finished, priced, missing });
   const seconds = finished.map(({ run, timings }) => [
     run.name,
     timings.trainingSeconds + timings.evaluationSeconds,
   ]);
-  return { summary, seconds: Object.fromEntries(seconds), files };
+  return { summary, seconds: Object.fromEntries(seconds), files: { summary: first, tables, report } };
 }

@@ -1,4 +1,5 @@
 /** @file results/<name>/summary.json: one row per experiment, means over its seeds; nothing in it depends on time. */
+import type { MethodName } from '../adaption/method.js';
 import { publishedTasks } from '../hardware/published.js';
 import { energyKeys, type RunEnergies, type RunEnergy } from './energies.js';
 import type { PlannedRun } from './expand.js';
@@ -6,7 +7,7 @@ import type { FinishedRun } from './finished.js';
 
 export interface SummaryRow {
   readonly task: string;
-  readonly method: string;
+  readonly method: MethodName;
   readonly variant: string | null;
   readonly network: string;
   readonly weightBits: number;
@@ -22,7 +23,7 @@ export interface SummaryRow {
   readonly accuracy: number;
   /** Of the sample (n − 1); null for one seed. */
   readonly accuracyStandardDeviation: number | null;
-  /** The paper's, where network, precision and data are the paper's; per cent. */
+  /** The paper's, or at full precision Piggyback's, where network, image size and data are theirs; per cent. */
   readonly publishedAccuracy: number | null;
   /** Own − published, percentage points. */
   readonly accuracyDifference: number | null;
@@ -42,7 +43,7 @@ export interface SummaryRow {
 export interface MissingRun {
   readonly run: string;
   readonly task: string;
-  readonly method: string;
+  readonly method: MethodName;
   readonly variant: string | null;
   readonly seed: number;
   readonly reason: string;
@@ -106,17 +107,21 @@ function summaryRow(group: readonly FinishedRun[], energies: RunEnergies): Summa
   };
 }
 
-/** The paper's figures, where the run is of the paper's network, precision and data set. */
+/** The published figures, where network, image size, precision and data set are theirs. */
 function publishedFor({ summary }: FinishedRun): { accuracy: number | null; shareOff: number | null } {
-  const { task, method, network, weightBits, activationBits, classes, testImages } = summary;
+  const none = { accuracy: null, shareOff: null };
+  const { task, method, network, weightBits, activationBits, imageSize } = summary;
   const published = publishedTasks.find(({ name }) => name === task);
-  const comparable =
-    published?.classes === classes &&
-    published.testImages === testImages &&
-    network === 'resnet50' &&
-    weightBits === 4 &&
-    activationBits === 4;
-  if (!published || !comparable || method === 'classifier') return { accuracy: null, shareOff: null };
+  if (!published || method === 'classifier' || network !== 'resnet50' || imageSize !== 224) return none;
+  const { classes, trainImages, testImages } = published;
+  if (classes !== summary.classes || testImages !== summary.testImages) return none;
+  if (trainImages !== summary.trainImages + summary.validationImages) return none;
+  const granularity = { xbm: 'column', piggyback: 'element', finetune: null }[method];
+  if (summary.granularity !== granularity) return none;
+  if (weightBits === 32 && activationBits === 32) {
+    return { accuracy: method === 'xbm' ? null : published.fullPrecisionAccuracy[method], shareOff: null };
+  }
+  if (weightBits !== 4 || activationBits !== 4) return none;
   return {
     accuracy: published.accuracy[method],
     shareOff: method === 'finetune' ? null : published.shareOff[method],

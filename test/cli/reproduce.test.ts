@@ -78,7 +78,7 @@ runs: own
     const one = await xbm(['again.yaml']);
     assert.equal(one.exitCode, ExitCode.ok, one.err);
     assert.match(one.out, /small +xbm +\d+\.\d\d/);
-    const names = ['summary.json', 'summary.csv', 'runs.parquet'];
+    const names = ['summary.json', 'summary.csv', 'runs.parquet', 'report.html', 'report.json'];
     const bytes = () => names.map((name) => readFileSync(join(folder, 'results', 'again', name), 'hex'));
     const before = bytes();
     const timings = read('again', 'timings.json');
