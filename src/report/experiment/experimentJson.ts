@@ -3,6 +3,7 @@ import { hardwareJson } from '../hardwareJson.js';
 import { accuracyOf, shareOffOf } from './accuracyTables.js';
 import { groupRuns, type RunGroup } from './groups.js';
 import { publishedFor } from './published.js';
+import { remarksOf } from './remarks.js';
 import { spreadOf } from './statistics.js';
 import type { ExperimentReport, ExperimentRun, RunCosts } from './types.js';
 
@@ -14,7 +15,7 @@ export function experimentJson(report: ExperimentReport) {
     description: report.description,
     programVersion: report.programVersion,
     command: report.command,
-    notes: report.notes,
+    notes: remarksOf(report),
     results: groups.map(resultJson),
     runs: groups.flatMap((group) => group.runs.map((run) => runJson(group, run))),
     missing: report.missing,

@@ -2,11 +2,14 @@
 
 import { resultTables, supportingTables } from './experimentTables.js';
 import { escapeMarkdown, resultTableToMarkdown, resultTableToText } from './formats.js';
+import { remarksOf } from './remarks.js';
 import type { ExperimentReport } from './types.js';
 
 /** The result tables for a terminal. */
 export function experimentText(report: ExperimentReport): string {
-  const notes = report.notes.map((note) => `Note: ${note}\n`).join('');
+  const notes = remarksOf(report)
+    .map((note) => `Note: ${note}\n`)
+    .join('');
   return [notes, ...resultTables(report).map(resultTableToText)].filter((part) => part !== '').join('\n');
 }
 
@@ -23,7 +26,7 @@ export function experimentMarkdown(
     `# ${escapeMarkdown(report.name)}\n`,
     ...(report.description ? [`${escapeMarkdown(report.description)}\n`] : []),
     code(report.command, 'sh'),
-    ...report.notes.map((note) => `> ${escapeMarkdown(note)}\n`),
+    ...remarksOf(report).map((note) => `> ${escapeMarkdown(note)}\n`),
     '## Results\n',
     ...resultTables(report).map(resultTableToMarkdown),
     ...(figures.length > 0 ? ['## Figures\n'] : []),

@@ -121,6 +121,17 @@ describe('report.html in Chromium', { skip }, () => {
     assert.ok(top >= bar && top < 450, `the run stands at ${top}, below the filters at ${bar}`);
   });
 
+  test('what scrolls can be scrolled with the keyboard, what does not is no stop', async () => {
+    for (const width of [360, 1280]) {
+      await browser.resize(width, 740);
+      await browser.open(pathToFileURL(file).href);
+      const wrong = await browser.evaluate<string[]>(
+        `[...document.querySelectorAll('.scroll, pre')].filter((e) => (e.scrollWidth > e.clientWidth) !== (e.tabIndex === 0)).map((e) => e.outerHTML.slice(0, 80))`,
+      );
+      assert.deepEqual(wrong, []);
+    }
+  });
+
   test('every table has a caption and headers, every checkbox a label', async () => {
     const bare = await browser.evaluate<string[]>(`[
       ...[...document.querySelectorAll('table')].filter((t) => !t.caption || !t.caption.textContent || !t.querySelector('thead th[scope=col]')),

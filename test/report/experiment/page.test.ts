@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { experimentFigures } from '../../../src/report/experiment/figures.js';
 import { groupRuns } from '../../../src/report/experiment/groups.js';
 import { experimentPage } from '../../../src/report/experiment/html/page.js';
+import { remarksOf } from '../../../src/report/experiment/remarks.js';
 import type { ExperimentReport } from '../../../src/report/experiment/types.js';
 import { syntheticReport } from './syntheticReport.js';
 
@@ -99,4 +100,13 @@ test('an experiment without any result says so', async () => {
 
 test('no number is missing', () => {
   assert.doesNotMatch(page, /NaN|undefined|Infinity/);
+});
+
+test('what is not there is said: energies, curves', () => {
+  assert.match(page, /Without energies, [^.]*: cubs piggyback full precision, /);
+  const [first] = small.runs;
+  const bare = { ...small, runs: [{ ...first, curve: [] }] };
+  assert.deepEqual(remarksOf(bare), [
+    `Without training curves, because their metrics.jsonl holds no epoch: ${first.task} xbm 4-bit.`,
+  ]);
 });

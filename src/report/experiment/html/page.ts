@@ -5,6 +5,7 @@ import { escapeXml } from '../escape.js';
 import { resultTables, supportingTables } from '../experimentTables.js';
 import { chipSuffix, type Figure, type FigureSection } from '../figures.js';
 import { groupRuns, methodsIn, tasksOf } from '../groups.js';
+import { remarksOf } from '../remarks.js';
 import type { ResultTable } from '../resultTable.js';
 import type { Chip, ExperimentReport } from '../types.js';
 import { filterAttributes } from './attributes.js';
@@ -59,7 +60,7 @@ function policy(): string {
 }
 
 function head(report: ExperimentReport, title: string, sections: readonly Section[]): string {
-  const { description, missing, notes } = report;
+  const { description, missing } = report;
   const links = sections.map(({ id, title: name }) => `<li><a href="#${id}">${escapeXml(name)}</a></li>`);
   const notices = [
     ...(missing.length > 0
@@ -67,7 +68,7 @@ function head(report: ExperimentReport, title: string, sections: readonly Sectio
           `<p>${missing.length} planned ${missing.length === 1 ? 'run has' : 'runs have'} no result: <a href="#missing">which and why</a>.</p>`,
         ]
       : []),
-    ...notes.map((note) => `<p>${escapeXml(note)}</p>`),
+    ...remarksOf(report).map((note) => `<p>${escapeXml(note)}</p>`),
   ];
   return [
     '<header>',

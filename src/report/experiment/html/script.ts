@@ -1,4 +1,4 @@
-/** Inline script of report.html: the filters. Without it everything is shown. */
+/** Inline script of report.html: filters, stops of the keyboard. Without it everything is shown and can be reached. */
 export const SCRIPT = `
 'use strict';
 const form = document.querySelector('#filters form');
@@ -21,9 +21,19 @@ function apply() {
   const shown = results.filter((row) => !row.classList.contains('filtered')).length;
   status.textContent = shown + ' of ' + results.length + ' results shown';
 }
+// Only what scrolls is a stop for the keyboard.
+function stops() {
+  for (const box of document.querySelectorAll('.scroll, pre')) {
+    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+    else box.removeAttribute('tabindex');
+  }
+}
 form.addEventListener('change', apply);
+addEventListener('resize', stops);
+document.addEventListener('toggle', stops, true);
 form.addEventListener('reset', () => setTimeout(apply));
 form.addEventListener('submit', (event) => event.preventDefault());
 form.parentElement.hidden = false;
 apply();
+stops();
 `;
