@@ -35,14 +35,14 @@ input[type=checkbox] { width: 1.05rem; height: 1.05rem; flex: none; margin: 0; a
 button { font: inherit; color: inherit; background: var(--soft); border: 1px solid var(--quiet); border-radius: .3rem; padding: .1rem .7rem; }
 output { color: var(--quiet); font-size: .9rem; }
 .scroll { overflow-x: auto; margin: 0; }
-table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
+table { border-collapse: separate; border-spacing: 0; font-size: .92rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 600; padding: 0 0 .4rem; }
 th, td { padding: .22rem .6rem; text-align: left; vertical-align: baseline; }
 tr > :first-child { padding-left: 0; }
 thead th { border-bottom: 2px solid var(--line); font-weight: 600; vertical-align: bottom; }
 tbody th { font-weight: normal; }
-tbody tr { border-bottom: 1px solid var(--grid); }
-tbody tr.new { border-top: 2px solid var(--line); }
+tbody tr > * { border-bottom: 1px solid var(--grid); }
+tbody tr.new > * { border-top: 2px solid var(--line); }
 tr.total > * { font-weight: 600; border-top: 2px solid var(--line); }
 .n { text-align: right; white-space: nowrap; }
 thead .n { white-space: normal; }
@@ -76,12 +76,15 @@ summary { cursor: pointer; padding: .2rem 0; }
 .empty::before { content: 'Everything here is filtered out.'; color: var(--quiet); }
 .filtered { display: none !important; }
 footer { margin-top: 3rem; padding-bottom: 2rem; color: var(--quiet); font-size: .88rem; }
-@media (max-width: 44rem) {
+@media (min-width: 44.001rem), print { .m { display: none; } }
+@media screen and (max-width: 44rem) {
   #filters { position: static; }
   html { scroll-padding-top: .5rem; }
   figure svg { max-width: none; }
   th, td { padding: .22rem .45rem; }
-  table.grouped tr > :first-child { position: sticky; left: 0; background: var(--page); }
+  .grouped tr > :first-child { position: sticky; left: 0; background: var(--page); }
+  .methods tr > :nth-child(2) { display: none; }
+  .m { display: block; color: var(--quiet); }
 }
 @media print {
   :root { --page: #fff; --ink: #000; --quiet: #444; --line: #aaa; --grid: #ddd; --soft: #fff; --link: #000; }

@@ -25,11 +25,14 @@ export function htmlTable(table: ResultTable): string {
     .join('');
   const body = rows.map((row, i) => htmlRow(row, rows[i - 1], columns, widths));
   const csv = `data:text/csv;charset=utf-8,${encodeURIComponent(resultTableToCsv(table))}`;
-  const grouped = rows.some(({ task }) => task !== undefined);
+  const classes = [
+    ...(rows.some(({ task }) => task !== undefined) ? ['grouped'] : []),
+    ...(hasMethods(columns) ? ['methods'] : []),
+  ];
   return [
     `<div class="table" id="${id}">`,
     `<div class="scroll" role="region" aria-labelledby="${id}-caption" tabindex="0">`,
-    `<table${grouped ? ' class="grouped"' : ''}>`,
+    `<table${classes.length > 0 ? ` class="${classes.join(' ')}"` : ''}>`,
     `<caption id="${id}-caption">${escapeXml(title)}</caption>`,
     `<thead><tr>${header}</tr></thead>`,
     `<tbody>\n${body.join('\n')}\n</tbody>`,
@@ -61,11 +64,18 @@ function htmlRow(
       target !== undefined && column.measured && cell !== null
         ? `<a href="#${target}"${i === firstLink ? '' : ' tabindex="-1"'}>${text}</a>`
         : text;
-    const tag = i === 0 ? 'th scope="row"' : 'td';
-    return `<${tag}${isNumeric(column) ? ' class="n"' : ''}>${linked}</${i === 0 ? 'th' : 'td'}>`;
+    const className = isNumeric(column) ? ' class="n"' : '';
+    if (i > 0) return `<td${className}>${linked}</td>`;
+    const method = hasMethods(columns) ? `<span class="m">${escapeXml(String(row.cells[1]))}</span>` : '';
+    return `<th scope="row"${className}>${linked}${method}</th>`;
   });
   const className = classes.length > 0 ? ` class="${classes.join(' ')}"` : '';
   return `<tr${className}${filterAttributes(row)}>${cells.join('')}</tr>`;
+}
+
+/** On a phone the method stands below the task, where it stays in sight. */
+function hasMethods(columns: readonly Column[]): boolean {
+  return columns[1]?.key === 'method';
 }
 
 function isSpread(cell: ResultCell): cell is Extract<ResultCell, object> {
