@@ -1,5 +1,5 @@
 /** @file Emits the backward pass: walks the layers in reverse and adds up the gradient of each layer's output. */
-import type { BatchNormLayer, ConvLayer, Layer, MaxPoolLayer } from '../../model/graph.js';
+import type { BatchNormLayer, ConvLayer, Layer, MaxPoolLayer, QuantizeLayer } from '../../model/graph.js';
 import { BATCH_NORM_EPSILON, headOf } from '../../model/graph.js';
 import type { Layout } from './activations.js';
 import { convSite, inputGradient, weightGradient } from './convolution.js';
@@ -54,7 +54,7 @@ export function emitBackward(context: BackwardContext, logitsGradient: string): 
         break;
       }
       case 'quantize':
-        send(source, layout, () => quantizeGradient(layer.name, activations.get(source, layout), gradient));
+        quantizeGradient(layer, gradient, layout);
         break;
       case 'maxPool':
         send(source, 'nchw', () => {
@@ -97,11 +97,28 @@ export function emitBackward(context: BackwardContext, logitsGradient: string): 
     return builder.op('Reshape', [spread, builder.ints(1, channels, -1)]);
   }
 
-  /** Straight through where 0 ≤ x ≤ clip. */
-  function quantizeGradient(name: string, input: string, gradient: string): string {
-    if (context.activationBits >= 32) return gradient;
-    const clip = builder.scalar(Math.fround(clipOf(context.clips, name)));
-    return where(builder.op('LessOrEqual', [input, clip]), gradient);
+  /**
+   * Straight through where 0 ≤ x ≤ clip. Behind a ReLU that nothing else reads, both gates are applied at once.
+   */
+  function quantizeGradient(layer: QuantizeLayer, gradient: string, layout: Layout): void {
+    const [source] = layer.inputs;
+    if (context.activationBits >= 32) {
+      send(source, layout, () => gradient);
+      return;
+    }
+    const input = activations.get(source, layout);
+    const clip = builder.scalar(Math.fround(clipOf(context.clips, layer.name)));
+    const belowClip = () => builder.op('LessOrEqual', [input, clip]);
+    const relu = graph.layers.find(({ name, kind }) => name === source && kind === 'relu');
+    const readers = graph.layers.filter(({ inputs }) => inputs.includes(source)).length;
+    if (relu && readers === 1) {
+      send(relu.inputs[0], layout, () => {
+        const positive = builder.op('Greater', [input, builder.scalar(0)]);
+        return where(builder.op('And', [positive, belowClip()]), gradient);
+      });
+    } else {
+      send(source, layout, () => where(belowClip(), gradient));
+    }
   }
 
   function batchNormGradient(layer: BatchNormLayer, input: string, gradient: string, layout: Layout): void {
