@@ -43,7 +43,14 @@ for (let column = 0; column < COLUMNS; column++) {
   for (let row = 0; row < ROWS; row++) {
     const colour = tasks[0].keep(column) ? on : off;
     const opacity = tasks[0].keep(column) ? 0.35 + 0.6 * (((row * 31 + column * 17) % 7) / 7) : 1;
-    rect(96 + column * (CELL + 4), 78 + row * (CELL + 2), CELL, CELL, colour, `opacity="${opacity.toFixed(2)}" rx="1.5"`);
+    rect(
+      96 + column * (CELL + 4),
+      78 + row * (CELL + 2),
+      CELL,
+      CELL,
+      colour,
+      `opacity="${opacity.toFixed(2)}" rx="1.5"`,
+    );
   }
 }
 tasks.forEach(({ name, keep }, i) => {
@@ -64,7 +71,9 @@ const bars = [
 ];
 const LEFT = 605;
 const WIDTH = 300;
-const largest = Math.max(...bars.map(([, costs]) => costs.inferenceTestSetJoules + costs.reprogrammingJoules));
+const largest = Math.max(
+  ...bars.map(([, costs]) => costs.inferenceTestSetJoules + costs.reprogrammingJoules),
+);
 text(520, 36, 'Energy for one task (CUBS, 5,794 test images)', { size: 16, weight: 600 });
 rect(520, 49, 10, 10, on);
 text(536, 58, 'inference', { fill: faint });
