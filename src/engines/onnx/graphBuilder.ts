@@ -5,6 +5,8 @@ const { onnx } = onnxProto;
 
 export type ElementType = 'float32' | 'uint8' | 'int8' | 'int32' | 'int64' | 'bool';
 type ConstantData = Float32Array | Uint8Array | Int8Array | Int32Array | BigInt64Array;
+/** A name stands for any size, the same wherever it occurs. */
+export type Dimension = number | string;
 export type Attribute = number | string | readonly number[] | { readonly float: number };
 
 const elementTypes: Record<ElementType, number> = {
@@ -21,20 +23,25 @@ const OPSET = 17;
 const IR_VERSION = 8;
 
 export class GraphBuilder {
+  readonly #opset: number;
   readonly #nodes: Onnx.INodeProto[] = [];
   readonly #inputs: Onnx.IValueInfoProto[] = [];
   readonly #outputs: Onnx.IValueInfoProto[] = [];
   readonly #constants = new Map<string, Onnx.ITensorProto>();
   #names = 0;
 
-  /** Declares a model input with static dimensions and returns its name. */
-  input(name: string, type: ElementType, dims: readonly number[]): string {
+  constructor(options: { readonly opset?: number } = {}) {
+    this.#opset = options.opset ?? OPSET;
+  }
+
+  /** Declares a model input and returns its name. */
+  input(name: string, type: ElementType, dims: readonly Dimension[]): string {
     this.#inputs.push(valueInfo(name, type, dims));
     return name;
   }
 
   /** Makes the tensor `value` a model output called `name`. */
-  output(name: string, type: ElementType, dims: readonly number[], value: string): void {
+  output(name: string, type: ElementType, dims: readonly Dimension[], value: string): void {
     this.#nodes.push({ opType: 'Identity', input: [value], output: [name], name });
     this.#outputs.push(valueInfo(name, type, dims));
   }
@@ -79,15 +86,16 @@ export class GraphBuilder {
     return output;
   }
 
-  /** The model as ONNX bytes. */
-  encode(): Uint8Array {
+  /** The model as ONNX bytes, with metadata that readers of the file can ask for. */
+  encode(metadata: Readonly<Record<string, string>> = {}): Uint8Array {
     return onnx.ModelProto.encode({
       irVersion: IR_VERSION,
       producerName: 'xbm',
       opsetImport: [
-        { domain: '', version: OPSET },
+        { domain: '', version: this.#opset },
         { domain: 'com.microsoft', version: 1 },
       ],
+      metadataProps: Object.entries(metadata).map(([key, value]) => ({ key, value })),
       graph: {
         name: 'xbm',
         node: this.#nodes,
@@ -113,13 +121,9 @@ export class GraphBuilder {
   }
 }
 
-function valueInfo(name: string, type: ElementType, dims: readonly number[]): Onnx.IValueInfoProto {
-  return {
-    name,
-    type: {
-      tensorType: { elemType: elementTypes[type], shape: { dim: dims.map((dimValue) => ({ dimValue })) } },
-    },
-  };
+function valueInfo(name: string, type: ElementType, dims: readonly Dimension[]): Onnx.IValueInfoProto {
+  const dim = dims.map((size) => (typeof size === 'string' ? { dimParam: size } : { dimValue: size }));
+  return { name, type: { tensorType: { elemType: elementTypes[type], shape: { dim } } } };
 }
 
 function tensorProto(name: string, data: ConstantData, dims: readonly number[]): Onnx.ITensorProto {
