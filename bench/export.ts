@@ -59,7 +59,7 @@ function randomTask(seed: number, classes: number): Task {
 const tasks = [randomTask(1, 102), randomTask(2, 200)].map((task, i) => ({
   name: `task ${i}`,
   task,
-  resize: null,
+  preparation: null,
 }));
 const pixels = Uint8Array.from({ length: batchSize * imageSize ** 2 * 3 }, (_, i) => hash32(i) & 255);
 const threads = cpus().length;

@@ -6,6 +6,7 @@ import { registerConfig } from './config.js';
 import { registerData } from './data.js';
 import { registerEngines } from './engines.js';
 import { registerEval } from './eval.js';
+import { registerExport } from './export.js';
 import { describeFailure } from './failure.js';
 import { registerHwReport } from './hw-report.js';
 import { type Io, processIo } from './io.js';
@@ -20,6 +21,7 @@ const commands: readonly ((program: Command, io: Io) => void)[] = [
   registerTrain,
   registerEval,
   registerMasks,
+  registerExport,
   registerReproduce,
   registerQuickstart,
   registerHwReport,

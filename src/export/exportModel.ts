@@ -8,6 +8,8 @@ import type { Backbone } from '../model/backbone.js';
 import type { ExportContext } from './common.js';
 import { emitFloatGraph } from './floatGraph.js';
 import { exportMetadata } from './metadata.js';
+import { EXPORT_OPSET } from './opset.js';
+import type { ImagePreparation } from './preparation.js';
 import type { Exactness } from './quantizedConv.js';
 import { emitQuantizedGraph } from './quantizedGraph.js';
 import { SharedTasks } from './sharedTasks.js';
@@ -19,8 +21,8 @@ export type ExportPrecision = 'int8' | 'float';
 export interface NamedTask {
   readonly name: string;
   readonly task: Task;
-  /** How images get the input's size, in words; null when that is not known. */
-  readonly resize: string | null;
+  /** null when it is not known: a task file alone does not say. */
+  readonly preparation: ImagePreparation | null;
 }
 
 export interface ExportRequest {
@@ -37,9 +39,6 @@ export interface ExportedModel {
   /** Of the requantised output channels; null for float models. */
   readonly exactness: Exactness | null;
 }
-
-/** 18: BitwiseAnd and Min of int8. The newest that needs no newer IR version than onnx-proto writes. */
-export const EXPORT_OPSET = 18;
 
 /** int8 where the backbone has levels for weights and activations. */
 export function defaultPrecision({ weightBits, activationBits }: Backbone): ExportPrecision {

@@ -1,5 +1,6 @@
 import { packageVersion } from '../paths.js';
 import type { ExportRequest } from './exportModel.js';
+import { EXPORT_OPSET } from './opset.js';
 
 /** The ONNX file's metadata_props: strings, those that hold more than one value in JSON. */
 export function exportMetadata({ backbone, tasks, precision }: ExportRequest): Record<string, string> {
@@ -10,22 +11,24 @@ export function exportMetadata({ backbone, tasks, precision }: ExportRequest): R
     programVersion: packageVersion(),
     network: backbone.graph.network,
     precision,
+    opset: String(EXPORT_OPSET),
     weightBits: String(backbone.weightBits),
     activationBits: String(backbone.activationBits),
     backboneSha256: backbone.sha256,
-    preprocessing: JSON.stringify({
-      input: `pixels: uint8 [batch, ${imageSize}, ${imageSize}, 3], rows, columns, RGB; 0 … 255 as decoded, sRGB`,
-      resize: tasks.map(({ resize }) => resize),
-      // The model does this itself.
-      normalization: { inModel: true, mean, std },
+    input: JSON.stringify({
+      pixels: `uint8 [batch, ${imageSize}, ${imageSize}, 3]: rows, columns, RGB, 0 … 255 of sRGB`,
+      ...(tasks.length > 1 ? { task: 'int64 scalar: position in tasks' } : {}),
     }),
+    // The model does this itself: (pixel / 255 − mean) / std.
+    normalization: JSON.stringify({ mean, std, inModel: true }),
     tasks: JSON.stringify(
-      tasks.map(({ name, task }) => ({
+      tasks.map(({ name, task, preparation }) => ({
         name,
         method: task.method.name,
         classes: task.classes,
         configHash: task.configHash,
         trainedWith: task.programVersion,
+        preparation,
       })),
     ),
   };

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { MethodSpec } from '../../src/adaption/method.js';
+import { modelLogits } from '../../src/export/checkModel.js';
 import { exportModel } from '../../src/export/exportModel.js';
 import { assertClose } from '../engines/assertClose.js';
 import { type BackboneOptions, type TinyNetwork, tinyBatch, tinyMethod } from '../engines/fixtures.js';
 import { engineLogits, tinyBackbone, tinyTask } from './cases.js';
-import { runModel } from './runModel.js';
 
 /** float32 rounding: the random networks here have no value near a step. */
 const tolerance = 2e-5;
@@ -58,12 +58,17 @@ async function agrees(
   for (const precision of precisions) {
     const { bytes, exactness } = exportModel({
       backbone,
-      tasks: [{ name: 'a', task, resize: null }],
+      tasks: [{ name: 'a', task, preparation: null }],
       precision,
     });
-    const logits = await runModel(bytes, batch, imageSize);
+    const logits = await modelLogits(bytes, batch, imageSize);
     const { activationBits } = backbone;
-    assertClose(logits, expected, precision === 'int8' ? int8Tolerance(activationBits) : tolerance, precision);
+    assertClose(
+      logits,
+      expected,
+      precision === 'int8' ? int8Tolerance(activationBits) : tolerance,
+      precision,
+    );
     if (exactness && activationBits <= 4) assert.equal(exactness.exactChannels, exactness.channels);
   }
 }
@@ -77,13 +82,18 @@ describe('several tasks in one model', () => {
           const { backbone, imageSize } = tiny;
           const methodsOfTasks = [methods.xbm, methods.xbm, methods.classifier];
           const tasks = methodsOfTasks.map((method, i) => tinyTask(tiny, method, 3 + i, i + 1));
-          const named = tasks.map((task, i) => ({ name: `task ${i}`, task, resize: null }));
+          const named = tasks.map((task, i) => ({ name: `task ${i}`, task, preparation: null }));
           const { bytes } = exportModel({ backbone, tasks: named, precision });
           const batch = tinyBatch({ batchSize: 2, imageSize });
           for (const [i, task] of tasks.entries()) {
             const expected = await engineLogits(task, backbone, batch);
-            const logits = await runModel(bytes, batch, imageSize, i);
-            assertClose(logits, expected, precision === 'int8' ? int8Tolerance(bits) : tolerance, `task ${i}`);
+            const logits = await modelLogits(bytes, batch, imageSize, i);
+            assertClose(
+              logits,
+              expected,
+              precision === 'int8' ? int8Tolerance(bits) : tolerance,
+              `task ${i}`,
+            );
           }
         });
       }

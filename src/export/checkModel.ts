@@ -1,0 +1,98 @@
+/** @file Loads an exported model back in plain ONNX Runtime and compares it with an engine. */
+import type { Tensor } from 'onnxruntime-node';
+import { foldIntoBackbone } from '../adaption/task.js';
+import type { Batch } from '../data/batch.js';
+import type { Engine } from '../engines/engine.js';
+import { uniform } from '../random.js';
+import type { ExportRequest } from './exportModel.js';
+
+export interface Comparison {
+  readonly images: number;
+  /** Largest difference of two logits over the engine's largest logit, per cent. */
+  readonly largestDifference: number;
+  /** Images whose largest logit is another one. */
+  readonly otherClass: number;
+}
+
+/** Logits of an ONNX model, in ONNX Runtime with its default options. */
+export async function modelLogits(
+  bytes: Uint8Array,
+  { pixels, labels }: Batch,
+  imageSize: number,
+  task?: number,
+): Promise<Float32Array> {
+  const { default: ort } = await import('onnxruntime-node');
+  const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 3 });
+  try {
+    const feeds: Record<string, Tensor> = {
+      pixels: new ort.Tensor('uint8', pixels, [labels.length, imageSize, imageSize, 3]),
+    };
+    if (task !== undefined) feeds.task = new ort.Tensor('int64', BigInt64Array.of(BigInt(task)), []);
+    const { logits } = await session.run(feeds);
+    return logits.data as Float32Array;
+  } finally {
+    await session.release();
+  }
+}
+
+/** Compares every task of a model with the engine on smooth random images. */
+export async function checkModel(
+  bytes: Uint8Array,
+  { backbone, tasks }: ExportRequest,
+  engine: Engine,
+  images = 4,
+): Promise<Comparison[]> {
+  const { imageSize } = tasks[0].task;
+  const batch = randomImages(images, imageSize);
+  const comparisons: Comparison[] = [];
+  for (const [index, { task }] of tasks.entries()) {
+    const network = foldIntoBackbone(task, backbone);
+    const session = await engine.openInference({ network, batchSize: images, imageSize });
+    const expected = await session.predict(batch).finally(() => session.close());
+    const logits = await modelLogits(bytes, batch, imageSize, tasks.length > 1 ? index : undefined);
+    comparisons.push(compareLogits(logits, expected.logits, images));
+  }
+  return comparisons;
+}
+
+/** @param expected [images, classes] */
+export function compareLogits(actual: Float32Array, expected: Float32Array, images: number): Comparison {
+  const classes = expected.length / images;
+  if (actual.length !== expected.length)
+    throw new Error(`${actual.length} logits, expected ${expected.length}`);
+  let [difference, largest, otherClass] = [0, 0, 0];
+  for (let image = 0; image < images; image++) {
+    const [row, expectedRow] = [actual, expected].map((all) =>
+      all.subarray(image * classes, (image + 1) * classes),
+    );
+    otherClass += Number(indexOfLargest(row) !== indexOfLargest(expectedRow));
+    expectedRow.forEach((value, i) => {
+      largest = Math.max(largest, Math.abs(value));
+      const off = Math.abs(row[i] - value);
+      difference = Number.isFinite(off) ? Math.max(difference, off) : Number.POSITIVE_INFINITY;
+    });
+  }
+  return { images, largestDifference: (100 * difference) / (largest || 1), otherClass };
+}
+
+function indexOfLargest(values: Float32Array): number {
+  let best = 0;
+  for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i;
+  return best;
+}
+
+/** Waves of a few periods in each channel. */
+function randomImages(count: number, size: number): Batch {
+  const pixels = new Uint8Array(count * size * size * 3);
+  for (let i = 0; i < pixels.length; i++) {
+    const [channel, x, y] = [i % 3, Math.floor(i / 3) % size, Math.floor(i / (3 * size)) % size];
+    const image = Math.floor(i / (3 * size * size));
+    const wave = (axis: number, at: number) =>
+      Math.sin(
+        (2 * Math.PI * at * (1 + 5 * uniform(image, channel, axis))) / size +
+          6 * uniform(image, channel, axis, 1),
+      );
+    pixels[i] = Math.round(128 + 60 * (wave(0, x) + wave(1, y)));
+  }
+  return { pixels, labels: new Int32Array(count) };
+}
