@@ -1,0 +1,57 @@
+/** @file Which examples do not run here as they are written, and what makes them run: added arguments, nothing else. */
+
+export interface SmallerForm {
+  /** Of the example as it is written, words joined by one space. */
+  readonly example: RegExp;
+  readonly add: readonly string[];
+  readonly because: string;
+}
+
+const set = (...settings: string[]) => settings.flatMap((setting) => ['--set', setting]);
+
+const quickCalibration = [
+  '--calibration-images',
+  '4',
+  '--batch-size',
+  '4',
+  '--image-size',
+  '8',
+  '--threads',
+  '1',
+];
+
+/** The first that matches counts; what matches none runs as it is written. */
+export const smallerForms: readonly SmallerForm[] = [
+  {
+    example: /^xbm train /,
+    add: set(
+      'backbone.network=cifar-resnet8',
+      'training.imageSize=8',
+      'training.epochs=1',
+      'training.batchSize=8',
+      'data.workers=0',
+      'threads=1',
+    ),
+    because: 'ResNet-50 at 224 pixels trains for hours; the weights here are those of CIFAR ResNet-8',
+  },
+  {
+    example: /^xbm data verify cubs/,
+    add: ['--subset', ...set('data.edition=2011')],
+    because: '12 images, not 11,788',
+  },
+  {
+    example: /^xbm data verify (cars|flowers)/,
+    add: ['--subset'],
+    because: 'a few images of two classes',
+  },
+  {
+    example: /^xbm backbone (check|import) .*--crop/,
+    add: [...quickCalibration, '--augmentation', 'random-resized-crop'],
+    because: 'images for a CIFAR network are not cropped unless asked; few and small images',
+  },
+  {
+    example: /^xbm backbone (check|import) /,
+    add: quickCalibration,
+    because: 'of 12 images some are measured; calibration takes time by layers, images and pixels',
+  },
+];
