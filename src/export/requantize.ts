@@ -72,7 +72,9 @@ function stepsOf({ a, b, top, sums: [lowest, highest] }: Staircase): Step[] {
   const steps: Step[] = [];
   for (let level = 1; level <= top && a > 0; level++) {
     let first = Math.ceil((level - 0.5 - b) / a);
+    // Ties go to the even level, and the quotient is rounded.
     if (roundHalfEven(a * first + b) < level) first++;
+    else if (roundHalfEven(a * (first - 1) + b) >= level) first--;
     if (first > lowest && first <= highest) steps.push({ level, first });
   }
   return steps;
