@@ -34,7 +34,7 @@ export class MaskTables {
 
   /** The mask of a convolution, one element per weight, in the weights' order. */
   emit(conv: ConvLayer, order: WeightOrder, element: MaskElement): string {
-    const { builder } = this;
+    const builder = this.builder;
     const [outChannels, segments] = maskShape(conv, this.#mask);
     const dims = weightDims(conv, order);
     const reshape = (name: string, shape: readonly number[]) =>
@@ -61,7 +61,8 @@ export class MaskTables {
 
   /** The bits of the selected task as elements, in one row. */
   #unpacked(conv: ConvLayer, order: WeightOrder, element: MaskElement): string {
-    const { builder, tasks } = this;
+    const builder = this.builder;
+    const tasks = this.tasks;
     const rows = tasks.map((task) => packBits(this.#bits(task, conv, order)));
     const packed = Uint8Array.from(rows.flatMap((row) => [...row]));
     const bytes = builder.op('Gather', [builder.constant(packed, [rows.length, rows[0].length]), this.task]);

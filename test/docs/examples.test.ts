@@ -34,6 +34,10 @@ const commandOfOptions: Readonly<Record<string, string>> = {
 
 /** What must be in the folder before a document's first example. */
 const preparations: Readonly<Record<string, (folder: string) => Promise<void>>> = {
+  'docs/export.md': async (folder) => {
+    for (const task of ['flowers', 'cubs'] as const)
+      await writeRun(folder, randomBackbone(), { task, method: 'xbm', accuracy: 80 });
+  },
   'docs/hardware.md': async (folder) => {
     const backbone = randomBackbone();
     for (const method of ['xbm', 'piggyback', 'finetune'] as const)
