@@ -10,8 +10,8 @@ if (!quickdraw || !sketches) throw new Error('usage: quickstart-data.mjs QUICKDR
 const assets = new URL('../assets/quickstart/', import.meta.url).pathname;
 
 const everySecond = (names) => names.filter((_, i) => i % 2 === 0);
-await shrink('quickdraw', quickdraw, (classes) => classes, { train: 150, test: 50 });
-await shrink('sketches', sketches, everySecond, { train: 64, test: 15 });
+await shrink('quickdraw', quickdraw, (classes) => classes, { train: 80, test: 60 });
+await shrink('sketches', sketches, everySecond, { train: 44, test: 31 });
 
 async function shrink(task, from, choose, counts) {
   rmSync(join(assets, task), { recursive: true, force: true });
