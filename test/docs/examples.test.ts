@@ -154,7 +154,11 @@ for (const document of documents) {
       });
     }
 
-    for (const { text, line } of markdown.code.filter((code) => code.text.startsWith('--'))) {
+    const options = markdown.code.filter(({ text }) => text.startsWith('--'));
+    const firstOnly = options.filter(
+      ({ text }, i) => options.findIndex((other) => other.text === text) === i,
+    );
+    for (const { text, line } of firstOnly) {
       test(`line ${line}: option ${text}`, async () => {
         const [{ words }] = shellCommands(text);
         for (const flag of words.filter((word) => word.startsWith('--'))) {
