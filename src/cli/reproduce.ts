@@ -118,6 +118,7 @@ export async function reproduce(file: string, args: ReproduceArguments, io: Io):
     const unusable = plan.entries.filter(({ state }) => state === 'again').map(({ run }) => run);
     await clear(unusable);
     const outcomes = await launch(plan, await openLauncher(reproduction.name, folder, args, io), io);
+    if (io.signal?.aborted) throw interrupted(plan, outcomes);
     const missing = missingRuns(plan, outcomes);
     const { collectResults } = await import('../reproduce/collect.js');
     const results = await collectResults(folder, {
@@ -131,7 +132,6 @@ export async function reproduce(file: string, args: ReproduceArguments, io: Io):
     const { compareWithBaseline } = await import('../reproduce/baseline.js');
     const worse = baseline ? compareWithBaseline(results.summary.rows, baseline, args.tolerance) : [];
     printResults({ ...results, worse, baseline: args.baseline ?? null }, args, io);
-    io.signal?.throwIfAborted();
     const failed = [
       ...(missing.length > 0 ? [`${missing.length} of ${runs.length} runs failed`] : []),
       ...(worse.length > 0 ? [`${worse.length} results are worse than ${args.baseline}`] : []),
@@ -224,6 +224,17 @@ async function launch(plan: Plan, launcher: Launcher, io: Io): Promise<Outcome[]
   } finally {
     watch.stop();
   }
+}
+
+/** Tables of what is finished would take longer than one waits after Ctrl-C; the next start makes them. */
+function interrupted({ entries, missing }: Plan, outcomes: readonly Outcome[]): UserError {
+  const finished = outcomes.filter(({ ended }) => ended === 'finished').length;
+  const done = entries.length - missing.length + finished;
+  return new UserError(
+    `interrupted; ${done} of ${entries.length} runs are finished`,
+    'The same command continues.',
+    ExitCode.interrupted,
+  );
 }
 
 function missingRuns(plan: Plan, outcomes: readonly Outcome[]): MissingRun[] {

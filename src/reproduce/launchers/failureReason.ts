@@ -24,8 +24,8 @@ export function readTail(path: string, from = 0): string {
 
 /** Why a run failed: the program's last message in its log, else the log's last line, else how the process ended. */
 export function failureReason(log: string, ending: string): string {
-  const lines = log.split('\n').filter((line) => line.trim() !== '');
-  const last = lines.findLastIndex((line) => line.startsWith('xbm: ') && !line.startsWith('xbm: stopping'));
+  const lines = log.split('\n').filter((line) => line.trim() !== '' && !line.startsWith('xbm: stopping'));
+  const last = lines.findLastIndex((line) => line.startsWith('xbm: '));
   if (last < 0) return lines.length > 0 ? `${ending}; its last line: ${lines.at(-1)}` : ending;
   const message = lines.slice(last).map((line) => line.replace(/^xbm: /, ''));
   // Of a stack trace the first line is enough here; the log has the rest.

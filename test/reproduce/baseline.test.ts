@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { UserError } from '../../src/errors.js';
+import { compareWithBaseline, readBaseline } from '../../src/reproduce/baseline.js';
+import { type SummaryRow, summarizeRuns } from '../../src/reproduce/summary.js';
+import { finish, folderWith, runsOf } from './fixtures.js';
+
+const [run] = runsOf('name: a\ntasks: [flowers]\nmethods: [xbm]\n');
+
+function row(accuracy: number, perImage: number, reprogramming = 1): SummaryRow {
+  const energy = {
+    energyPerImageMicrojoules: perImage,
+    inferenceTestSetJoules: 1,
+    reprogrammingJoules: reprogramming,
+    totalJoules: 2,
+  };
+  return summarizeRuns([finish(run, { accuracy })], new Map([[run.name, { chip: energy }]]))[0];
+}
+
+const compare = (now: SummaryRow[], before: SummaryRow[], tolerance = 0.5) =>
+  compareWithBaseline(
+    now,
+    readBaseline(join(folderWith({ 'b.json': JSON.stringify({ rows: before }) }), 'b.json')),
+    tolerance,
+  );
+
+test('within the tolerance, or better, nothing is worse', () => {
+  assert.deepEqual(compare([row(50, 20)], [row(50, 20)], 0), []);
+  assert.deepEqual(compare([row(49.5, 20.09)], [row(50, 20)]), []);
+  assert.deepEqual(compare([row(60, 10, 0)], [row(50, 20)], 0), []);
+});
+
+test('what falls or rises by more is named with both values', () => {
+  assert.deepEqual(compare([row(49.4, 20)], [row(50, 20)]), [
+    'flowers xbm: accuracy fell from 50.00 to 49.40 %',
+  ]);
+  assert.deepEqual(compare([row(50, 20.2)], [row(50, 20)]), [
+    'flowers xbm: energy per image on chip rose from 20.00 to 20.20 µJ',
+  ]);
+  assert.deepEqual(compare([row(50, 20, 1.1)], [row(50, 20)]), [
+    'flowers xbm: reprogramming energy on chip rose from 1.000 to 1.100 J',
+  ]);
+  assert.deepEqual(compare([row(50, 20, 1)], [row(50, 20, 0)]).length, 1, 'from nothing to something');
+});
+
+test('a row or a preset that is gone is worse; a new one is not', () => {
+  assert.match(compare([], [row(50, 20)])[0], /^flowers xbm: in the baseline, but without a result now/);
+  assert.match(
+    compare([{ ...row(50, 20), energy: {} }], [row(50, 20)])[0],
+    /energies on chip, this result has none/,
+  );
+  assert.deepEqual(compare([row(50, 20)], []), []);
+});
+
+test('a file that is no summary is refused with its name', () => {
+  const folder = folderWith({ 'a.json': 'no', 'b.json': '{"rows": [{"task": 1}]}' });
+  for (const [name, expected] of [
+    ['a.json', /a\.json: not JSON/],
+    ['b.json', /b\.json: no summary of xbm reproduce: rows\.0\.task/],
+  ] as const) {
+    assert.throws(
+      () => readBaseline(join(folder, name)),
+      (error: UserError) => error instanceof UserError && expected.test(error.message),
+    );
+  }
+});
