@@ -102,13 +102,13 @@ export async function reproduce(file: string, args: ReproduceArguments, io: Io):
   const { reproduction } = source;
   const presets = reproduction.hardware.map((name) => loadHardware(name, [], source.folder));
   const runs = expandRuns(source, { cwd: io.cwd, overrides: args.set });
-  // Read before anything is overwritten: it may be the very file that the results go to.
-  const baseline = args.baseline === undefined ? null : readBaseline(resolve(io.cwd, args.baseline));
   if (args.dryRun) {
     const plan = await planOf(runs, args, io);
     printPlan(reproduction.name, plan, args, io);
     return;
   }
+  // Read before anything is overwritten: it may be the very file that the results go to.
+  const baseline = args.baseline === undefined ? null : readBaseline(resolve(io.cwd, args.baseline));
   const folder = resultsFolder(io.cwd, reproduction.name);
   const lock = acquireLock(join(folder, 'lock'));
   try {

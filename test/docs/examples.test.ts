@@ -8,6 +8,8 @@ import { main } from '../../src/cli/main.js';
 import { loadExperiment } from '../../src/config/load.js';
 import { ExitCode } from '../../src/errors.js';
 import { packageRoot } from '../../src/paths.js';
+import { expandRuns } from '../../src/reproduce/expand.js';
+import { loadReproduction } from '../../src/reproduce/reproductionFile.js';
 import { fakeIo } from '../cli/fakeIo.js';
 import { randomBackbone, writeRun } from '../report/trainedRuns.js';
 import { type Inline, type Markdown, readMarkdown } from './markdown.js';
@@ -18,6 +20,7 @@ import { writeWorkFolder, writeWorld } from './world.js';
 const documents = [
   'README.md',
   'datasets.md',
+  'REPRODUCIBILITY.md',
   ...readdirSync(join(packageRoot(), 'docs'))
     .filter((name) => name.endsWith('.md'))
     .map((name) => `docs/${name}`),
@@ -130,9 +133,13 @@ for (const document of documents) {
     markdown.fences
       .filter(({ language }) => language === 'yaml')
       .forEach(({ text, line }, i) => {
-        test(`line ${line}: the YAML block is an experiment`, () => {
+        test(`line ${line}: the YAML block is an experiment or a reproduction`, () => {
           const name = yamlFiles[document]?.[i] ?? `block-${i}.yaml`;
           writeFileSync(join(cwd, name), text);
+          if (/^(tasks|experiments):/m.test(text)) {
+            assert.ok(expandRuns(loadReproduction(name, cwd), { cwd }).length > 0);
+            return;
+          }
           const { data } = loadExperiment({ config: name, cwd });
           writeFileSync(join(cwd, name), inThisWorld(text));
           assert.ok(data.root === null || data.root.startsWith('/data'));

@@ -35,6 +35,11 @@ export const smallerForms: readonly SmallerForm[] = [
     because: 'ResNet-50 at 224 pixels trains for hours; the weights here are those of CIFAR ResNet-8',
   },
   {
+    example: /^xbm reproduce (?!.*--dry-run)/,
+    add: ['--dry-run'],
+    because: 'all tasks of the paper, or a minute of training',
+  },
+  {
     example: /^xbm data verify cubs/,
     add: ['--subset', ...set('data.edition=2011')],
     because: '12 images, not 11,788',
