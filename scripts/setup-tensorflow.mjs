@@ -37,7 +37,7 @@ async function setup(options) {
   if (options.remove) {
     sweepStaging(packageFolder);
     removeNative(packageFolder);
-    return say(`Removed the native library of ${name}; the tfjs engine computes in pure JavaScript.`);
+    return say(`Removed the native library of ${name}.`);
   }
   const named = options.from !== undefined || options.wheel !== undefined;
   if (!named && !options.force && (await isComplete(name, packageFolder))) return;

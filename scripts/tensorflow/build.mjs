@@ -84,8 +84,11 @@ export function headerFolder(env, execPath) {
   return folders.find((folder) => existsSync(join(folder, 'include', 'node', 'node_api.h'))) ?? null;
 }
 
-/** @returns {string} node-gyp's script */
-function requireTools() {
+/**
+ * @returns {string} node-gyp's script
+ * @throws SetupError naming what the build needs and this machine lacks
+ */
+export function requireTools() {
   const nodeGyp = nodeGypCandidates(process.env, process.execPath).find((path) => existsSync(path));
   if (!nodeGyp)
     throw new SetupError(

@@ -10,11 +10,13 @@ import {
   rmSync,
 } from 'node:fs';
 import { statfs } from 'node:fs/promises';
-import { basename, join } from 'node:path';
-import { buildBinding, NAPI_VERSION } from './build.mjs';
+import { basename, dirname, join } from 'node:path';
+import { buildBinding, NAPI_VERSION, requireTools } from './build.mjs';
 import { SetupError } from './failure.mjs';
 import { downloadOfficial } from './official.mjs';
 import { lastLines, run, works } from './process.mjs';
+import { bindingsIn } from './source.mjs';
+import { manifestName, verifyInstallation } from './staging.mjs';
 import { pipArguments, release, sha256OfFile, unpackWheel } from './wheel.mjs';
 
 /**
@@ -24,6 +26,7 @@ import { pipArguments, release, sha256OfFile, unpackWheel } from './wheel.mjs';
  */
 export async function stage(source, setup) {
   await requireSpace(setup.staged);
+  if (['pip', 'wheel', 'libraries'].includes(source.kind)) requireTools(); // before a long download
   switch (source.kind) {
     case 'official':
       setup.say("Downloading TensorFlow's C library and the binding (tfjs-node's own install script) …");
@@ -38,10 +41,17 @@ export async function stage(source, setup) {
       return stageLibraries(source, setup);
     case 'package':
       setup.say(`Copying lib/ and deps/ of ${source.folder} …`);
-      for (const name of ['lib', 'deps'])
-        cpSync(join(source.folder, name), join(setup.staged, name), { recursive: true });
+      await copyPackage(source.folder, setup.staged);
       return 'another tfjs-node package';
   }
+}
+
+async function copyPackage(folder, staged) {
+  const { problem } = await verifyInstallation(folder);
+  if (problem) throw new SetupError(`${folder} is damaged: ${problem}`, 'Run the setup there again.');
+  for (const name of ['lib', 'deps'])
+    cpSync(join(folder, name), join(staged, name), { recursive: true, verbatimSymlinks: true });
+  for (const binding of bindingsIn(staged)) rmSync(join(dirname(binding), manifestName), { force: true });
 }
 
 async function downloadWheel(wheel, { staged, say }) {
@@ -54,7 +64,7 @@ async function downloadWheel(wheel, { staged, say }) {
       `Install it (Debian, Ubuntu: apt install python3-pip), or fetch ${wheel.name} ${release.version} for ` +
         `${wheel.platform} elsewhere and give it: npm run setup:tensorflow -- --wheel FILE`,
     );
-  say(`Downloading ${wheel.name} ${release.version} with pip (270 to 600 MB) …`);
+  say(`Downloading ${wheel.name} ${release.version} with pip (${wheel.megabytes} MB) …`);
   const { ok, output } = await run(python, pipArguments(wheel, folder));
   const [name] = readdirSync(folder);
   if (!ok || !name)

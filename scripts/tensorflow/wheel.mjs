@@ -15,16 +15,19 @@ const wheels = {
   'cpu x64': {
     name: 'tensorflow-cpu',
     platform: 'manylinux_2_27_x86_64',
+    megabytes: 274,
     sha256: '2b847d217b02ee7731ed91431daf3250daa0196c3c94614d23be27232e6e5b6c',
   },
   'gpu x64': {
     name: 'tensorflow',
     platform: 'manylinux_2_27_x86_64',
+    megabytes: 572,
     sha256: '9056fbc9ba04235810b71ae6cbd958a196e8804fb53bbcffbf3e23b56155f124',
   },
   'cpu arm64': {
     name: 'tensorflow',
     platform: 'manylinux_2_27_aarch64',
+    megabytes: 282,
     sha256: '4b24aca16d527a3cf1c37f720c04c484c3d20f4d0fdfa98632ac8b9f3be6eb5c',
   },
 };
@@ -75,10 +78,7 @@ export async function unpackWheel(path, folder) {
     const target = join(folder, inside.startsWith('include/') ? inside : join('lib', inside));
     await mkdir(dirname(target), { recursive: true });
     const meter = new HashingStream();
-    await Promise.all([
-      extractZipEntry(path, entry, meter),
-      pipeline(meter, createWriteStream(target, { flush: true })),
-    ]);
+    await extractZipEntry(path, entry, meter, createWriteStream(target, { flush: true }));
     const found = { bytes: meter.bytes, sha256: meter.hash.digest('base64url') };
     if (found.bytes !== expected.bytes || found.sha256 !== expected.sha256) {
       throw new SetupError(

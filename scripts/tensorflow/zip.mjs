@@ -1,5 +1,6 @@
 // Reads a zip file entry by entry, so that a wheel of a gigabyte never has to fit in memory.
 import { open } from 'node:fs/promises';
+import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createInflateRaw } from 'node:zlib';
 import { SetupError } from './failure.mjs';
@@ -46,27 +47,29 @@ export async function readZipDirectory(path) {
 }
 
 /**
- * Unpacks one entry into a stream.
+ * Unpacks one entry through streams.
  * @param {string} path
  * @param {ZipEntry} entry
- * @param {NodeJS.WritableStream} target
+ * @param {NodeJS.WritableStream[]} targets the last one may be a writable only
  */
-export async function extractZipEntry(path, entry, target) {
+export async function extractZipEntry(path, entry, ...targets) {
   const file = await open(path);
   try {
     const header = await readAt(file, entry.offset, 30, path);
     if (header.readUInt32LE(0) !== LOCAL_ENTRY)
       throw damaged(path, `${entry.name} is not where it should be`);
     const start = entry.offset + 30 + header.readUInt16LE(26) + header.readUInt16LE(28);
-    const packed = file.createReadStream({
-      start,
-      end: start + entry.compressedBytes - 1,
-      autoClose: false,
-      highWaterMark: 1 << 20,
-    });
-    if (entry.compressedBytes === 0) target.end();
-    else if (entry.method === STORED) await pipeline(packed, target);
-    else if (entry.method === DEFLATED) await pipeline(packed, createInflateRaw(), target);
+    const packed =
+      entry.compressedBytes === 0
+        ? Readable.from([])
+        : file.createReadStream({
+            start,
+            end: start + entry.compressedBytes - 1,
+            autoClose: false,
+            highWaterMark: 1 << 20,
+          });
+    if (entry.method === STORED || entry.compressedBytes === 0) await pipeline(packed, ...targets);
+    else if (entry.method === DEFLATED) await pipeline(packed, createInflateRaw(), ...targets);
     else throw damaged(path, `${entry.name} is packed in an unknown way (${entry.method})`);
   } catch (error) {
     if (error instanceof SetupError || !String(error.code).startsWith('Z_')) throw error;

@@ -30,7 +30,8 @@ test('the device tells a GPU from a GPU package that found none', () => {
   const gpu = { package: '@tensorflow/tfjs-node-gpu', version: '4.22.0' } as const;
   const device = (usesGpu: boolean) => describeBackend({ ...gpu, native: { tensorflow: '2.9.1', usesGpu } });
   assert.equal(device(true), 'TensorFlow.js 4.22.0, native TensorFlow 2.9.1, CUDA');
-  assert.match(device(false), /native TensorFlow 2\.9\.1, CPU \(TensorFlow found no CUDA device\)/);
+  assert.match(device(false), /native TensorFlow 2\.9\.1, CPU \(it found no CUDA device\)/);
+  assert.match(describeBackend(gpu), /native TensorFlow, CUDA if it finds a device$/);
 });
 
 test('what tfjs-node takes from node:util is there in every Node', () => {

@@ -88,9 +88,8 @@ export function describeBackend({ package: name, version, reason, native }: Tfjs
   if (name === '@tensorflow/tfjs') return `${label}, pure JavaScript, 1 thread (${reason})`;
   const tensorflow = `${label}, native TensorFlow${native ? ` ${native.tensorflow}` : ''}`;
   if (name === '@tensorflow/tfjs-node') return `${tensorflow}, CPU`;
-  return native && !native.usesGpu
-    ? `${tensorflow}, CPU (TensorFlow found no CUDA device)`
-    : `${tensorflow}, CUDA`;
+  if (!native) return `${tensorflow}, CUDA if it finds a device`;
+  return native.usesGpu ? `${tensorflow}, CUDA` : `${tensorflow}, CPU (it found no CUDA device)`;
 }
 
 /**
