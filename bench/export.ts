@@ -80,7 +80,7 @@ async function exported(name: string, count: number, precision: 'int8' | 'float'
 }
 
 async function engineInference() {
-  const session = await createOnnxEngine({ threads }, { threads }).openInference({
+  const session = await createOnnxEngine({ threads }).openInference({
     network: foldIntoBackbone(tasks[0].task, backbone),
     batchSize,
     imageSize,

@@ -50,7 +50,7 @@ export function tinyTask(
 
 /** What the engine's inference path computes. */
 export async function engineLogits(task: Task, backbone: Backbone, batch: Batch): Promise<Float32Array> {
-  const engine = createOnnxEngine({ threads: 1 }, { threads: 1 });
+  const engine = createOnnxEngine({ threads: 1 });
   const network = foldIntoBackbone(task, backbone);
   const session = await engine.openInference({
     network,

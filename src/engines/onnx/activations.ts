@@ -70,10 +70,16 @@ export class Layouts {
     return this.builder.op('Reshape', [vector, this.builder.ints(...dims)]);
   }
 
-  /** Sum over everything but channels: [channels]. */
-  channelSum(value: string, layout: Layout): string {
-    const axes = layout === 'nchw' ? [0, 2, 3] : [0, 2];
-    return this.builder.op('ReduceSum', [value, this.builder.ints(...axes)], { keepdims: 0 });
+  /**
+   * Sum over everything but channels: [channels]. Along contiguous rows first, then over images: ONNX Runtime splits
+   * sums over several axes at once by the number of threads, and results would depend on it.
+   */
+  channelSum(value: string, channels: number, layout: Layout): string {
+    const { builder, batchSize } = this;
+    const sum = (rows: string, axis: number) => builder.op('ReduceSum', [rows, builder.ints(axis)], { keepdims: 0 });
+    if (layout === 'merged') return sum(builder.op('Reshape', [value, builder.ints(channels, -1)]), 1);
+    const perImage = sum(builder.op('Reshape', [value, builder.ints(batchSize * channels, -1)]), 1);
+    return sum(builder.op('Reshape', [perImage, builder.ints(batchSize, channels)]), 0);
   }
 }
 

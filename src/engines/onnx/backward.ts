@@ -132,7 +132,7 @@ export function emitBackward(context: BackwardContext, logitsGradient: string): 
       send(layer.inputs[0], layout, () => builder.op('Mul', [gradient, perChannel(scale)]));
       return;
     }
-    const sum = (value: string) => layouts.channelSum(value, layout);
+    const sum = (value: string) => layouts.channelSum(value, channels, layout);
     const biasGradient = sum(gradient);
     const productSum = sum(builder.op('Mul', [gradient, input]));
     const centred = builder.op('Sub', [productSum, builder.op('Mul', [mean, biasGradient])]);

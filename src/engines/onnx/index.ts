@@ -3,14 +3,7 @@ import { createRequire } from 'node:module';
 import { cpus } from 'node:os';
 import type { Batch } from '../../data/batch.js';
 import { checkBatchStatistics, checkPixels, checkTrainingBatch } from '../checkBatch.js';
-import type {
-  Engine,
-  EngineEntry,
-  EngineOptions,
-  InferenceSession,
-  StepMetrics,
-  TrainingSession,
-} from '../engine.js';
+import type { Engine, EngineEntry, InferenceSession, StepMetrics, TrainingSession } from '../engine.js';
 import { WorkerClient } from './client.js';
 import type { WorkerOptions } from './protocol.js';
 
@@ -27,16 +20,15 @@ export const engineEntry: EngineEntry = {
     }
     return { available: true, device: deviceName({ threads: 0 }) };
   },
-  create: async (options) => createOnnxEngine({ threads: options.threads }, options),
+  create: async ({ threads }) => createOnnxEngine({ threads }),
 };
 
-/** @param worker passes a profile folder through; benches use it */
-export function createOnnxEngine(worker: WorkerOptions, options: EngineOptions = { threads: 0 }): Engine {
-  const threads = options.threads || cpus().length;
-  const workerOptions = { ...worker, threads };
+/** @param options besides threads, what benches and tests set: see {@link WorkerOptions} */
+export function createOnnxEngine(options: WorkerOptions): Engine {
+  const workerOptions = { ...options, threads: options.threads || cpus().length };
   return {
     name: 'onnx',
-    device: deviceName({ threads }),
+    device: deviceName(workerOptions),
     async openTraining(plan, state): Promise<TrainingSession> {
       checkBatchStatistics(plan);
       const client = await WorkerClient.open({ kind: 'training', plan, state, options: workerOptions });

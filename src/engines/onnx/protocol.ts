@@ -4,7 +4,7 @@ import type { Batch } from '../../data/batch.js';
 import type { InferencePlan, Prediction, StepMetrics, StepSettings, TrainingPlan } from '../engine.js';
 
 export interface WorkerOptions {
-  /** 0: ONNX Runtime's choice, one per physical core. */
+  /** 0: one per core. */
   readonly threads: number;
   /** Folder for ONNX Runtime's profile; none when absent. */
   readonly profile?: string;
