@@ -76,7 +76,8 @@ export class Layouts {
    */
   channelSum(value: string, channels: number, layout: Layout): string {
     const { builder, batchSize } = this;
-    const sum = (rows: string, axis: number) => builder.op('ReduceSum', [rows, builder.ints(axis)], { keepdims: 0 });
+    const sum = (rows: string, axis: number) =>
+      builder.op('ReduceSum', [rows, builder.ints(axis)], { keepdims: 0 });
     if (layout === 'merged') return sum(builder.op('Reshape', [value, builder.ints(channels, -1)]), 1);
     const perImage = sum(builder.op('Reshape', [value, builder.ints(batchSize * channels, -1)]), 1);
     return sum(builder.op('Reshape', [perImage, builder.ints(batchSize, channels)]), 0);
