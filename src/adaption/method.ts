@@ -19,7 +19,7 @@ export interface MaskSpec {
   readonly threshold: number;
   /** Of the sigmoid: soft = sigmoid(slope · (score − threshold) + noise). */
   readonly slope: number;
-  /** Adds Gumbel noise g1 − g2 to the sigmoid's argument while training. */
+  /** Adds Gumbel noise (g1 − g2) / 100 to the sigmoid's argument while training. */
   readonly noise: boolean;
   /** Scores start here: above the threshold, so every bit is on. */
   readonly initialScore: number;

@@ -55,7 +55,9 @@ async function trainCommand(experiment: Experiment, args: TrainArguments, io: Io
   const folder = new RunFolder(path);
   const lock = folder.lock();
   try {
-    if (!args.force && folder.status === 'finished') return reportFinished(folder, hash, args, io);
+    if (!args.force && folder.status === 'finished') {
+      return await reportFinished(folder, experiment, hash, args, io);
+    }
     if (!args.force && !args.resume && folder.status === 'unfinished') {
       throw new UserError(
         `${path}: holds a run that is not finished`,
@@ -76,7 +78,13 @@ async function trainCommand(experiment: Experiment, args: TrainArguments, io: Io
   }
 }
 
-function reportFinished(folder: RunFolder, hash: string, args: TrainArguments, io: Io): void {
+async function reportFinished(
+  folder: RunFolder,
+  experiment: Experiment,
+  hash: string,
+  args: TrainArguments,
+  io: Io,
+): Promise<void> {
   const summary = folder.readSummary();
   if (summary.configHash !== hash) {
     throw new UserError(
@@ -84,8 +92,21 @@ function reportFinished(folder: RunFolder, hash: string, args: TrainArguments, i
       'Choose another --out, or add --force to replace it.',
     );
   }
+  await requireSameImages(folder, experiment, io);
   io.stderr(`${folder.path}: this run is finished; --force trains it anew\n`);
   report(folder.path, summary, null, args, io);
+}
+
+/** The hash leaves out where data lie, but the images of an unnamed task `folder` are known by nothing else. */
+async function requireSameImages(folder: RunFolder, { task, name, data }: Experiment, io: Io): Promise<void> {
+  if (task !== 'folder' || name !== null) return;
+  const { loadExperiment } = await import('../config/load.js');
+  const trained = loadExperiment({ config: folder.config, cwd: io.cwd });
+  if (trained.data.root === data.root) return;
+  throw new UserError(
+    `${folder.path}: holds a finished run on the images of ${trained.data.root ?? '$XBM_DATA'}, not ${data.root ?? '$XBM_DATA'}`,
+    'Name the experiment (--set name=…), choose another --out, or add --force to replace it.',
+  );
 }
 
 function report(

@@ -4,11 +4,11 @@ import { gumbelNoise } from '../../src/adaption/noise.js';
 
 describe('gumbelNoise', () => {
   const length = 20_000;
-  const noise = gumbelNoise(3, 5, 'layer1.0.conv1', length);
+  const scaled = gumbelNoise(3, 5, 'layer1.0.conv1', length);
 
   test('is a function of seed, step, layer and index alone', () => {
-    assert.deepEqual(gumbelNoise(3, 5, 'layer1.0.conv1', length), noise);
-    assert.deepEqual(gumbelNoise(3, 5, 'layer1.0.conv1', 10), noise.slice(0, 10));
+    assert.deepEqual(gumbelNoise(3, 5, 'layer1.0.conv1', length), scaled);
+    assert.deepEqual(gumbelNoise(3, 5, 'layer1.0.conv1', 10), scaled.slice(0, 10));
   });
 
   test('differs by seed, step and layer without correlation', () => {
@@ -16,15 +16,16 @@ describe('gumbelNoise', () => {
       gumbelNoise(4, 5, 'layer1.0.conv1', length),
       gumbelNoise(3, 6, 'layer1.0.conv1', length),
       gumbelNoise(3, 5, 'layer1.0.conv2', length),
-      Float32Array.from([...noise.slice(1), 0]),
+      Float32Array.from([...scaled.slice(1), 0]),
     ];
     for (const other of others) {
       // The deviation of a sample correlation is 1/√n = 0.007.
-      assert.ok(Math.abs(correlation(noise, other)) < 0.03);
+      assert.ok(Math.abs(correlation(scaled, other)) < 0.03);
     }
   });
 
-  test('the difference of two Gumbel draws is logistic: mean 0, variance π²/3, cdf 1/(1 + e^−x)', () => {
+  test('a hundredth of the difference of two Gumbel draws, which is logistic: mean 0, variance π²/3, cdf 1/(1 + e^−x)', () => {
+    const noise = scaled.map((x) => 100 * x);
     const mean = noise.reduce((sum, x) => sum + x, 0) / length;
     const variance = noise.reduce((sum, x) => sum + (x - mean) ** 2, 0) / length;
     assert.ok(Math.abs(mean) < 4 * Math.sqrt(Math.PI ** 2 / 3 / length), `mean ${mean}`);
@@ -33,6 +34,13 @@ describe('gumbelNoise', () => {
     const distance = Math.max(...sorted.map((x, i) => Math.abs(1 / (1 + Math.exp(-x)) - (i + 0.5) / length)));
     // Kolmogorov–Smirnov at the 1e-4 level: 2.23/√n.
     assert.ok(distance < 2.23 / Math.sqrt(length), `distance ${distance}`);
+  });
+
+  test('at the first step it switches a bit off with probability 1/(1 + e^6), as in KSM', () => {
+    const [slope, threshold, initialScore] = [12, 0.005, 0.01];
+    const draws = gumbelNoise(0, 0, 'conv1', 200_000);
+    const off = draws.filter((x) => slope * (initialScore - threshold) + x < 0).length / draws.length;
+    assert.ok(Math.abs(off - 1 / (1 + Math.exp(6))) < 5e-4, `${off}`);
   });
 
   test('is finite for millions of draws', () => {

@@ -93,6 +93,16 @@ describe('xbm train, eval and masks', () => {
     assert.match(other.err, /finished run of another experiment/);
   });
 
+  test('a finished run on one unnamed folder of images does not answer for another', async () => {
+    const args = ['train', config, '--set', 'name=null', '--set', 'training.epochs=1'];
+    const first = await xbm(args);
+    assert.equal(first.exitCode, ExitCode.ok, first.err);
+    assert.match((await xbm(args)).err, /this run is finished/);
+    const other = await xbm([...args, '--set', 'data.root=elsewhere']);
+    assert.equal(other.exitCode, ExitCode.usage);
+    assert.match(other.err, /finished run on the images of .*, not .*elsewhere\nName the experiment/);
+  });
+
   for (const method of ['xbm', 'finetune']) {
     test(`${method}: killed with SIGKILL and resumed, a run ends in the same bytes`, async () => {
       const run = join(folder, `killed-${method}`);
