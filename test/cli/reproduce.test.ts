@@ -1,12 +1,18 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { main } from '../../src/cli/main.js';
 import { ExitCode } from '../../src/errors.js';
 import { fakeIo } from './fakeIo.js';
-import { writeSmallTask } from './smallTask.js';
+import { resultFiles, writeSmallTask } from './smallTask.js';
+
+const xbmProcess = fileURLToPath(new URL('./xbmProcess.js', import.meta.url));
 
 describe('xbm reproduce', () => {
   let folder: string;
@@ -92,6 +98,40 @@ runs: own
     assert.notEqual(read('again', 'timings.json'), timings);
     assert.equal(existsSync(join(folder, 'results', 'again', 'lock')), false);
   });
+
+  for (const [how, exitCode] of [
+    ['SIGKILL', null],
+    ['SIGTERM', ExitCode.interrupted],
+  ] as const) {
+    test(`stopped by ${how} mid-run, the same command continues to the same tables`, async () => {
+      const study = `stopped-${how.toLowerCase()}`;
+      const text = readFileSync(join(folder, 'again.yaml'), 'utf8').replace(
+        'name: again',
+        `name: ${study}\ntitle: again`,
+      );
+      writeFileSync(join(folder, `${study}.yaml`), text);
+      const child = spawn(process.execPath, [xbmProcess, 'reproduce', `${study}.yaml`], { cwd: folder });
+      const exited = once(child, 'exit');
+      const runs = join(folder, 'results', study, 'runs');
+      const isTraining = () =>
+        existsSync(runs) &&
+        readdirSync(runs).some((run) => existsSync(join(runs, run, 'checkpoint.safetensors')));
+      while (!isTraining() && child.exitCode === null) await delay(5);
+      child.kill(how);
+      assert.equal((await exited)[0], exitCode);
+      assert.equal(existsSync(join(folder, 'results', study, 'summary.json')), false);
+      const continued = await xbm([`${study}.yaml`]);
+      assert.equal(continued.exitCode, ExitCode.ok, continued.err);
+      const tables = (name: string) => read(name, 'summary.csv');
+      assert.equal(tables(study), tables('again'));
+      for (const run of readdirSync(runs)) {
+        assert.deepEqual(
+          resultFiles(join(runs, run)),
+          resultFiles(join(folder, 'results', 'again', 'runs', run)),
+        );
+      }
+    });
+  }
 
   test('a result worse than the baseline fails and is named', async () => {
     const summary = JSON.parse(read('again', 'summary.json'));

@@ -1,5 +1,5 @@
 /** @file Planned and finished runs without a file behind them. */
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type ExpandOptions, expandRuns, type PlannedRun } from '../../src/reproduce/expand.js';
@@ -8,9 +8,15 @@ import { loadReproduction, type ReproductionSource } from '../../src/reproduce/r
 import { RunFolder } from '../../src/runs/runFolder.js';
 import type { RunSummary } from '../../src/runs/summary.js';
 
-/** A temporary folder with files in it. */
+const folders: string[] = [];
+process.on('exit', () => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
+/** A temporary folder with files in it, removed when the tests have ended. */
 export function folderWith(files: Readonly<Record<string, string>>): string {
   const folder = mkdtempSync(join(tmpdir(), 'xbm-reproduce-'));
+  folders.push(folder);
   for (const [name, text] of Object.entries(files)) {
     mkdirSync(dirname(join(folder, name)), { recursive: true });
     writeFileSync(join(folder, name), text);
