@@ -28,7 +28,7 @@ interface Source {
   readonly experiment: Experiment | null;
 }
 
-/** Logits further apart than this, per cent of the largest one, are no rounding. */
+/** Where the median image's logits are further apart than this, per cent of the largest one, it is not rounding. */
 const TOLERANCE = 5;
 
 /** `xbm export`. */
@@ -152,10 +152,10 @@ async function checked(model: ExportedModel, request: ExportRequest, io: Io): Pr
   const { engine } = await openEngine('onnx', { threads: 0 });
   io.stderr(`comparing with ${engine.device}\n`);
   const comparisons = await checkModel(model.bytes, request, engine);
-  comparisons.forEach(({ largestDifference }, i) => {
-    if (largestDifference <= TOLERANCE) return;
+  comparisons.forEach(({ medianDifference }, i) => {
+    if (medianDifference <= TOLERANCE) return;
     throw new UserError(
-      `${request.tasks[i].name}: the exported model's logits differ from the engine's by ${largestDifference.toFixed(2)} %; nothing was written`,
+      `${request.tasks[i].name}: the exported model's logits differ from the engine's by ${medianDifference.toFixed(2)} %; nothing was written`,
       'Try --precision float, and report this.',
       ExitCode.failed,
     );

@@ -1,6 +1,7 @@
 /** @file Tasks on tiny random backbones for tests of the export. */
 
 import type { MethodSpec } from '../../src/adaption/method.js';
+import type { TaskState } from '../../src/adaption/parameters.js';
 import { foldIntoBackbone, type Task, taskFromState } from '../../src/adaption/task.js';
 import type { Batch } from '../../src/data/batch.js';
 import { createOnnxEngine } from '../../src/engines/onnx/index.js';
@@ -27,13 +28,13 @@ export function tinyBackbone(network: TinyNetwork, options: BackboneOptions = {}
   return { backbone, imageSize: tinyImageSize[network] };
 }
 
-/** A task in mid-training, its batch norm moved away from the backbone's; some gains negative. */
-export function tinyTask(
+/** A state in mid-training, its batch norm moved away from the backbone's; some gains negative. */
+export function tinyTaskState(
   { backbone, imageSize }: TinyCase,
   method: MethodSpec,
   classes: number,
   seed: number,
-): Task {
+): TaskState {
   const graph = withClasses(backbone.graph, classes);
   const plan = { graph, backbone, method, optimizer: plainSgd, batchSize: 1, imageSize, seed };
   const state = tinyState(plan, seed);
@@ -43,9 +44,16 @@ export function tinyTask(
         state.tensors[name] = values.map((v, i) => ((i + seed) % 3 === 0 ? -v : v));
     }
   }
+  return state;
+}
+
+/** The task of {@link tinyTaskState}. */
+export function tinyTask(tiny: TinyCase, method: MethodSpec, classes: number, seed: number): Task {
+  const { backbone, imageSize } = tiny;
   const names = Array.from({ length: classes }, (_, i) => `class ${i}`);
   const hashes = { backboneSha256: backbone.sha256, configHash: `config ${seed}`, programVersion: '0' };
-  return taskFromState(state, backbone, { ...hashes, method, imageSize, classes: names });
+  const origin = { ...hashes, method, imageSize, classes: names };
+  return taskFromState(tinyTaskState(tiny, method, classes, seed), backbone, origin);
 }
 
 /** What the engine's inference path computes. */
