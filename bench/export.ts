@@ -15,8 +15,8 @@ import { quantizeBackbone } from '../src/model/quantize.js';
 import { hash32 } from '../src/random.js';
 import { randomBackbone } from '../src/training/randomBackbone.js';
 
-const batchSize = Number(process.argv[2] ?? 8);
-const rounds = 7;
+const batchSize = Number(process.argv[2] ?? 4);
+const rounds = 5;
 const imageSize = 224;
 const graph = buildNetwork('resnet50', 1000);
 const clips = Object.fromEntries(layersOfKind(graph, 'quantize').map(({ name }) => [name, 3]));

@@ -59,7 +59,7 @@ describe('exported models on real images, with the pretrained quickstart backbon
           const moved = movedImages(logits, expected);
           const text = `${set}: ${JSON.stringify(total)}, moved: ${moved}`;
           assert.ok(total.largestDifference < 8, text);
-          assert.ok(moved.length < 0.15 * images && total.otherClass < 0.02 * images, text);
+          assert.ok(moved.length < 0.25 * images && total.otherClass < 0.02 * images, text);
           const [first] = moved;
           if (first === undefined) continue;
           // It is rounding, nothing else: one of the two has float64's logits.
