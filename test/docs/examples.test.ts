@@ -35,6 +35,11 @@ const commandOfOptions: Readonly<Record<string, string>> = {
     'xbm backbone check resnet50.safetensors --images ../data/imagenet-sample --labels labels.csv',
 };
 
+/** The script that inline options of a document may belong to, besides the commands. */
+const scriptOfOptions: Readonly<Record<string, string>> = {
+  'docs/tensorflow.md': 'scripts/tensorflow/options.mjs',
+};
+
 /** What must be in the folder before a document's first example. */
 const preparations: Readonly<Record<string, (folder: string) => Promise<void>>> = {
   'docs/export.md': async (folder) => {
@@ -168,6 +173,7 @@ for (const document of documents) {
     for (const { text, line } of firstOnly) {
       test(`line ${line}: option ${text}`, async () => {
         const [{ words }] = shellCommands(text);
+        if (isOptionOfScript(document, words)) return;
         for (const flag of words.filter((word) => word.startsWith('--'))) {
           const [name] = flag.split('=');
           const isKnown = [...commands.values()].some((help) => new RegExp(`${name}(?![\\w-])`).test(help));
@@ -208,8 +214,15 @@ async function requireSettings(words: readonly string[], xbm: (words: readonly s
 function requireScript([verb, name]: readonly string[]): void {
   const { scripts } = JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8'));
   const script = verb === 'run' ? name : verb;
-  if (['ci', 'link'].includes(script)) return;
+  if (['ci', 'install', 'link'].includes(script)) return;
   assert.ok(script in scripts, `package.json has no script ${script}`);
+}
+
+function isOptionOfScript(document: string, [flag]: readonly string[]): boolean {
+  const script = scriptOfOptions[document];
+  if (script === undefined) return false;
+  const source = readFileSync(join(packageRoot(), script), 'utf8');
+  return new RegExp(`${flag}(?![\\w-])`).test(source);
 }
 
 function requireTarget(document: string, { text, line }: Inline): void {
