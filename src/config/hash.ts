@@ -6,11 +6,19 @@ import type { Experiment } from './schema.js';
 
 /**
  * SHA-256 (hex) of what in an experiment can change its result; run folders use the first 8 digits.
- * Left out: where data and caches lie, worker and engine threads, how often checkpoints are written, the name
- * (kept for task `folder`, where it stands for the data). Of a weights file only its name counts, not its folder.
+ * Left out: where data and caches lie, worker and engine threads, how often checkpoints are written, the hardware that
+ * a trained task is priced on, the name (kept for task `folder`, where it stands for the data). Of a weights file only its name counts, not its folder.
  */
 export function configHash(experiment: Experiment): string {
-  const { name, data, backbone, training, threads: _threads, ...rest } = resolveMethod(experiment);
+  const {
+    name,
+    data,
+    backbone,
+    training,
+    threads: _threads,
+    hardware: _hardware,
+    ...rest
+  } = resolveMethod(experiment);
   const { root: _root, cache: _cache, workers: _workers, ...dataContent } = data;
   const { checkpointMinutes: _minutes, ...trainingContent } = training;
   const content = {

@@ -13,6 +13,7 @@ export function readFolder(options: AdapterOptions): OfficialSplit {
   const { root, trainPercent } = options;
   const [train, test] = [join(root, 'train'), join(root, 'test')];
   if (holdsClasses(train) && holdsClasses(test)) return readTrainAndTest(train, test);
+  for (const folder of [train, test]) refuseStrays(folder);
   const classes = listFolders(root).filter((name) => listImages(join(root, name)).length > 0);
   if (holdsClasses(train)) {
     throw new UserError(`${root} has train/ but no test/ with class folders`, layout);
@@ -44,6 +45,17 @@ export function readTrainAndTest(trainFolder: string, testFolder: string): Offic
         : [],
     );
   return { classes, train: read(trainFolder), test: read(testFolder) };
+}
+
+/** @throws UserError when a split's folder holds images beside its class folders: it would pass for a class */
+function refuseStrays(folder: string): void {
+  if (!isFolder(folder) || listFolders(folder).length === 0) return;
+  const [stray] = listImages(folder);
+  if (stray === undefined) return;
+  throw new UserError(
+    `${join(folder, stray)}: an image beside the class folders of ${folder}`,
+    'Move it into the folder of its class, or out of the data set.',
+  );
 }
 
 /** Whether a folder consists of class folders (a class that is called "train" holds images itself). */

@@ -57,25 +57,27 @@ export class WorkerPool<Job, Result> {
   /** Ends the threads; jobs under way are rejected. */
   async close(): Promise<void> {
     this.fail(new Error('the worker threads were closed'));
-    await Promise.all(this.threads.map((thread) => thread.worker.terminate()));
+    // A thread counts while it ends (`terminate` sees to that), or the process could end before the caller goes on.
+    await Promise.all(this.threads.map(({ worker }) => worker.terminate()));
   }
 
   private settle(thread: Thread<Result>, answer: Answer<Result>): void {
     const waiting = thread.waiting.get(answer.id);
+    // A late answer of a thread that is being closed: it must not stop counting now.
+    if (!waiting) return;
     thread.waiting.delete(answer.id);
     if (thread.waiting.size === 0) thread.worker.unref();
-    if ('result' in answer) waiting?.resolve(answer.result);
-    else if ('bug' in answer) waiting?.reject(new Error(answer.bug));
+    if ('result' in answer) waiting.resolve(answer.result);
+    else if ('bug' in answer) waiting.reject(new Error(answer.bug));
     else {
       const { message, hint, exitCode } = answer.userError;
-      waiting?.reject(new UserError(message, hint, exitCode));
+      waiting.reject(new UserError(message, hint, exitCode));
     }
   }
 
   private fail(error: Error): void {
     this.failure ??= error;
     for (const thread of this.threads) {
-      // Threads that end in `close` must keep counting, or the process could end before they have.
       if (thread.waiting.size === 0) continue;
       for (const waiting of thread.waiting.values()) waiting.reject(this.failure);
       thread.waiting.clear();

@@ -59,8 +59,13 @@ export async function openEngine(
     );
   }
   const load = loaders[name];
-  if (!load)
-    throw new UserError(`unknown engine "${name}"`, `Use one of: auto, ${Object.keys(loaders).join(', ')}.`);
+  if (!load) {
+    throw new UserError(
+      `this version of xbm has no engine "${name}"`,
+      `Use one of: auto, ${Object.keys(loaders).join(', ')}.`,
+      ExitCode.unavailable,
+    );
+  }
   const entry = await load();
   const status = await entry.probe();
   if (!status.available) {

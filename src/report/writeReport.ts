@@ -1,6 +1,8 @@
 /** @file The hardware report on disk: Markdown, JSON, tables as CSV, charts as SVG and PNG. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeFolder } from '../folders.js';
 import { hardwareJson } from './hardwareJson.js';
 import type { HardwareReport } from './hardwareReport.js';
 import { hardwareTables } from './hardwareTables.js';
@@ -16,7 +18,7 @@ export async function writeReport(report: HardwareReport, folder: string): Promi
     writeFileSync(file, content);
     files.push(file);
   };
-  for (const path of ['', 'tables', 'charts']) mkdirSync(join(folder, path), { recursive: true });
+  for (const path of ['', 'tables', 'charts']) makeFolder(join(folder, path));
   write('report.md', reportMarkdown(report, true));
   write('report.json', `${JSON.stringify(hardwareJson(report), null, 2)}\n`);
   write('results.csv', tableToCsv(resultsTable(report)));

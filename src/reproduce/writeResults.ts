@@ -1,6 +1,7 @@
 /** @file A reproduction's results on disk; the same runs give the same bytes, timings apart. */
-import { mkdirSync } from 'node:fs';
+
 import { join } from 'node:path';
+import { makeFolder } from '../folders.js';
 import { replaceFile } from '../model/replaceFile.js';
 import { type Cell, tableToCsv } from '../report/table.js';
 import { energyKeys, type RunEnergies } from './energies.js';
@@ -24,7 +25,7 @@ export async function writeResults(
     ['runs.parquet', runsParquet(finished, energies, summary.hardware)],
     ['timings.json', json(timings(finished))],
   ];
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   for (const [name, content] of files) await replaceFile(join(folder, name), [content]);
   return files.map(([name]) => join(folder, name));
 }

@@ -1,9 +1,11 @@
 /** @file One writer per run folder: a lock file that names its process; the lock of a dead process is taken over. */
+
 import { randomUUID } from 'node:crypto';
-import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname } from 'node:path';
 import { ExitCode, UserError } from '../errors.js';
+import { makeFolder } from '../folders.js';
 
 export interface Lock {
   release(): void;
@@ -22,7 +24,7 @@ interface Holder {
  * @throws UserError when a living process, or a process of another machine, holds it
  */
 export function acquireLock(path: string): Lock {
-  mkdirSync(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   const mine: Holder = {
     pid: process.pid,
     host: hostname(),

@@ -26,8 +26,11 @@ export interface DecodeOptions {
   readonly signal?: AbortSignal;
 }
 
-/** The data set of an experiment: its `data.root`, else `$XBM_DATA/<task>`. */
-export function openExperimentData(
+/**
+ * The data set of an experiment: its `data.root`, else `$XBM_DATA/<task>`.
+ * @throws UserError also when there is only one class
+ */
+export async function openExperimentData(
   experiment: Experiment,
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<DataSet> {
@@ -40,7 +43,15 @@ export function openExperimentData(
     );
   }
   const { edition, crop, trainPercent, validationPercent } = data;
-  return openDataSet({ task, root, edition, crop, trainPercent, validationPercent, seed: training.seed });
+  const { seed } = training;
+  const dataSet = await openDataSet({ task, root, edition, crop, trainPercent, validationPercent, seed });
+  if (dataSet.classes.length < 2) {
+    throw new UserError(
+      `${dataSet.root} has a single class (${dataSet.classes.join()}): there is nothing to tell apart`,
+      'Give each class a folder of its own; see datasets.md.',
+    );
+  }
+  return dataSet;
 }
 
 /** A loader of one split: the train split shuffled and augmented, the others in order. */

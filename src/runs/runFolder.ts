@@ -1,8 +1,10 @@
 /** @file Where a run keeps its files, and what state they say it is in. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Experiment } from '../config/schema.js';
 import { UserError } from '../errors.js';
+import { makeFolder } from '../folders.js';
 import { acquireLock, type Lock } from './lock.js';
 import { parseSummary, parseTimings, type RunSummary, type RunTimings } from './summary.js';
 
@@ -60,7 +62,7 @@ export class RunFolder {
    * The summary goes first: whatever happens next, the rest no longer passes for a finished run.
    */
   clear(): void {
-    mkdirSync(this.path, { recursive: true });
+    makeFolder(this.path);
     for (const file of [
       this.summary,
       this.checkpoint,

@@ -65,6 +65,7 @@ test('every other key changes the hash', () => {
     'data.cache',
     'data.workers',
     'training.checkpointMinutes',
+    'hardware',
     'threads',
     'name',
   ];

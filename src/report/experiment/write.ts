@@ -1,6 +1,8 @@
 /** @file The report of an experiment on disk. `summary.*` in the same folder is the caller's. */
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeFolder } from '../../folders.js';
 import { renderPng } from '../render.js';
 import { experimentJson } from './experimentJson.js';
 import { dataTables, resultTables, supportingTables } from './experimentTables.js';
@@ -48,6 +50,6 @@ export async function writeExperimentReport(report: ExperimentReport, folder: st
 
 /** Figures of an earlier report would pass for this one's. */
 function emptyFolder(folder: string, files: RegExp): void {
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   for (const name of readdirSync(folder)) if (files.test(name)) rmSync(join(folder, name));
 }

@@ -1,8 +1,10 @@
 /** @file Which array jobs were submitted for which runs: what a later start of the same command goes on from. */
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../../errors.js';
+import { makeFolder } from '../../folders.js';
 import { replaceFile } from '../../model/replaceFile.js';
 
 const schema = z.object({
@@ -31,7 +33,7 @@ export class SlurmState {
   /** Durable before the job is submitted: a job that Slurm has is never forgotten. */
   async add(job: SlurmJob): Promise<void> {
     this.#jobs.push(job);
-    mkdirSync(this.jobFolder(job), { recursive: true });
+    makeFolder(this.jobFolder(job));
     await replaceFile(this.#path, [Buffer.from(`${JSON.stringify({ jobs: this.#jobs }, null, 2)}\n`)]);
   }
 

@@ -1,6 +1,6 @@
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { experimentToYaml } from '../../config/print.js';
+import { makeFolder } from '../../folders.js';
 import { replaceFile } from '../../model/replaceFile.js';
 import { packageRoot } from '../../paths.js';
 import { RunFolder } from '../../runs/runFolder.js';
@@ -17,7 +17,7 @@ export function xbmProgram(): string[] {
  */
 export async function trainArguments(run: PlannedRun): Promise<string[]> {
   const { config } = new RunFolder(run.folder);
-  mkdirSync(run.folder, { recursive: true });
+  makeFolder(run.folder);
   await replaceFile(config, [Buffer.from(experimentToYaml(run.experiment))]);
   return ['train', config, '--out', run.folder, '--resume'];
 }
