@@ -69,7 +69,7 @@ test('data verify: a sound set, then a train image in test', async () => {
   assert.equal(sound.code, 0, sound.err);
   assert.equal(JSON.parse(sound.out).ok, true);
   const root = join(folder, 'leaking');
-  for (const split of ['train', 'test']) await writeClassFolders(join(root, split), { ant: 3 });
+  for (const split of ['train', 'test']) await writeClassFolders(join(root, split), { ant: 3, bee: 3 });
   copyFileSync(join(root, 'train', 'ant', '1.png'), join(root, 'test', 'ant', 'copy.png'));
   const leaking = await run('verify', 'folder', '--root', root);
   assert.equal(leaking.code, 4);
