@@ -17,8 +17,8 @@ import { GraphBuilder } from './graphBuilder.js';
 import { type FlatVector, type StateLayout, stateLayout } from './layout.js';
 import { emitUpdate } from './optimizer.js';
 
-/** Feature maps of at most this many pixels are computed in the merged layout; measured, see bench/. */
-export const MERGED_PIXELS = 100;
+/** Feature maps of at most this many pixels are computed in the merged layout; measured with bench/step.ts. */
+export const MERGED_PIXELS = 200;
 
 export interface TrainingModel {
   readonly bytes: Uint8Array;
