@@ -1,7 +1,8 @@
-/** @file What both precisions compute in float: pixels, convolutions of real values, the head. */
+/** @file What both precisions compute in float: convolutions of real values, levels, the head. */
 import type { FoldedNetwork } from '../adaption/fold.js';
+import { windowAttributes } from '../engines/onnx/common.js';
 import type { GraphBuilder } from '../engines/onnx/graphBuilder.js';
-import type { ConvLayer, MaxPoolLayer } from '../model/graph.js';
+import type { ConvLayer } from '../model/graph.js';
 import { batchNormAffine } from './batchNorm.js';
 import type { WeightSource } from './weights.js';
 
@@ -11,17 +12,6 @@ export interface ExportContext {
   readonly networks: readonly FoldedNetwork[];
   readonly weights: WeightSource;
   readonly imageSize: number;
-}
-
-/** Declares `pixels`, uint8 [batch, height, width, 3], and emits (pixel / 255 − mean) / std, channels first. */
-export function emitPixels({ builder, imageSize, networks }: ExportContext): string {
-  const { mean, std } = networks[0].normalization;
-  const pixels = builder.input('pixels', 'uint8', ['batch', imageSize, imageSize, 3]);
-  const floats = builder.op('Cast', [builder.op('Transpose', [pixels], { perm: [0, 3, 1, 2] })], { to: 1 });
-  const perChannel = (values: readonly number[]) => builder.constant(Float32Array.from(values), [1, 3, 1, 1]);
-  const scale = perChannel(std.map((s) => 1 / (255 * s)));
-  const shift = perChannel(std.map((s, c) => -mean[c] / s));
-  return builder.op('Add', [builder.op('Mul', [floats, scale]), shift]);
 }
 
 /**
@@ -62,21 +52,4 @@ export function emitLevels(builder: GraphBuilder, input: string, scale: number, 
 /** Levels above `top` become `top`; uint8 saturates at 255 by itself. */
 export function clipLevels(builder: GraphBuilder, levels: string, top: number): string {
   return top === 255 ? levels : builder.op('Clip', [levels, '', builder.constant(Uint8Array.of(top), [])]);
-}
-
-/** Real value of one activation level of a quantize layer. */
-export function clipScale({ clips, activationBits }: FoldedNetwork, name: string): number {
-  const clip = clips[name];
-  if (!(clip > 0)) throw new Error(`the backbone has no activation clip for ${name}`);
-  return Math.fround(clip / (2 ** activationBits - 1));
-}
-
-/** Attributes of convolutions and pooling nodes. */
-export function windowAttributes(window: Pick<ConvLayer | MaxPoolLayer, 'kernel' | 'stride' | 'padding'>) {
-  const { kernel, stride, padding } = window;
-  return {
-    kernel_shape: [kernel, kernel],
-    strides: [stride, stride],
-    pads: [padding, padding, padding, padding],
-  };
 }

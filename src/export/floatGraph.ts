@@ -3,23 +3,19 @@
  * level is folded into the convolution that reads them. No DequantizeLinear: around it ONNX Runtime's default rewrites
  * drop the clipping of levels.
  */
+
+import { emitPixels, levelScale, windowAttributes } from '../engines/onnx/common.js';
 import { type ConvLayer, type Layer, layersOfKind } from '../model/graph.js';
-import {
-  clipScale,
-  type ExportContext,
-  emitFloatConv,
-  emitHead,
-  emitLevels,
-  emitPixels,
-  windowAttributes,
-} from './common.js';
+import { type ExportContext, emitFloatConv, emitHead, emitLevels } from './common.js';
 
 /** Emits everything from `pixels` to `logits`. */
 export function emitFloatGraph(context: ExportContext): void {
   const { builder, networks } = context;
   const { graph, activationBits } = networks[0];
   const convs = new Map(layersOfKind(graph, 'conv').map((conv) => [conv.name, conv]));
-  const values = new Map([['input', emitPixels(context)]]);
+  const values = new Map([
+    ['input', emitPixels(builder, 'batch', context.imageSize, networks[0].normalization)],
+  ]);
   /** Of quantize layers: value = scale · level. */
   const scales = new Map<string, number>();
   for (const layer of graph.layers) values.set(layer.name, emit(layer));
@@ -35,7 +31,7 @@ export function emitFloatGraph(context: ExportContext): void {
         return builder.op('Relu', [first]);
       case 'quantize': {
         if (activationBits >= 32) return first;
-        const scale = clipScale(networks[0], layer.name);
+        const scale = levelScale(networks[0], layer.name);
         scales.set(layer.name, scale);
         return builder.op('Cast', [emitLevels(builder, first, scale, 2 ** activationBits - 1)], { to: 1 });
       }

@@ -1,9 +1,10 @@
 /** @file Convolutions of uint8 levels, channels last: to the next levels, or to float32. */
 import type { FoldedNetwork } from '../adaption/fold.js';
+import { windowAttributes } from '../engines/onnx/common.js';
 import type { ConvWeights } from '../model/backbone.js';
 import type { ConvLayer } from '../model/graph.js';
 import { batchNormAffine } from './batchNorm.js';
-import { clipLevels, type ExportContext, windowAttributes } from './common.js';
+import { clipLevels, type ExportContext } from './common.js';
 import { type Requantization, requantize, type Staircase } from './requantize.js';
 
 /** Levels 0 … top, uint8 [batch, height, width, channels]; value = level · scale. */

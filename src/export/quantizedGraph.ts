@@ -3,16 +3,10 @@
  * convolution whose batch norm feeds a ReLU and a quantiser emits the next levels at once; one that feeds a residual
  * sum turns its sums into float32. The first convolution, residual sums and the head are float32.
  */
+
+import { emitPixels, levelScale, windowAttributes } from '../engines/onnx/common.js';
 import { type BatchNormLayer, type ConvLayer, type Layer, layersOfKind } from '../model/graph.js';
-import {
-  clipScale,
-  type ExportContext,
-  emitFloatConv,
-  emitHead,
-  emitLevels,
-  emitPixels,
-  windowAttributes,
-} from './common.js';
+import { type ExportContext, emitFloatConv, emitHead, emitLevels } from './common.js';
 import { consumersOf, successor } from './consumers.js';
 import { type Exactness, emitConvToFloat, emitConvToLevels, type LevelsValue } from './quantizedConv.js';
 
@@ -35,7 +29,11 @@ export function emitQuantizedGraph(context: ExportContext): Exactness {
   const convs = new Map(layersOfKind(graph, 'conv').map((conv) => [conv.name, conv]));
   const values = new Map<string, Value>();
   const exactness: Exactness = { channels: 0, exactChannels: 0 };
-  values.set('input', { form: 'float', layout: 'nchw', name: emitPixels(context) });
+  values.set('input', {
+    form: 'float',
+    layout: 'nchw',
+    name: emitPixels(builder, 'batch', context.imageSize, networks[0].normalization),
+  });
   for (const layer of graph.layers) {
     // Convolutions wait for their batch norm; what follows it may be done together with it.
     if (layer.kind !== 'conv' && !values.has(layer.name)) emit(layer);
@@ -57,7 +55,7 @@ export function emitQuantizedGraph(context: ExportContext): Exactness {
         setFloat('nchw', builder.op('MaxPool', [channelsFirst(source)], windowAttributes(layer)));
         return;
       case 'quantize': {
-        const scale = clipScale(networks[0], layer.name);
+        const scale = levelScale(networks[0], layer.name);
         const name = emitLevels(builder, channelsLast(source), scale, top);
         values.set(layer.name, { form: 'levels', name, scale });
         return;
@@ -85,7 +83,7 @@ export function emitQuantizedGraph(context: ExportContext): Exactness {
     const relu = successor(consumers, batchNorm.name, 'relu');
     const quantize = relu && successor(consumers, relu.name, 'quantize');
     if (quantize) {
-      const scale = clipScale(networks[0], quantize.name);
+      const scale = levelScale(networks[0], quantize.name);
       const name = emitConvToLevels(context, conv, batchNorm.name, input, scale, exactness);
       for (const done of [batchNorm, relu, quantize]) values.set(done.name, { form: 'levels', name, scale });
     } else {

@@ -2,10 +2,10 @@
 import type { BatchNormLayer, ConvLayer, Layer, MaxPoolLayer, QuantizeLayer } from '../../model/graph.js';
 import { BATCH_NORM_EPSILON, headOf } from '../../model/graph.js';
 import type { Layout } from './activations.js';
+import { clipOf, windowAttributes } from './common.js';
 import { convSite, inputGradient, weightGradient } from './convolution.js';
-import { windowAttributes } from './convolutionNchw.js';
 import type { EffectiveWeight } from './effectiveWeights.js';
-import { clipOf, type ForwardContext, type ForwardValues } from './forward.js';
+import type { ForwardContext, ForwardValues } from './forward.js';
 
 export interface BackwardContext extends ForwardContext, ForwardValues {
   readonly weights: ReadonlyMap<string, EffectiveWeight>;

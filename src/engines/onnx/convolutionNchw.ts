@@ -1,16 +1,6 @@
 /** @file A convolution and its gradients in the nchw layout. */
-import type { ConvLayer } from '../../model/graph.js';
+import { windowAttributes } from './common.js';
 import type { ConvSite } from './convolution.js';
-
-/** Attributes of Conv, ConvTranspose and pooling nodes. */
-export function windowAttributes(window: Pick<ConvLayer, 'kernel' | 'stride' | 'padding'>) {
-  const { kernel, stride, padding } = window;
-  return {
-    kernel_shape: [kernel, kernel],
-    strides: [stride, stride],
-    pads: [padding, padding, padding, padding],
-  };
-}
 
 export function convolveNchw({ conv, layouts }: ConvSite, weight: string, input: string): string {
   return layouts.builder.op('Conv', [input, weight], windowAttributes(conv));

@@ -2,8 +2,8 @@
 import type { Normalization } from '../../model/backbone.js';
 import type { BatchNormLayer, ConvLayer, Layer, LayerGraph } from '../../model/graph.js';
 import { Activations, type Layout, type Layouts } from './activations.js';
+import { emitPixels, levelScale, windowAttributes } from './common.js';
 import { convolve, convSite, inputColumns } from './convolution.js';
-import { windowAttributes } from './convolutionNchw.js';
 import type { GraphBuilder } from './graphBuilder.js';
 
 /** What the forward pass needs to know besides the graph. */
@@ -35,7 +35,11 @@ export function emitForward(context: ForwardContext): ForwardValues {
   const { builder, graph, layouts } = context;
   const activations = new Activations(layouts);
   const columns = new Map<string, string>();
-  activations.set('input', 'nchw', emitInput(context));
+  activations.set(
+    'input',
+    'nchw',
+    emitPixels(builder, layouts.batchSize, context.imageSize, context.normalization),
+  );
   for (const layer of graph.layers) {
     const layout =
       layer.kind === 'conv' || layer.kind === 'maxPool' ? computedIn(layer) : layouts.layoutOf(layer.name);
@@ -84,22 +88,6 @@ export function emitForward(context: ForwardContext): ForwardValues {
 /** Pools and the head take their operands themselves. */
 const isFlat = (layer: Layer) => layer.kind === 'globalAveragePool' || layer.kind === 'linear';
 
-/** (pixel / 255 − mean) / std, channels first. */
-function emitInput({ builder, layouts, imageSize, normalization }: ForwardContext): string {
-  const { mean, std } = normalization;
-  const pixels = builder.input('pixels', 'uint8', [layouts.batchSize, imageSize, imageSize, 3]);
-  const floats = builder.op('Cast', [builder.op('Transpose', [pixels], { perm: [0, 3, 1, 2] })], { to: 1 });
-  const scale = builder.constant(
-    Float32Array.from(std, (s) => 1 / (255 * s)),
-    [1, 3, 1, 1],
-  );
-  const shift = builder.constant(
-    Float32Array.from(std, (s, c) => -mean[c] / s),
-    [1, 3, 1, 1],
-  );
-  return builder.op('Add', [builder.op('Mul', [floats, scale]), shift]);
-}
-
 /**
  * Levels 0 … L over [0, clip]. A zero point of 255 − L makes QuantizeLinear saturate at level L, so that one uint8
  * quantise-dequantise pair is the whole activation quantiser. Its input must not be negative: it follows a ReLU.
@@ -108,7 +96,7 @@ function emitQuantize(context: ForwardContext, name: string, input: string): str
   const { builder, activationBits } = context;
   if (activationBits >= 32) return input;
   const topLevel = 2 ** activationBits - 1;
-  const scale = builder.scalar(Math.fround(clipOf(context.clips, name) / topLevel));
+  const scale = builder.scalar(levelScale(context, name));
   const zeroPoint = builder.constant(Uint8Array.of(255 - topLevel), []);
   const levels = builder.op('QuantizeLinear', [input, scale, zeroPoint]);
   return builder.op('DequantizeLinear', [levels, scale, zeroPoint]);
@@ -129,11 +117,4 @@ function emitGlobalAveragePool(activations: Activations, source: string): string
   return builder.op('Transpose', [builder.op('ReduceMean', [apart], { axes: [1], keepdims: 0 })], {
     perm: [1, 0],
   });
-}
-
-/** The calibrated clip of a quantize layer. */
-export function clipOf(clips: Readonly<Record<string, number>>, name: string): number {
-  const clip = clips[name];
-  if (!(clip > 0)) throw new Error(`the backbone has no activation clip for ${name}`);
-  return clip;
 }

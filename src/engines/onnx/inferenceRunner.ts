@@ -18,18 +18,17 @@ export class InferenceRunner {
     return new InferenceRunner(plan.batchSize, plan.imageSize, session);
   }
 
-  async handle(request: WorkerRequest): Promise<Prediction | null> {
+  async handle(request: WorkerRequest): Promise<Prediction> {
     switch (request.call) {
       case 'predict':
         return this.#predict(request.argument as Batch);
-      case 'close':
-        await this.session.release();
-        return null;
-      case 'ready':
-        return null;
       default:
         throw new Error(`an inference session has no ${request.call}`);
     }
+  }
+
+  release(): Promise<void> {
+    return this.session.release();
   }
 
   async #predict(batch: Batch): Promise<Prediction> {

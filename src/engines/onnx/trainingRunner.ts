@@ -35,7 +35,7 @@ export class TrainingRunner {
     return new TrainingRunner(plan, state, { layout, noiseLength }, session);
   }
 
-  async handle(request: WorkerRequest): Promise<StepMetrics | TaskState | null> {
+  async handle(request: WorkerRequest): Promise<StepMetrics | TaskState> {
     switch (request.call) {
       case 'trainStep': {
         const { batch, at } = request.argument as WorkerRequest<'trainStep'>['argument'];
@@ -45,14 +45,13 @@ export class TrainingRunner {
         const vectors = new Map([...this.#current].map(([name, { data }]) => [name, data as Float32Array]));
         return vectorsToState(this.model.layout, vectors, this.initial, this.#step);
       }
-      case 'close':
-        await this.session.release();
-        return null;
-      case 'ready':
-        return null;
       default:
         throw new Error(`a training session has no ${request.call}`);
     }
+  }
+
+  release(): Promise<void> {
+    return this.session.release();
   }
 
   async #trainStep(batch: Batch, at: StepSettings): Promise<StepMetrics> {

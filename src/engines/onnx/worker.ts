@@ -17,7 +17,7 @@ let queue: Promise<void> = Promise.resolve();
 port.on('message', (request: WorkerRequest) => {
   queue = queue.then(async () => {
     try {
-      const result = await (await runner).handle(request);
+      const result = await answer(request);
       port.postMessage({ id: request.id, result } satisfies WorkerResponse);
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);
@@ -26,3 +26,16 @@ port.on('message', (request: WorkerRequest) => {
     if (request.call === 'close') port.close();
   });
 });
+
+async function answer(request: WorkerRequest) {
+  const opened = await runner;
+  switch (request.call) {
+    case 'ready':
+      return null;
+    case 'close':
+      await opened.release();
+      return null;
+    default:
+      return opened.handle(request);
+  }
+}
