@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import type { Experiment } from '../config/schema.js';
 import { UserError } from '../errors.js';
 import type { Io } from './io.js';
+import { collect } from './options.js';
 
 /** What {@link experimentOptions} parses. */
 export interface ExperimentArguments {
@@ -22,10 +23,6 @@ export function experimentOptions(command: Command): Command {
     )
     .option('--set <key=value>', 'override one key; repeatable', collect, [])
     .option('--engine <engine>', 'auto, onnx, tfjs or webgpu');
-}
-
-function collect(value: string, previous: readonly string[]): string[] {
-  return [...previous, value];
 }
 
 /**

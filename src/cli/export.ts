@@ -8,6 +8,7 @@ import type { ExportedModel, ExportPrecision, ExportRequest, NamedTask } from '.
 import type { Backbone } from '../model/backbone.js';
 import { formatBytes } from './format.js';
 import type { Io } from './io.js';
+import { collect } from './options.js';
 import { selectRun } from './selectRun.js';
 
 interface ExportArguments {
@@ -62,10 +63,6 @@ Examples:
 `,
     )
     .action((args: ExportArguments) => exportCommand(args, io));
-}
-
-function collect(value: string, previous: readonly string[]): string[] {
-  return [...previous, value];
 }
 
 async function exportCommand(args: ExportArguments, io: Io): Promise<void> {

@@ -7,6 +7,7 @@ import type { HardwareReport } from '../report/hardwareReport.js';
 import type { ResultSet } from '../report/results.js';
 import type { Table } from '../report/table.js';
 import type { Io } from './io.js';
+import { collect } from './options.js';
 import { formatTable } from './table.js';
 
 interface ReportArguments {
@@ -68,10 +69,6 @@ Examples:
 `,
     )
     .action((args: ReportArguments) => printReport(args, io));
-}
-
-function collect(value: string, previous: readonly string[] = []): string[] {
-  return [...previous, value];
 }
 
 function pixels(text: string): number {

@@ -7,6 +7,7 @@ import type { Launcher, Outcome } from '../reproduce/launchers/launcher.js';
 import type { Plan } from '../reproduce/plan.js';
 import type { MissingRun } from '../reproduce/summary.js';
 import type { Io } from './io.js';
+import { collect } from './options.js';
 import { printPlan, printResults } from './reproduceOutput.js';
 import { watchRuns } from './watchRuns.js';
 
@@ -66,10 +67,6 @@ Examples:
 `,
     )
     .action((file: string, args: ReproduceArguments) => reproduce(file, args, io));
-}
-
-function collect(value: string, previous: readonly string[]): string[] {
-  return [...previous, value];
 }
 
 function count(text: string): number {

@@ -5,6 +5,7 @@ import type { CrossbarNetwork } from '../hardware/network.js';
 import type { Scenario } from '../hardware/sweep.js';
 import type { SweepResult } from '../report/sweepResult.js';
 import type { Io } from './io.js';
+import { collect } from './options.js';
 import { formatTable } from './table.js';
 
 interface SweepArguments {
@@ -63,10 +64,6 @@ Examples:
 `,
     )
     .action((args: SweepArguments) => runSweep(args, io));
-}
-
-function collect(value: string, previous: readonly string[] = []): string[] {
-  return [...previous, value];
 }
 
 function percent(text: string): number {

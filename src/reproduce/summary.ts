@@ -1,6 +1,6 @@
 /** @file results/<name>/summary.json: one row per experiment, means over its seeds; nothing in it depends on time. */
 import type { MethodName } from '../adaption/method.js';
-import { publishedTasks } from '../hardware/published.js';
+import { type PublishedResult, publishedResult } from '../report/experiment/published.js';
 import { energyKeys, type RunEnergies, type RunEnergy } from './energies.js';
 import type { PlannedRun } from './expand.js';
 import type { FinishedRun } from './finished.js';
@@ -108,24 +108,9 @@ function summaryRow(group: readonly FinishedRun[], energies: RunEnergies): Summa
 }
 
 /** The published figures, where network, image size, precision and data set are theirs. */
-function publishedFor({ summary }: FinishedRun): { accuracy: number | null; shareOff: number | null } {
-  const none = { accuracy: null, shareOff: null };
-  const { task, method, network, weightBits, activationBits, imageSize } = summary;
-  const published = publishedTasks.find(({ name }) => name === task);
-  if (!published || method === 'classifier' || network !== 'resnet50' || imageSize !== 224) return none;
-  const { classes, trainImages, testImages } = published;
-  if (classes !== summary.classes || testImages !== summary.testImages) return none;
-  if (trainImages !== summary.trainImages + summary.validationImages) return none;
-  const granularity = { xbm: 'column', piggyback: 'element', finetune: null }[method];
-  if (summary.granularity !== granularity) return none;
-  if (weightBits === 32 && activationBits === 32) {
-    return { accuracy: method === 'xbm' ? null : published.fullPrecisionAccuracy[method], shareOff: null };
-  }
-  if (weightBits !== 4 || activationBits !== 4) return none;
-  return {
-    accuracy: published.accuracy[method],
-    shareOff: method === 'finetune' ? null : published.shareOff[method],
-  };
+function publishedFor({ summary }: FinishedRun): Pick<PublishedResult, 'accuracy' | 'shareOff'> {
+  const published = publishedResult(summary);
+  return published.unlike.length === 0 ? published : { accuracy: null, shareOff: null };
 }
 
 function meanEnergies(all: readonly Readonly<Record<string, RunEnergy>>[]): Record<string, RunEnergy> {

@@ -1,7 +1,7 @@
 /** @file The published numbers that a group of runs is compared with. */
 import { publishedTasks } from '../../hardware/published.js';
 import type { RunSummary } from '../../runs/summary.js';
-import type { RunGroup } from './groups.js';
+import { precisionOf, type RunGroup } from './groups.js';
 
 export interface PublishedResult {
   /** Top-1, per cent; null: not published. */
@@ -14,21 +14,26 @@ export interface PublishedResult {
 
 const nothing: PublishedResult = { accuracy: null, shareOff: null, unlike: [] };
 
-/** What the literature has for a task, method and precision. */
+/** What the literature has for a group's task, method and precision. */
 export function publishedFor(group: RunGroup): PublishedResult {
-  const { summary } = group.runs[0];
+  return publishedResult(group.runs[0].summary);
+}
+
+/** What the literature has for the task, method and precision of a run, and what is unlike the published experiment. */
+export function publishedResult(summary: RunSummary): PublishedResult {
+  const { method } = summary;
   const published = publishedTasks.find(({ name }) => name === summary.task);
-  if (!published || group.method === 'classifier') return nothing;
-  const full = group.precision === 'full precision';
+  if (!published || method === 'classifier') return nothing;
+  const full = precisionOf(summary) === 'full precision';
   const four = summary.weightBits === 4 && summary.activationBits === 4;
   if (!full && !four) return nothing;
   const accuracy = full
-    ? group.method === 'xbm'
+    ? method === 'xbm'
       ? null
-      : published.fullPrecisionAccuracy[group.method]
-    : published.accuracy[group.method];
-  const granularity = { xbm: 'column', piggyback: 'element', finetune: null }[group.method];
-  const shareOff = four && group.method !== 'finetune' ? published.shareOff[group.method] : null;
+      : published.fullPrecisionAccuracy[method]
+    : published.accuracy[method];
+  const granularity = { xbm: 'column', piggyback: 'element', finetune: null }[method];
+  const shareOff = four && method !== 'finetune' ? published.shareOff[method] : null;
   const unlike = differences(summary, published);
   if (summary.granularity !== granularity) unlike.push(`masks per ${summary.granularity}`);
   return { accuracy, shareOff, unlike };
