@@ -16,6 +16,7 @@ import { requireBackbone } from '../runs/findBackbone.js';
 import type { RunFolder } from '../runs/runFolder.js';
 import type { RunSummary } from '../runs/summary.js';
 import type { ResultSet, TaskResult } from './results.js';
+import { trainingAssumptions } from './trainingAssumptions.js';
 
 export interface RunResults {
   readonly network: CrossbarNetwork;
@@ -81,7 +82,10 @@ export async function readRunResults(
       source: `trained runs: ${chosen.map(({ folder }) => basename(folder.path)).join(', ')}`,
       results,
       backboneLevels: backbone && levelsOf(backbone.convs),
-      assumptions: leftOut.length > 0 ? [`Older runs left out: ${leftOut.join(', ')}.`] : [],
+      assumptions: [
+        ...(leftOut.length > 0 ? [`Older runs left out: ${leftOut.join(', ')}.`] : []),
+        ...trainingAssumptions(tasks.map(({ method }) => method)),
+      ],
     },
   };
 }
