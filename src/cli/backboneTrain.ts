@@ -67,7 +67,12 @@ async function trainBackbone(
   const lock = run.lock();
   try {
     if (args.force || run.status !== 'finished') await trainFloat(run, float, args, io);
-    else io.stderr(`${run.path}: trained already; --force trains it anew\n`);
+    else {
+      const { InputGuard } = await import('./inputGuard.js');
+      const { images } = await new InputGuard(io).check(run, run.readSummary(), float, true);
+      if (images) io.stderr(`${run.path}: ${images}\n`);
+      io.stderr(`${run.path}: trained already; --force trains it anew\n`);
+    }
     const { backbone, float: before, quantized } = await quantize(path, run, target, args, io);
     const { weightBits, activationBits } = backbone;
     if (args.json) {

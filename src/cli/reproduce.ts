@@ -150,12 +150,19 @@ async function planOf(runs: readonly PlannedRun[], args: ReproduceArguments, io:
   const { dataSizes } = await import('../reproduce/dataSizes.js');
   const { measuredSpeeds } = await import('../reproduce/estimate.js');
   const { makePlan } = await import('../reproduce/plan.js');
-  const { runsFolder } = await import('../runs/runFolder.js');
+  const { RunFolder, runsFolder } = await import('../runs/runFolder.js');
+  const { InputGuard } = await import('./inputGuard.js');
+  const guard = new InputGuard(io);
   const states = new Map<string, Awaited<ReturnType<typeof inspectRun>>>();
   for (const run of runs) {
     const inspection = await inspectRun(run);
     const again = args.force && args.dryRun && inspection.state !== 'train';
-    states.set(run.name, again ? { state: 'again', steps: 0, note: '--force' } : inspection);
+    if (again) states.set(run.name, { state: 'again', steps: 0, note: '--force' });
+    else if (inspection.state === 'done') {
+      const folder = new RunFolder(run.folder);
+      const unchecked = Object.values(await guard.check(folder, folder.readSummary(), run.experiment));
+      states.set(run.name, { ...inspection, note: unchecked.length > 0 ? unchecked.join('; ') : null });
+    } else states.set(run.name, inspection);
   }
   const missing = runs.filter(({ name }) => states.get(name)!.state !== 'done');
   const folders = new Set([runsFolder(io.cwd), ...runs.map(({ folder }) => resolve(folder, '..'))]);

@@ -92,13 +92,16 @@ async function reportFinished(
       'Choose another --out, or add --force to replace it.',
     );
   }
-  await requireSameImages(folder, experiment, io);
+  const { InputGuard } = await import('./inputGuard.js');
+  const unchecked = await new InputGuard(io).check(folder, summary, experiment);
+  if (unchecked.images) await requireSameRoot(folder, experiment, io);
+  for (const what of Object.values(unchecked)) io.stderr(`${folder.path}: ${what}\n`);
   io.stderr(`${folder.path}: this run is finished; --force trains it anew\n`);
   report(folder.path, summary, null, args, io);
 }
 
-/** The hash leaves out where data lie, but the images of an unnamed task `folder` are known by nothing else. */
-async function requireSameImages(folder: RunFolder, { task, name, data }: Experiment, io: Io): Promise<void> {
+/** The images of an unnamed task `folder` that cannot be compared are known by their place alone. */
+async function requireSameRoot(folder: RunFolder, { task, name, data }: Experiment, io: Io): Promise<void> {
   if (task !== 'folder' || name !== null) return;
   const { loadExperiment } = await import('../config/load.js');
   const trained = loadExperiment({ config: folder.config, cwd: io.cwd });

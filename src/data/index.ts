@@ -1,6 +1,6 @@
 export type { Batch } from './batch.js';
 export { type ContactSheet, drawContactSheet } from './contact-sheet.js';
-export { createLoader } from './loader.js';
+export { createLoader, hashImages } from './loader.js';
 export { type DataSetOptions, openDataSet } from './open.js';
 export { preparePixels } from './pixel-cache.js';
 export { pixelSpec } from './pixel-spec.js';

@@ -3,10 +3,12 @@ import { UserError } from '../errors.js';
 import { hashString, permutation } from '../random.js';
 import type { ViewOptions } from './augment.js';
 import type { Batch } from './batch.js';
+import { imagesHash } from './imagesHash.js';
 import type { LoaderWorkerData } from './loader-worker.js';
 import { requirePixels } from './pixel-cache.js';
 import { pixelSpec } from './pixel-spec.js';
 import { type BatchJob, BatchRenderer, type ImageTable, shareImages } from './render.js';
+import type { CachedImage } from './shard.js';
 import type { BatchLoader, LoaderOptions, Sample } from './types.js';
 import { WorkerPool } from './worker-pool.js';
 
@@ -22,16 +24,35 @@ const AHEAD_BYTES = 1e9;
  */
 export async function createLoader(options: LoaderOptions): Promise<BatchLoader> {
   const { samples, mode, augmentation, imageSize, cropPercent, batchSize, seed } = options;
-  const { cacheFolder, onProgress, signal } = options;
   if (mode === 'train' && samples.length < batchSize) {
     throw new UserError(
       `${samples.length} training images do not fill one batch of ${batchSize}; the last, partial batch is dropped`,
       `Set training.batchSize to ${Math.max(1, samples.length)} or less.`,
     );
   }
+  const images = await cachedImages(options);
+  const view = { mode, augmentation, imageSize, cropPercent, seed };
+  return new Loader(options, view, imagesHash(samples, images), shareImages(images));
+}
+
+/**
+ * The `imagesHash` of the loader with these options, without opening one; decodes what the pixel cache lacks.
+ * @throws UserError when images are damaged
+ */
+export async function hashImages(options: PixelOptions): Promise<string> {
+  return imagesHash(options.samples, await cachedImages(options));
+}
+
+/** What of a loader's options decides which pixels it sees. */
+export type PixelOptions = Pick<
+  LoaderOptions,
+  'samples' | 'augmentation' | 'imageSize' | 'cropPercent' | 'cacheFolder' | 'onProgress' | 'signal'
+>;
+
+function cachedImages(options: PixelOptions): Promise<CachedImage[]> {
+  const { samples, augmentation, imageSize, cropPercent, cacheFolder, onProgress, signal } = options;
   const spec = pixelSpec(augmentation, imageSize, cropPercent);
-  const images = await requirePixels({ samples, spec, cacheFolder, onProgress, signal });
-  return new Loader(options, { mode, augmentation, imageSize, cropPercent, seed }, shareImages(images));
+  return requirePixels({ samples, spec, cacheFolder, onProgress, signal });
 }
 
 class Loader implements BatchLoader {
@@ -43,6 +64,7 @@ class Loader implements BatchLoader {
   constructor(
     private readonly options: LoaderOptions,
     view: ViewOptions,
+    readonly imagesHash: string,
     table: ImageTable,
   ) {
     const { samples, mode, batchSize, workers } = options;

@@ -63,6 +63,8 @@ export interface LoaderOptions {
 export interface BatchLoader {
   readonly batchesPerEpoch: number;
   readonly samples: readonly Sample[];
+  /** Of the samples' file names, labels and pixels, in order; the same wherever they lie. */
+  readonly imagesHash: string;
   /** The batches of one epoch from `fromBatch` on: a function of (seed, epoch, sample) alone. */
   epoch(epoch: number, fromBatch?: number): AsyncIterable<Batch>;
   close(): Promise<void>;

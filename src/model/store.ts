@@ -108,6 +108,11 @@ export async function loadBackbone(path: string): Promise<StoredBackbone> {
   return { backbone, provenance: { sourceSha256, calibration, calibrationImages }, programVersion };
 }
 
+/** What a stored backbone says of itself; its content is not checked. @throws UserError when it is no backbone */
+export async function readBackboneMetadata(path: string): Promise<StoreMetadata> {
+  return parseStoreMetadata(path, await readSafetensorsMetadata(path));
+}
+
 function assemble(file: Safetensors, metadata: StoreMetadata): Backbone {
   const { network, weightBits, activationBits, normalization, classes, sha256 } = metadata;
   const graph = buildNetwork(network, metadata.classCount);

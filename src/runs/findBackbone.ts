@@ -13,10 +13,16 @@ import { backbonePath, listBackbones, loadBackbone } from '../model/store.js';
  * @throws UserError when the file that has it is damaged
  */
 export async function findBackbone(weights: string, sha256: string): Promise<Backbone | null> {
+  const path = await findStored(weights, sha256);
+  return path === null ? null : (await loadBackbone(path)).backbone;
+}
+
+/** The path of the backbone that {@link findBackbone} finds. */
+export async function findStored(weights: string, sha256: string): Promise<string | null> {
   const named = isAbsolute(weights) ? [weights] : [];
   const stored = (await listBackbones()).map(backbonePath);
   for (const path of [...named, ...stored]) {
-    if ((await storedSha256(path)) === sha256) return (await loadBackbone(path)).backbone;
+    if ((await storedSha256(path)) === sha256) return path;
   }
   return null;
 }

@@ -69,6 +69,8 @@ export function summarize(
     weightBits: backbone.weightBits,
     activationBits: backbone.activationBits,
     backboneSha256: backbone.sha256,
+    trainImagesHash: loaders.train.imagesHash,
+    testImagesHash: loaders.test.imagesHash,
     accuracy: evaluation.accuracy,
     loss: evaluation.loss,
     bestValidation: best && { accuracy: best.accuracy, epoch: best.epoch + 1 },

@@ -6,6 +6,7 @@ import type { Experiment } from '../config/schema.js';
 import {
   createLoader,
   type DataSet,
+  hashImages,
   openDataSet,
   protocols,
   type Sample,
@@ -63,19 +64,36 @@ export function openSplit(
   samples: readonly Sample[] = dataSet[split],
   mode: 'train' | 'evaluate' = split === 'train' ? 'train' : 'evaluate',
 ): Promise<BatchLoader> {
-  const { data, training, task } = experiment;
-  return createLoader({
+  const { data, training } = experiment;
+  const { batchSize, seed } = training;
+  const pixels = pixelOptions(experiment, split, samples, options);
+  return createLoader({ ...pixels, mode, batchSize, seed, workers: data.workers });
+}
+
+/** The `imagesHash` of a split's loader; decodes what the pixel cache lacks. */
+export function hashSplit(
+  experiment: Experiment,
+  dataSet: DataSet,
+  split: Split,
+  options: DecodeOptions,
+): Promise<string> {
+  return hashImages(pixelOptions(experiment, split, dataSet[split], options));
+}
+
+function pixelOptions(
+  { data, training, task }: Experiment,
+  split: Split,
+  samples: readonly Sample[],
+  { onDecode, signal }: DecodeOptions,
+) {
+  return {
     samples,
-    mode,
     augmentation: data.augmentation ?? protocols[task].augmentation,
     imageSize: training.imageSize,
-    batchSize: training.batchSize,
-    seed: training.seed,
-    workers: data.workers,
     cacheFolder: data.cache ?? join(xbmHome(), 'cache'),
-    onProgress: (done, total) => options.onDecode?.(split, done, total),
-    signal: options.signal,
-  });
+    onProgress: (done: number, total: number) => onDecode?.(split, done, total),
+    signal,
+  };
 }
 
 /** Opens the engine of an experiment. */

@@ -16,6 +16,9 @@ const schema = z.object({
   weightBits: count,
   activationBits: count,
   backboneSha256: z.string(),
+  /** File names, labels and pixels of the training and the test split; runs of older versions lack them. */
+  trainImagesHash: z.string().optional(),
+  testImagesHash: z.string().optional(),
   /** Top-1 on the test split after the last epoch, per cent. */
   accuracy: percent,
   /** Mean cross-entropy on the test split, nats. */

@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { main } from '../../src/cli/main.js';
 import { ExitCode } from '../../src/errors.js';
 import { fakeIo } from './fakeIo.js';
-import { resultFiles, writeSmallTask } from './smallTask.js';
+import { resultFiles, writeBackbone, writeSmallTask } from './smallTask.js';
 
 const xbmProcess = fileURLToPath(new URL('./xbmProcess.js', import.meta.url));
 
@@ -147,6 +147,25 @@ runs: own
     writeFileSync(join(folder, 'wrong.json'), '{}');
     const wrong = await xbm(['again.yaml', '--baseline', 'wrong.json']);
     assert.match(wrong.err, /wrong.json: no summary of xbm reproduce: rows/);
+  });
+
+  test('results are not reported for a backbone that has become another', async () => {
+    const file = join(folder, 'backbone.safetensors');
+    const own = readFileSync(file);
+    const before = read('again', 'summary.json');
+    await writeBackbone(file, 2);
+    for (const flags of [[], ['--dry-run']]) {
+      const { exitCode, err } = await xbm(['again.yaml', ...flags]);
+      assert.equal(exitCode, ExitCode.usage, err);
+      assert.match(
+        err,
+        /small-xbm-.*: this finished run was trained on other files: it was trained on backbone/,
+      );
+    }
+    assert.equal(read('again', 'summary.json'), before);
+    writeFileSync(file, own);
+    const { exitCode, err } = await xbm(['again.yaml']);
+    assert.equal(exitCode, ExitCode.ok, err);
   });
 
   test('what a run folder holds but cannot be used is trained again', async () => {

@@ -2,6 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import sharp from 'sharp';
+import type { Backbone } from '../../src/model/backbone.js';
 import { layersOfKind } from '../../src/model/graph.js';
 import { sealBackbone } from '../../src/model/hash.js';
 import { buildNetwork } from '../../src/model/networks.js';
@@ -14,7 +15,7 @@ const SIZE = 8;
 
 /** Writes everything and returns the config's path. */
 export async function writeSmallTask(folder: string): Promise<string> {
-  await writeImages(join(folder, 'images'));
+  await writeSmallImages(join(folder, 'images'));
   await writeBackbone(join(folder, 'backbone.safetensors'), 1);
   const config = join(folder, 'small.yaml');
   writeFileSync(
@@ -34,13 +35,14 @@ threads: 1
   return config;
 }
 
-async function writeImages(root: string): Promise<void> {
+/** Three classes of noise around a colour; another seed draws other images of the same names. */
+export async function writeSmallImages(root: string, seed = 0): Promise<void> {
   for (const [label, name] of ['blue', 'green', 'red'].entries()) {
     mkdirSync(join(root, name), { recursive: true });
     for (let i = 0; i < 16; i++) {
       const pixels = Uint8Array.from(
         { length: SIZE * SIZE * 3 },
-        (_, at) => (at % 3 === 2 - label ? 150 : 40) + (hash32(label, i, at) % 60),
+        (_, at) => (at % 3 === 2 - label ? 150 : 40) + (hash32(label, i, at + 1000 * seed) % 60),
       );
       const raw = { width: SIZE, height: SIZE, channels: 3 as const };
       await sharp(pixels, { raw }).toFile(join(root, name, `${String(i).padStart(2, '0')}.png`));
@@ -49,12 +51,13 @@ async function writeImages(root: string): Promise<void> {
 }
 
 /** A backbone of random 4-bit weights. */
-export async function writeBackbone(path: string, seed: number): Promise<void> {
+export async function writeBackbone(path: string, seed: number, sourceSha256 = ''): Promise<Backbone> {
   const graph = buildNetwork('cifar-resnet8', 10);
   const quantized = quantizeBackbone(randomBackbone(graph, seed), 4);
   const clips = Object.fromEntries(layersOfKind(graph, 'quantize').map(({ name }) => [name, 3]));
   const backbone = sealBackbone({ ...quantized, clips, activationBits: 4 });
-  await saveBackbone(path, backbone, { sourceSha256: '', calibration: 'none: random weights' });
+  await saveBackbone(path, backbone, { sourceSha256, calibration: 'none: random weights' });
+  return backbone;
 }
 
 /** What must be equal, byte for byte, however a run came to its end. */

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
+  cpSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -18,7 +20,7 @@ import sharp from 'sharp';
 import { main } from '../../src/cli/main.js';
 import { ExitCode } from '../../src/errors.js';
 import { fakeIo } from './fakeIo.js';
-import { resultFiles, writeBackbone, writeSmallTask } from './smallTask.js';
+import { resultFiles, writeBackbone, writeSmallImages, writeSmallTask } from './smallTask.js';
 
 const xbmProcess = fileURLToPath(new URL('./xbmProcess.js', import.meta.url));
 
@@ -101,6 +103,43 @@ describe('xbm train, eval and masks', () => {
     const other = await xbm([...args, '--set', 'data.root=elsewhere']);
     assert.equal(other.exitCode, ExitCode.usage);
     assert.match(other.err, /finished run on the images of .*, not .*elsewhere\nName the experiment/);
+  });
+
+  test('a finished run does not answer for another backbone or other images of the same names', async () => {
+    const finished = (...set: string[]) =>
+      xbm(['train', config, '--out', whole('xbm'), ...set.flatMap((text) => ['--set', text])]);
+    const elsewhere = join(folder, 'elsewhere');
+    mkdirSync(elsewhere);
+    await writeBackbone(join(elsewhere, 'backbone.safetensors'), 2);
+    await writeSmallImages(join(elsewhere, 'images'), 1);
+    const files = resultFiles(whole('xbm'));
+    const refused = await finished(
+      'backbone.weights=elsewhere/backbone.safetensors',
+      'data.root=elsewhere/images',
+    );
+    assert.equal(refused.exitCode, ExitCode.usage, refused.err);
+    assert.ok(refused.err.includes(`${whole('xbm')}: this finished run was trained on other files: `));
+    assert.match(
+      refused.err,
+      /on backbone [0-9a-f]{12}…, .*elsewhere.backbone.safetensors is [0-9a-f]{12}…; /,
+    );
+    assert.match(refused.err, /other training images .* and other test images .*\nGive the files .*--force/);
+    assert.deepEqual(resultFiles(whole('xbm')), files);
+
+    rmSync(elsewhere, { recursive: true });
+    mkdirSync(elsewhere);
+    cpSync(join(folder, 'backbone.safetensors'), join(elsewhere, 'backbone.safetensors'));
+    cpSync(join(folder, 'images'), join(elsewhere, 'images'), { recursive: true });
+    const moved = await finished(
+      'backbone.weights=elsewhere/backbone.safetensors',
+      'data.root=elsewhere/images',
+    );
+    assert.equal(moved.exitCode, ExitCode.ok, moved.err);
+
+    const absent = await finished('backbone.weights=gone/backbone.safetensors', 'data.root=gone');
+    assert.equal(absent.exitCode, ExitCode.ok, absent.err);
+    assert.match(absent.err, /its images could not be compared: .*gone/);
+    assert.match(absent.err, /its backbone could not be compared: .*no such file/);
   });
 
   for (const method of ['xbm', 'finetune']) {

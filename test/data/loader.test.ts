@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -7,6 +7,7 @@ import {
   type Augmentation,
   type Batch,
   createLoader,
+  hashImages,
   type LoaderOptions,
   openDataSet,
   type Sample,
@@ -81,6 +82,29 @@ describe('createLoader', () => {
     assert.deepEqual(await batches({ mode: 'evaluate', seed: 9 }, 7), evaluated);
     const padding = evaluated[5].pixels.subarray(16 * 16 * 3);
     assert.ok(padding.every((value) => value === 0));
+  });
+
+  test('the hash of the images depends on names, labels and pixels, not on where they lie', async () => {
+    const loader = await createLoader(options());
+    await loader.close();
+    assert.equal(await hashImages(options()), loader.imagesHash);
+    const hashOf = async (change: (root: string) => void) => {
+      const copy = mkdtempSync(join(root, 'copy-'));
+      cpSync(join(root, 'train'), join(copy, 'train'), { recursive: true });
+      cpSync(join(root, 'test'), join(copy, 'test'), { recursive: true });
+      change(join(copy, 'train'));
+      const { train } = await openDataSet({ task: 'folder', root: copy });
+      return hashImages(options({ samples: train }));
+    };
+    assert.equal(await hashOf(() => {}), loader.imagesHash);
+    const changes: ((root: string) => void)[] = [
+      (train) => cpSync(join(train, 'a', '0.png'), join(train, 'a', '1.png')),
+      (train) => renameSync(join(train, 'a', '0.png'), join(train, 'a', '00.png')),
+      (train) => renameSync(join(train, 'a', '6.png'), join(train, 'b', '8.png')),
+      (train) => rmSync(join(train, 'c', '5.png')),
+    ];
+    const hashes = await Promise.all(changes.map(hashOf));
+    assert.equal(new Set([...hashes, loader.imagesHash]).size, 5);
   });
 
   test('too few samples for a training batch', async () => {

@@ -236,9 +236,11 @@ export interface ColourLoaderOptions {
 export class ColourLoader implements BatchLoader {
   readonly samples: readonly Sample[];
   readonly batchesPerEpoch: number;
+  readonly imagesHash: string;
 
   constructor(readonly options: ColourLoaderOptions) {
     const { samples, classes, batchSize, mode } = options;
+    this.imagesHash = JSON.stringify(options);
     this.samples = Array.from({ length: samples }, (_, i) => ({ path: `/image-${i}`, label: i % classes }));
     this.batchesPerEpoch =
       mode === 'train' ? Math.floor(samples / batchSize) : Math.ceil(samples / batchSize);
