@@ -10,6 +10,13 @@ import type { Experiment } from './schema.js';
  * a trained task is priced on, the name (kept for task `folder`, where it stands for the data). Of a weights file only its name counts, not its folder.
  */
 export function configHash(experiment: Experiment): string {
+  return createHash('sha256')
+    .update(canonicalJson(hashedContent(experiment)))
+    .digest('hex');
+}
+
+/** What {@link configHash} is the hash of. */
+export function hashedContent(experiment: Experiment): Record<string, unknown> {
   const {
     name,
     data,
@@ -21,14 +28,13 @@ export function configHash(experiment: Experiment): string {
   } = resolveMethod(experiment);
   const { root: _root, cache: _cache, workers: _workers, ...dataContent } = data;
   const { checkpointMinutes: _minutes, ...trainingContent } = training;
-  const content = {
+  return {
     ...rest,
     ...(experiment.task === 'folder' ? { name } : {}),
     data: dataContent,
     backbone: { ...backbone, weights: fileName(backbone.weights) },
     training: trainingContent,
   };
-  return createHash('sha256').update(canonicalJson(content)).digest('hex');
 }
 
 /** The first 8 digits of {@link configHash}. */

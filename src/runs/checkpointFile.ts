@@ -12,7 +12,7 @@ import {
 } from '../model/safetensors.js';
 import type { Checkpoint } from '../training/recorder.js';
 
-const FORMAT = 'xbm-checkpoint-1';
+const FORMAT = 'xbm-checkpoint-2';
 
 const count = z.int().min(0);
 const schema = z.strictObject({
@@ -26,7 +26,7 @@ const schema = z.strictObject({
   engine: z.enum(['tfjs', 'onnx', 'webgpu']),
   configHash: z.string(),
   backboneSha256: z.string(),
-  trainSetHash: z.string(),
+  trainImagesHash: z.string(),
 });
 
 /** What a run folder keeps with a checkpoint. */
@@ -38,8 +38,8 @@ export interface CheckpointContext {
   readonly engine: EngineName;
   readonly configHash: string;
   readonly backboneSha256: string;
-  /** Of the training samples' file names and labels, in order. */
-  readonly trainSetHash: string;
+  /** Of the training images: names, labels and pixels, in order. */
+  readonly trainImagesHash: string;
 }
 
 export interface StoredCheckpoint extends CheckpointContext {
@@ -85,10 +85,11 @@ export async function readCheckpoint(
   return { checkpoint: { state, epoch, batch, running, bestValidation }, ...context };
 }
 
-/** The engine and step of a checkpoint, from its header alone. */
-export async function peekCheckpoint(path: string): Promise<{ engine: EngineName; step: number }> {
-  const { engine, step } = parsePosition(path, await readSafetensorsMetadata(path));
-  return { engine, step };
+/** What is kept with a checkpoint, and its step, from its header alone. */
+export async function peekCheckpoint(path: string): Promise<CheckpointContext & { readonly step: number }> {
+  const metadata = await readSafetensorsMetadata(path);
+  const { step, epoch, batch, running, bestValidation, ...context } = parsePosition(path, metadata);
+  return { step, ...context };
 }
 
 function parsePosition(path: string, metadata: Readonly<Record<string, string>>): z.infer<typeof schema> {

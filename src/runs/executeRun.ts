@@ -2,14 +2,20 @@
 import { existsSync, rmSync, statSync } from 'node:fs';
 import { taskTensors } from '../adaption/parameters.js';
 import { foldIntoBackbone, taskFromState } from '../adaption/task.js';
+import { differingKeys } from '../config/difference.js';
+import { loadExperiment } from '../config/load.js';
 import type { TrainingPlan } from '../engines/engine.js';
 import { UserError } from '../errors.js';
 import { replaceFile } from '../model/replaceFile.js';
 import { evaluate } from '../training/evaluate.js';
 import { scheduleOf, trainingPlan } from '../training/plan.js';
 import { type TrainingOutcome, train } from '../training/trainer.js';
-import { samplesHash } from './calibration.js';
-import { type CheckpointContext, readCheckpoint, type StoredCheckpoint } from './checkpointFile.js';
+import {
+  type CheckpointContext,
+  peekCheckpoint,
+  readCheckpoint,
+  type StoredCheckpoint,
+} from './checkpointFile.js';
 import { describeStart, readStarts } from './environment.js';
 import { finishTask, summarize } from './finishRun.js';
 import type { RunFolder } from './runFolder.js';
@@ -82,34 +88,51 @@ function unlessAborted({ signal }: RunOptions): (error: unknown) => null {
   };
 }
 
-/** @throws UserError when the checkpoint is of another experiment, backbone or engine */
+/** @throws UserError when the checkpoint is of another experiment, backbone, data set or engine */
 async function resumable(
   folder: RunFolder,
   inputs: RunInputs,
   plan: TrainingPlan,
 ): Promise<StoredCheckpoint> {
-  const stored = await readCheckpoint(folder.checkpoint, plan);
-  const refuse = (what: string) =>
-    new UserError(
-      `${folder.checkpoint}: cannot be resumed: ${what}`,
-      'Train again from the start with --force.',
+  const problem = await misfit(folder, inputs);
+  if (problem !== null) {
+    throw new UserError(
+      `${folder.checkpoint}: cannot be resumed: ${problem}`,
+      'Resume it with what it was trained on, train in another folder, or train again from the start with --force.',
     );
+  }
+  return readCheckpoint(folder.checkpoint, plan);
+}
+
+/** Why a checkpoint cannot go on with these inputs; told from its header, before any tensor is looked at. */
+async function misfit(folder: RunFolder, inputs: RunInputs): Promise<string | null> {
+  const then = await peekCheckpoint(folder.checkpoint);
   const now = contextOf(inputs);
-  if (stored.configHash !== now.configHash) throw refuse('it is of another experiment');
-  if (stored.trainSetHash !== now.trainSetHash) throw refuse('the training images are others now');
-  if (stored.backboneSha256 !== now.backboneSha256) {
-    throw refuse(`it is of backbone ${stored.backboneSha256}, this one is ${now.backboneSha256}`);
+  if (then.configHash !== now.configHash) return otherExperiment(folder, inputs);
+  if (then.backboneSha256 !== now.backboneSha256)
+    return `it is of backbone ${then.backboneSha256}, this one is ${now.backboneSha256}`;
+  if (then.trainImagesHash !== now.trainImagesHash)
+    return 'the training images (names, labels or pixels) are others now';
+  if (then.engine !== now.engine) return `it was trained with engine ${then.engine}, this is ${now.engine}`;
+  return null;
+}
+
+/** Names the keys that differ from the folder's own config.yaml, where that can be read. */
+function otherExperiment(folder: RunFolder, { experiment }: RunInputs): string {
+  const what = 'it belongs to another experiment';
+  try {
+    const keys = differingKeys(loadExperiment({ config: folder.config }), experiment);
+    return keys.length > 0 ? `${what} (${keys.join('; ')})` : what;
+  } catch (error) {
+    if (error instanceof UserError) return what;
+    throw error;
   }
-  if (stored.engine !== now.engine) {
-    throw refuse(`it was trained with engine ${stored.engine}, this is ${now.engine}`);
-  }
-  return stored;
 }
 
 function contextOf(inputs: RunInputs): Omit<CheckpointContext, 'metricsBytes' | 'trainingSeconds'> {
   const { configHash, backbone, engine, loaders } = inputs;
-  const trainSetHash = samplesHash(loaders.train.samples);
-  return { engine: engine.name, configHash, backboneSha256: backbone.sha256, trainSetHash };
+  const trainImagesHash = loaders.train.imagesHash;
+  return { engine: engine.name, configHash, backboneSha256: backbone.sha256, trainImagesHash };
 }
 
 async function openFolder(

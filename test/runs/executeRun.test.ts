@@ -102,7 +102,7 @@ test('a checkpoint of another experiment, backbone, data set or engine is refuse
   const before = readFileSync(folder.checkpoint);
   const other = tinyInputs();
   const cases = [
-    { changes: { configHash: 'another' }, expected: /another experiment/ },
+    { changes: { configHash: 'another' }, expected: /belongs to another experiment$/ },
     { changes: { backbone: tinyBackbone(4, 2) }, expected: /it is of backbone [0-9a-f]{64}, this one is/ },
     {
       changes: { engine: Object.assign(new DoubleEngine(), { name: 'onnx' }) },
@@ -112,15 +112,21 @@ test('a checkpoint of another experiment, backbone, data set or engine is refuse
       changes: {
         loaders: {
           ...other.loaders,
-          train: new ColourLoader({ samples: 44, classes: 3, batchSize: 6, mode: 'train' }),
+          // The same names and labels, other pixels.
+          train: new ColourLoader({ samples: 43, classes: 3, batchSize: 6, mode: 'train', seed: 7 }),
         },
       },
-      expected: /training images are others/,
+      expected: /training images \(names, labels or pixels\) are others/,
     },
   ];
   for (const { changes, expected } of cases) {
     await assert.rejects(executeRun(folder, tinyInputs('xbm', changes), { start: 'resume' }), expected);
   }
+  const finetune = executeRun(folder, tinyInputs('finetune'), { start: 'resume' });
+  await assert.rejects(
+    finetune,
+    /belongs to another experiment \(method.name: "xbm", now "finetune"; method.gran/,
+  );
   assert.deepEqual(readFileSync(folder.checkpoint), before);
 });
 
