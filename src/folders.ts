@@ -1,12 +1,13 @@
-import { mkdirSync, type Stats, statSync } from 'node:fs';
+import { mkdirSync, rmdirSync, type Stats, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { UserError } from './errors.js';
 
 /**
  * Creates a folder and those above it.
+ * @returns the topmost that was missing; undefined when all were there
  * @throws UserError when something on the way is a file: Node's own recursive mkdir never returns then (Node 20)
  */
-export function makeFolder(path: string): void {
+export function makeFolder(path: string): string | undefined {
   for (let ancestor = resolve(path); ; ancestor = dirname(ancestor)) {
     const status = statusOf(ancestor);
     if (status?.isDirectory()) break;
@@ -16,7 +17,23 @@ export function makeFolder(path: string): void {
     }
     if (ancestor === dirname(ancestor)) break;
   }
-  mkdirSync(path, { recursive: true });
+  return mkdirSync(path, { recursive: true });
+}
+
+/**
+ * Removes a folder in which nothing is.
+ * @param topmost also those above it, up to this one
+ */
+export function removeEmptyFolder(path: string, topmost = path): void {
+  for (let folder = path; folder.startsWith(topmost); folder = dirname(folder)) {
+    try {
+      rmdirSync(folder);
+    } catch (error) {
+      // Something is in it, or it is not ours to remove.
+      if ((error as NodeJS.ErrnoException).code !== undefined) return;
+      throw error;
+    }
+  }
 }
 
 /** null where nothing is, also below a file. */

@@ -33,14 +33,29 @@ export async function executeRun(
   inputs: RunInputs,
   options: RunOptions,
 ): Promise<RunResult> {
-  const { experiment, backbone, classes, loaders } = inputs;
+  const { experiment, backbone, classes } = inputs;
   const plan = trainingPlan(experiment, backbone, classes.length);
   const stored =
     options.start === 'resume' && existsSync(folder.checkpoint)
       ? await resumable(folder, inputs, plan)
       : null;
-  await openFolder(folder, inputs, stored);
+  try {
+    return await runIn(folder, inputs, options, plan, stored);
+  } catch (error) {
+    folder.clearUnlessBegun();
+    throw error;
+  }
+}
 
+async function runIn(
+  folder: RunFolder,
+  inputs: RunInputs,
+  options: RunOptions,
+  plan: TrainingPlan,
+  stored: StoredCheckpoint | null,
+): Promise<RunResult> {
+  const { experiment, loaders } = inputs;
+  await openFolder(folder, inputs, stored);
   const totalSteps = experiment.training.epochs * loaders.train.batchesPerEpoch;
   const stepsDone = stored?.checkpoint.state.step ?? 0;
   options.onStart?.(stepsDone, totalSteps);

@@ -3,11 +3,12 @@
 import { randomUUID } from 'node:crypto';
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { ExitCode, UserError } from '../errors.js';
-import { makeFolder } from '../folders.js';
+import { makeFolder, removeEmptyFolder } from '../folders.js';
 
 export interface Lock {
+  /** Also removes the folder when nothing else is in it: a failed start leaves none. */
   release(): void;
 }
 
@@ -24,7 +25,8 @@ interface Holder {
  * @throws UserError when a living process, or a process of another machine, holds it
  */
 export function acquireLock(path: string): Lock {
-  makeFolder(dirname(path));
+  const folder = dirname(resolve(path));
+  let topmost: string | undefined;
   const mine: Holder = {
     pid: process.pid,
     host: hostname(),
@@ -32,7 +34,15 @@ export function acquireLock(path: string): Lock {
     token: randomUUID(),
   };
   for (let attempt = 0; attempt < 10; attempt++) {
-    if (tryCreate(path, mine)) return { release: () => release(path, mine) };
+    topmost = makeFolder(folder) ?? topmost;
+    if (tryCreate(path, mine)) {
+      return {
+        release() {
+          release(path, mine);
+          removeEmptyFolder(folder, topmost);
+        },
+      };
+    }
     const holder = read(path);
     if (holder && isAlive(holder)) throw locked(path, holder);
     retire(path, holder);
@@ -47,12 +57,14 @@ export function acquireLock(path: string): Lock {
 /** Writes the content under another name first: a lock file is never seen half-written. */
 function tryCreate(path: string, holder: Holder): boolean {
   const temporary = `${path}.${holder.token.slice(0, 8)}`;
-  writeFileSync(temporary, `${JSON.stringify(holder)}\n`);
   try {
+    writeFileSync(temporary, `${JSON.stringify(holder)}\n`);
     linkSync(temporary, path);
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    const { code } = error as NodeJS.ErrnoException;
+    // ENOENT: another process has just let go, and removed the empty folder.
+    if (code === 'EEXIST' || code === 'ENOENT') return false;
     throw error;
   } finally {
     rmSync(temporary, { force: true });

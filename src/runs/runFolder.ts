@@ -1,6 +1,6 @@
 /** @file Where a run keeps its files, and what state they say it is in. */
 
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Experiment } from '../config/schema.js';
 import { UserError } from '../errors.js';
@@ -74,6 +74,16 @@ export class RunFolder {
       rmSync(file, { force: true });
     for (const name of readdirSync(this.path))
       if (name.startsWith('events.out.tfevents.') || name.endsWith('.tmp')) rmSync(join(this.path, name));
+  }
+
+  /** After a start that failed before its first step: removes what it wrote, unless there is a result or a record. */
+  clearUnlessBegun(): void {
+    const recorded = statSync(this.metrics, { throwIfNoEntry: false })?.size ?? 0;
+    if (this.status !== 'absent' || recorded > 0) return;
+    this.clear();
+    // Beside a log the config stays: it is what the log is about.
+    const left = readdirSync(this.path).filter((name) => name !== 'lock');
+    if (left.join() === 'config.yaml') rmSync(this.config);
   }
 
   /** @throws UserError when the run is not finished or its summary is damaged */

@@ -290,12 +290,17 @@ describe('xbm train, eval and masks', () => {
       [['--set', 'backbone.weightBits=5'], /has 4-bit weights and 4-bit activations; 5 and 4 were asked for/],
       [['--set', 'backbone.network=cifar-resnet20'], /a backbone of cifar-resnet8, but/],
       [['--set', 'training.batchSize=64'], /39 training images do not fill one batch of 64/],
+      [['--set', 'data.root=damaged'], /1 of 39 images cannot be used: .*00.png/],
       [['--resume', '--force'], /--resume continues a run/],
     ];
+    cpSync(join(folder, 'images'), join(folder, 'damaged'), { recursive: true });
+    writeFileSync(join(folder, 'damaged', 'red', '00.png'), 'no image');
+    const before = readdirSync(folder);
     for (const [args, expected] of cases) {
-      const { exitCode, err } = await xbm(['train', config, '--out', join(folder, 'missing'), ...args]);
+      const { exitCode, err } = await xbm(['train', config, '--out', join(folder, 'new', 'run'), ...args]);
       assert.equal(exitCode, ExitCode.usage, err);
       assert.match(err, expected);
+      assert.deepEqual(readdirSync(folder), before, 'a failed start leaves no folder');
     }
   });
 });

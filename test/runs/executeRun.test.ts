@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { foldIntoBackbone } from '../../src/adaption/task.js';
@@ -145,6 +145,25 @@ test('a changed backbone trips the guard and leaves no summary', async (t) => {
   assert.equal(existsSync(folder.summary), false);
 });
 
+test('a start that fails before its first step leaves nothing behind; a later one leaves its records', async (t) => {
+  for (const [nanAtStep, left] of [
+    [0, []],
+    [1, ['config.yaml', 'environment.json', 'events', 'metrics.jsonl']],
+  ] as const) {
+    const folder = temporaryRun(t);
+    const inputs = tinyInputs('xbm', { engine: new DoubleEngine({ nanAtStep }) });
+    const { training } = inputs.experiment;
+    const experiment = { ...inputs.experiment, training: { ...training, checkpointMinutes: 60 } };
+    await assert.rejects(executeRun(folder, { ...inputs, experiment }, { start: 'fresh' }), UserError);
+    assert.deepEqual(
+      readdirSync(folder.path)
+        .map((name) => name.replace(/\.out\.tfevents.*/, ''))
+        .sort(),
+      left,
+    );
+  }
+});
+
 test('a fresh start clears what an older run left, and nothing else', async (t) => {
   const folder = temporaryRun(t);
   await executeRun(folder, tinyInputs(), { start: 'fresh' });
@@ -154,5 +173,5 @@ test('a fresh start clears what an older run left, and nothing else', async (t) 
   await assert.rejects(executeRun(folder, tinyInputs('xbm', { engine }), { start: 'fresh' }));
   assert.equal(folder.status, 'absent');
   assert.equal(readFileSync(note, 'utf8'), 'mine');
-  assert.equal(readFileSync(folder.metrics, 'utf8'), '');
+  assert.deepEqual(readdirSync(folder.path).sort(), ['config.yaml', 'notes.txt']);
 });

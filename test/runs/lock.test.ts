@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
@@ -24,7 +24,22 @@ test('a second writer is refused until the first lets go', (t) => {
   );
   lock.release();
   acquireLock(path).release();
-  assert.deepEqual(readdirSync(dirname(path)), []);
+  assert.equal(existsSync(dirname(path)), false);
+});
+
+test('letting go removes the folder and those made for it, but none in which something is', (t) => {
+  const folder = temporaryFolder(t);
+  const path = join(folder, 'results', 'runs', 'run', 'lock');
+  acquireLock(path).release();
+  assert.deepEqual(readdirSync(folder), []);
+  mkdirSync(join(folder, 'results'));
+  acquireLock(path).release();
+  assert.deepEqual(readdirSync(folder), ['results']);
+  assert.deepEqual(readdirSync(join(folder, 'results')), []);
+  const lock = acquireLock(path);
+  writeFileSync(join(dirname(path), 'metrics.jsonl'), '');
+  lock.release();
+  assert.deepEqual(readdirSync(dirname(path)), ['metrics.jsonl']);
 });
 
 test('the lock of a killed process is taken over', async (t) => {
@@ -55,6 +70,7 @@ test('a lock of another machine is respected, a damaged one is not', (t) => {
   const path = join(temporaryFolder(t), 'lock');
   writeFileSync(path, JSON.stringify({ pid: 1, host: 'elsewhere', started: '1', token: 'x' }));
   assert.throws(() => acquireLock(path), /process 1 of elsewhere/);
+  writeFileSync(join(dirname(path), 'config.yaml'), '');
   for (const text of ['', '{', '{"pid":-1}', 'null']) {
     writeFileSync(path, text);
     acquireLock(path).release();
