@@ -1,4 +1,4 @@
-import { readFileSync, realpathSync, statSync } from 'node:fs';
+import { realpathSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, isAbsolute, relative, resolve } from 'node:path';
 import { UserError } from '../errors.js';
@@ -8,7 +8,7 @@ import { packagedConfig, packagedConfigs } from './packaged.js';
 import { configError, describeIssues } from './problems.js';
 import { contradictions, resolveMethod } from './resolve.js';
 import { type Experiment, experimentSchema } from './schema.js';
-import { parseSource } from './source.js';
+import { readSource } from './source.js';
 import { closest } from './suggest.js';
 
 export interface LoadOptions {
@@ -61,7 +61,7 @@ function notFound(name: string, what: string): UserError {
 
 /** A file on top of everything it extends. `chain` holds the real paths of the files that led here. */
 function loadChain(file: string, cwd: string, chain: readonly string[]): Layer {
-  const layer = readSource(file, displayName(file, cwd));
+  const layer = readSource(file, displayName(file, cwd), 'experiment');
   const { extends: parent, ...values } = layer.values;
   const own = withAbsolutePaths({ values, places: layer.places }, dirname(file));
   if (parent === undefined) return own;
@@ -82,15 +82,6 @@ function loadChain(file: string, cwd: string, chain: readonly string[]): Layer {
     throw new UserError(`${at}: extends: files extend each other in a circle: ${circle.join(' → ')}`);
   }
   return mergeLayers(loadChain(parentFile, cwd, seen), own);
-}
-
-/** A weights file given by mistake is refused before it is read. */
-export function readSource(file: string, name: string): Layer {
-  const bytes = statSync(file).size;
-  if (bytes > 1e6) {
-    throw new UserError(`${name}: ${bytes} bytes; this is no experiment`, 'Give a YAML file of a few lines.');
-  }
-  return parseSource(readFileSync(file, 'utf8'), name);
 }
 
 /** Short where that is clear: relative to the working directory when inside it. */

@@ -1,4 +1,5 @@
 /** @file YAML text → plain values and the place of each key. Bounded: no aliases, no deep nesting, no long lines. */
+import { readFileSync, statSync } from 'node:fs';
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
 import { UserError } from '../errors.js';
 import { isMapping, type Layer, type Place, type Values } from './layer.js';
@@ -7,6 +8,17 @@ import { isMapping, type Layer, type Place, type Values } from './layer.js';
 const MAX_CHARACTERS = 32_768;
 const MAX_LINE = 1000;
 const MAX_DEPTH = 16;
+
+/**
+ * Reads a YAML file; a weights file given by mistake is refused before it is read.
+ * @param what the file should be: "experiment"
+ */
+export function readSource(file: string, name: string, what: string): Layer {
+  const bytes = statSync(file).size;
+  if (bytes > 1e6)
+    throw new UserError(`${name}: ${bytes} bytes; this is no ${what}`, 'Give a YAML file of a few lines.');
+  return parseSource(readFileSync(file, 'utf8'), name);
+}
 
 /**
  * Reads one YAML document whose top level is a mapping.

@@ -1,11 +1,11 @@
 /** @file Reads a hardware description: the file, what it extends, overrides on top, every constant with its source. */
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { isMapping, type Layer, mergeLayers, type Values } from '../config/layer.js';
 import { parseOverride } from '../config/override.js';
 import { configError, type Problem } from '../config/problems.js';
-import { parseSource } from '../config/source.js';
+import { readSource } from '../config/source.js';
 import { closest } from '../config/suggest.js';
 import { UserError } from '../errors.js';
 import { packageRoot } from '../paths.js';
@@ -68,7 +68,7 @@ function findDescription(name: string, folder: string): string | undefined {
 }
 
 function loadChain(file: string, chain: readonly string[]): Layer {
-  const layer = parseSource(readFileSync(file, 'utf8'), basename(file));
+  const layer = readSource(file, basename(file), 'hardware description');
   const { extends: parent, ...values } = layer.values;
   const own: Layer = { values, places: layer.places };
   if (parent === undefined) return own;

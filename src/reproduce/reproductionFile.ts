@@ -3,9 +3,10 @@ import { existsSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { isMapping, type Layer } from '../config/layer.js';
-import { displayName, readSource } from '../config/load.js';
+import { displayName } from '../config/load.js';
 import { packagedConfigs, packagedReproductions, reproductionFile } from '../config/packaged.js';
 import { configError, type Problem } from '../config/problems.js';
+import { readSource } from '../config/source.js';
 import { closest } from '../config/suggest.js';
 import { UserError } from '../errors.js';
 
@@ -60,7 +61,7 @@ export interface ReproductionSource {
  */
 export function loadReproduction(name: string, cwd: string): ReproductionSource {
   const file = findFile(name, cwd);
-  const layer = readSource(file, displayName(file, cwd));
+  const layer = readSource(file, displayName(file, cwd), 'reproduction file');
   const result = schema.safeParse(layer.values);
   if (!result.success) throw configError(describe(result.error, layer), layer);
   const problems = contradictions(result.data);

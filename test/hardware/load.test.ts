@@ -35,6 +35,15 @@ test('the five presets load, each constant with a unit and a cited source', () =
   }
 });
 
+test('a large file given by mistake is refused before it is read', () => {
+  assert.throws(
+    () => loadText('#'.repeat(1_000_001)),
+    (error: unknown) =>
+      error instanceof UserError &&
+      error.message === 'chip.yaml: 1000001 bytes; this is no hardware description',
+  );
+});
+
 test('a constant without a source is refused with file, line and column', () => {
   const text = presetText.replace(
     'adc: { value: 8.3, unit: pJ, source: slides }',
