@@ -1,25 +1,10 @@
 /** @file The charts of the hardware report, as Vega-Lite specifications. */
-import type { TopLevelSpec } from 'vega-lite';
 import { ENERGY_ROWS } from '../hardware/energy.js';
 import { totalJoules } from '../hardware/sensitivity.js';
+import { type Chart, METHOD_COLOURS, stackedPanels, taskAxis } from './chartParts.js';
 import { type HardwareReport, methodsOf } from './hardwareReport.js';
 import { AREA_ROW_NAMES, ENERGY_ROW_NAMES } from './rowNames.js';
 import { profileOf, rewritingMethods } from './sensitivityTables.js';
-
-export interface Chart {
-  /** A file name. */
-  readonly id: string;
-  readonly spec: TopLevelSpec;
-}
-
-/** Colours keep their method in every chart. */
-export const METHOD_COLOURS: Readonly<Record<string, string>> = {
-  'no masks': '#999999',
-  xbm: '#0072B2',
-  piggyback: '#E69F00',
-  finetune: '#D55E00',
-  classifier: '#009E73',
-};
 
 /** Published write energies that the sensitivity chart names. */
 const WRITE_MARKS = [
@@ -63,14 +48,7 @@ function energyBars(report: HardwareReport): Chart {
       data: { values },
       mark: { type: 'bar' },
       encoding: {
-        x: {
-          field: 'task',
-          type: 'nominal',
-          sort: tasks,
-          title: null,
-          axis: { labelAngle: 0, ticks: false },
-          scale: { paddingInner: 0.25 },
-        },
+        x: taskAxis(tasks),
         xOffset: { field: 'method', type: 'nominal', sort: methods },
         y: { field: 'energy', type: 'quantitative', title: 'energy per image (µJ)' },
         color: {
@@ -89,53 +67,21 @@ function energyBars(report: HardwareReport): Chart {
 /** Reprogramming and inference per data set, as in the slides. */
 function totalBars(report: HardwareReport): Chart {
   const tasks = Object.keys(report.tasks);
-  const methods = methodsOf(report);
   const parts = ['inference', 'reprogramming'];
   const values = Object.entries(report.tasks).flatMap(([task, { methods: costs }]) =>
     Object.entries(costs).flatMap(([method, cost]) => [
-      { task, method, part: parts[0], order: 0, energy: cost.inferenceTestSetJoules },
-      { task, method, part: parts[1], order: 1, energy: cost.reprogrammingJoules },
+      { task, label: method, part: parts[0], order: 0, energy: cost.inferenceTestSetJoules },
+      { task, label: method, part: parts[1], order: 1, energy: cost.reprogrammingJoules },
     ]),
   );
   return {
     id: 'reprogramming-and-inference',
-    spec: {
-      title: `One switch and the test set, ${report.network.network} on ${report.hardware.name}`,
-      data: { values },
-      spacing: 12,
-      facet: {
-        column: {
-          field: 'task',
-          type: 'nominal',
-          sort: tasks,
-          title: null,
-          header: { labelOrient: 'top', labelPadding: 4 },
-        },
-      },
-      spec: {
-        width: Math.max(70, 30 * methods.length),
-        height: 240,
-        mark: { type: 'bar', width: 20 },
-        encoding: {
-          x: {
-            field: 'method',
-            type: 'nominal',
-            sort: methods,
-            title: null,
-            axis: { labelAngle: -45, ticks: false },
-          },
-          y: { field: 'energy', type: 'quantitative', title: 'energy (J)' },
-          color: {
-            field: 'part',
-            type: 'nominal',
-            title: null,
-            scale: { domain: parts, range: ['#0072B2', '#E69F00'] },
-            legend: { orient: 'top' },
-          },
-          order: { field: 'order', type: 'quantitative' },
-        },
-      },
-    } as TopLevelSpec,
+    spec: stackedPanels(
+      `One switch and the test set, ${report.network.network} on ${report.hardware.name}`,
+      'J',
+      { tasks, labels: methodsOf(report), parts },
+      values,
+    ),
   };
 }
 

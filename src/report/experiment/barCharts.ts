@@ -1,6 +1,6 @@
 /** @file Bars per task and method in the shape of the paper's slides: accuracy, energy per image, energy per data set. */
 import type { TopLevelSpec } from 'vega-lite';
-import { type Chart, METHOD_COLOURS } from '../hardwareCharts.js';
+import { type Chart, METHOD_COLOURS, stackedPanels, taskAxis } from '../chartParts.js';
 import { accuracyOf } from './accuracyTables.js';
 import { markOf } from './chartMarks.js';
 import { costsOf, joulesUnit, pricedGroups, unmaskedMicrojoules } from './costTables.js';
@@ -78,14 +78,7 @@ function groupedBars(
 ): TopLevelSpec {
   const tasks = distinct(bars.map(({ task }) => task));
   const labels = colours.domain;
-  const x = {
-    field: 'task',
-    type: 'nominal',
-    sort: tasks,
-    title: null,
-    axis: { labelAngle: 0, ticks: false, labelPadding: 6, labelLimit: 140 },
-    scale: { paddingInner: 0.25, paddingOuter: 0.15 },
-  };
+  const x = taskAxis(tasks);
   const xOffset = { field: 'label', type: 'nominal', sort: labels, scale: { domain: labels } };
   const description = { field: 'mark', type: 'nominal' };
   const width = Math.max(280, tasks.length * Math.max(70, 26 * labels.length + 20));
@@ -223,43 +216,6 @@ export function switchAndInferenceChart(groups: readonly RunGroup[], chip: Chip,
   });
   return {
     id,
-    spec: {
-      title: `Reprogramming and inference, ${chip.id}`,
-      data: { values },
-      spacing: 12,
-      facet: {
-        column: {
-          field: 'task',
-          type: 'nominal',
-          sort: tasks,
-          title: null,
-          header: { labelOrient: 'top', labelPadding: 4, labelLimit: 140 },
-        },
-      },
-      spec: {
-        width: Math.max(70, 30 * labels.length),
-        height: 240,
-        mark: { type: 'bar', width: 20 },
-        encoding: {
-          x: {
-            field: 'label',
-            type: 'nominal',
-            sort: labels,
-            title: null,
-            axis: { labelAngle: -45, ticks: false, labelLimit: 140 },
-          },
-          y: { field: 'energy', type: 'quantitative', title: `energy (${unit})` },
-          color: {
-            field: 'part',
-            type: 'nominal',
-            title: null,
-            scale: { domain: parts, range: ['#0072B2', '#E69F00'] },
-            legend: { orient: 'top', symbolType: 'square' },
-          },
-          order: { field: 'order', type: 'quantitative' },
-          description: { field: 'mark', type: 'nominal' },
-        },
-      },
-    } as TopLevelSpec,
+    spec: stackedPanels(`Reprogramming and inference, ${chip.id}`, unit, { tasks, labels, parts }, values),
   };
 }

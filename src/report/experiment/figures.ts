@@ -1,5 +1,6 @@
 /** @file Every figure of an experiment, with the results it shows. */
-import { areaPie, type Chart } from '../hardwareCharts.js';
+import type { Chart } from '../chartParts.js';
+import { areaPie } from '../hardwareCharts.js';
 import { renderSvg } from '../render.js';
 import { accuracyCharts, energyPerImageChart, switchAndInferenceChart } from './barCharts.js';
 import { mapMarks } from './chartMarks.js';

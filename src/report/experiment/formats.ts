@@ -1,34 +1,6 @@
-/** @file Result tables for the terminal, Markdown and CSV. LaTeX: latex.ts, HTML: html/. */
+/** @file Result tables for Markdown and CSV. LaTeX: latex.ts, HTML: html/. */
 import { type Cell, tableToCsv } from '../table.js';
 import { isNumeric, printedCells, type ResultTable, withoutEmptyColumns } from './resultTable.js';
-
-/** Aligned columns for a terminal; numbers to the right. */
-export function resultTableToText(full: ResultTable): string {
-  const table = withoutEmptyColumns(full);
-  const header = table.columns.map(({ title }) => title);
-  const rows = alignedMeans(printedCells(table));
-  const width = (text: string) => [...text].length;
-  const widths = header.map((title, i) => Math.max(width(title), ...rows.map((row) => width(row[i]))));
-  const line = (cells: readonly string[]) =>
-    cells
-      .map((cell, i) => {
-        const padding = ' '.repeat(widths[i] - width(cell));
-        return isNumeric(table.columns[i]) ? padding + cell : cell + padding;
-      })
-      .join('  ')
-      .trimEnd();
-  const lines = [table.title, line(header), widths.map((n) => '-'.repeat(n)).join('  '), ...rows.map(line)];
-  return `${[...lines, ...table.notes].join('\n')}\n`;
-}
-
-/** Means of a column stand below each other, with or without a deviation. */
-function alignedMeans(rows: readonly string[][]): string[][] {
-  const deviation = (cell: string) => / ± .*$/.exec(cell)?.[0].length ?? 0;
-  const widest = rows[0]?.map((_, i) => Math.max(...rows.map((row) => deviation(row[i])))) ?? [];
-  return rows.map((row) =>
-    row.map((cell, i) => cell + ' '.repeat(cell === '–' ? 0 : widest[i] - deviation(cell))),
-  );
-}
 
 /** GitHub Markdown. */
 export function resultTableToMarkdown(full: ResultTable): string {

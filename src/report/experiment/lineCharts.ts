@@ -1,6 +1,6 @@
 /** @file Lines per task: training curves, and the share off of every layer. */
 import type { TopLevelSpec } from 'vega-lite';
-import type { Chart } from '../hardwareCharts.js';
+import type { Chart } from '../chartParts.js';
 import { labelColours, legendColumns } from './barCharts.js';
 import { markOf } from './chartMarks.js';
 import type { RunGroup } from './groups.js';

@@ -11,7 +11,7 @@ import { resultTableToCsv } from './formats.js';
 import { groupRuns } from './groups.js';
 import { experimentPage } from './html/page.js';
 import { latexDocument } from './latex.js';
-import { experimentMarkdown } from './text.js';
+import { experimentMarkdown } from './markdown.js';
 import type { ExperimentReport } from './types.js';
 
 /**

@@ -1,11 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import {
-  resultTableToCsv,
-  resultTableToMarkdown,
-  resultTableToText,
-} from '../../../src/report/experiment/formats.js';
+import { resultTableToCsv, resultTableToMarkdown } from '../../../src/report/experiment/formats.js';
 import { escapeLatex, resultTableToLatex } from '../../../src/report/experiment/latex.js';
 import {
   decimalsFor,
@@ -31,22 +27,6 @@ const table: ResultTable = {
   ],
   notes: ['80 nJ ± 10 %'],
 };
-
-test('terminal: means stand below each other', () => {
-  assert.equal(
-    resultTableToText(table),
-    [
-      'Energy & 100 % of it',
-      'task       energy (µJ)  difference',
-      '-----  ---------------  ----------',
-      'a|b_c     12.35 ± 0.50        −0.3',
-      'd      1,234.50               +3.0',
-      'total                –           –',
-      '80 nJ ± 10 %',
-      '',
-    ].join('\n'),
-  );
-});
 
 test('Markdown: pipes and markup in names stay text', () => {
   const lines = resultTableToMarkdown(table).split('\n');
@@ -131,7 +111,7 @@ test('columns that hold nothing are not printed, CSV keeps them; scaled columns 
     { key: 'totalJoules', title: 'total (mJ)', kind: 'number', digits: 1, scale: 1e3 } as const,
   ];
   const empty = { id: 'x', title: 'x', columns, rows: [{ cells: ['a', null, 0.0125] }], notes: [] };
-  assert.match(resultTableToText(empty), /task {2}total \(mJ\)\n.*\na {11}12\.5\n/);
+  assert.match(resultTableToMarkdown(empty), /\| task \| total \(mJ\) \|\n.*\n\| a \| 12\.5 \|/);
   assert.doesNotMatch(resultTableToMarkdown(empty), /published/);
   assert.doesNotMatch(resultTableToLatex(empty), /published/);
   assert.equal(resultTableToCsv(empty), 'task,publishedPercent,totalJoules\r\na,,0.0125\r\n');

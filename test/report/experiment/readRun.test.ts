@@ -6,9 +6,9 @@ import { after, before, test } from 'node:test';
 import { parse } from 'yaml';
 import { loadHardware } from '../../../src/hardware/load.js';
 import { chipId, chipsOf } from '../../../src/report/experiment/chips.js';
+import { experimentMarkdown } from '../../../src/report/experiment/markdown.js';
 import { portableConfig } from '../../../src/report/experiment/portableConfig.js';
 import { readCurve, readExperimentRun } from '../../../src/report/experiment/readRun.js';
-import { experimentText } from '../../../src/report/experiment/text.js';
 import { hardwareReport } from '../../../src/report/hardwareReport.js';
 import { readRunResults } from '../../../src/report/runResults.js';
 import { RunFolder } from '../../../src/runs/runFolder.js';
@@ -76,7 +76,7 @@ test('trained runs, priced and read, make a report', async () => {
     ...run,
     costs: [{ chip: chipId(report), ...report.tasks.flowers.methods[run.summary.method]! }],
   }));
-  const text = experimentText({
+  const text = experimentMarkdown({
     name: 'trained',
     description: null,
     command: 'xbm reproduce trained.yaml',
@@ -87,8 +87,8 @@ test('trained runs, priced and read, make a report', async () => {
     chips: chipsOf([report, report]),
     notes: [],
   });
-  assert.match(text, /^flowers {2}finetune {2}4-bit +85\.00 /m);
-  assert.match(text, /^flowers {2}xbm +4-bit +80\.00 /m);
+  assert.match(text, /^\| flowers \| finetune \| 4-bit \| 85\.00 /m);
+  assert.match(text, /^\| flowers \| xbm \| 4-bit \| 80\.00 /m);
   assert.match(text, /Energy on cifar-resnet8 at 32×32 on nn-imc, 4-bit/);
 });
 

@@ -1,19 +1,9 @@
-/** @file The results as text: for stdout, and as a Markdown page. */
-
 import { resultTables, supportingTables } from './experimentTables.js';
-import { escapeMarkdown, resultTableToMarkdown, resultTableToText } from './formats.js';
+import { escapeMarkdown, resultTableToMarkdown } from './formats.js';
 import { remarksOf } from './remarks.js';
 import type { ExperimentReport } from './types.js';
 
-/** The result tables for a terminal. */
-export function experimentText(report: ExperimentReport): string {
-  const notes = remarksOf(report)
-    .map((note) => `Note: ${note}\n`)
-    .join('');
-  return [notes, ...resultTables(report).map(resultTableToText)].filter((part) => part !== '').join('\n');
-}
-
-/** Everything but the figures' data. @param figures file names relative to the page, with captions */
+/** The results as a page: everything but the figures' data. @param figures file names relative to the page, with captions */
 export function experimentMarkdown(
   report: ExperimentReport,
   figures: readonly { readonly path: string; readonly caption: string }[] = [],
