@@ -30,7 +30,7 @@ export function registerTrain(program: Command, io: Io): void {
       'after',
       `
 A run can be stopped at any moment; --resume continues it. A finished run is not trained again: its result is
-printed; --force trains it anew.
+printed, as long as the backbone and the images are those it was trained on; --force trains it anew.
 
 Examples:
   xbm train --task cubs
