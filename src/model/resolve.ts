@@ -31,7 +31,7 @@ export interface BackboneRequest {
 /** Calibration images on demand: opened only when a backbone has to be made. */
 export interface CalibrationRequest {
   /** Says which images, how many and at which size: another key makes another backbone. */
-  readonly key: string;
+  key(): Promise<string>;
   open(): Promise<CalibrationSource & { close(): Promise<void> }>;
 }
 
@@ -91,7 +91,9 @@ async function makeOnce(
   const sourceSha256 = await fileSha256(path);
   const isFloat = weightBits === 32 && activationBits === 32;
   const key = createHash('sha256')
-    .update(JSON.stringify({ sourceSha256, network, options, images: isFloat ? null : calibration.key }))
+    .update(
+      JSON.stringify({ sourceSha256, network, options, images: isFloat ? null : await calibration.key() }),
+    )
     .digest('hex');
   const stem = basename(path)
     .replace(/\.gz$/, '')

@@ -70,14 +70,15 @@ export function openSplit(
   return createLoader({ ...pixels, mode, batchSize, seed, workers: data.workers });
 }
 
-/** The `imagesHash` of a split's loader; decodes what the pixel cache lacks. */
+/** The `imagesHash` of the loader that {@link openSplit} opens; decodes what the pixel cache lacks. */
 export function hashSplit(
   experiment: Experiment,
   dataSet: DataSet,
   split: Split,
   options: DecodeOptions,
+  samples: readonly Sample[] = dataSet[split],
 ): Promise<string> {
-  return hashImages(pixelOptions(experiment, split, dataSet[split], options));
+  return hashImages(pixelOptions(experiment, split, samples, options));
 }
 
 function pixelOptions(

@@ -202,7 +202,7 @@ test('float weights become a stored backbone once', async () => {
   await writeSafetensors(path, tensors);
   let opened = 0;
   const calibration = (key: string): CalibrationRequest => ({
-    key,
+    key: async () => key,
     open: async () => {
       opened++;
       return { ...sourceOf(images(7, 2)), close: async () => {} };
