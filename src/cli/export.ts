@@ -163,7 +163,7 @@ async function checked(model: ExportedModel, request: ExportRequest, io: Io): Pr
 function report(
   out: string,
   { tasks, precision, backbone }: ExportRequest,
-  { bytes, metadata, exactness }: ExportedModel,
+  { bytes, metadata, requantizations }: ExportedModel,
   check: Comparison[] | null,
   args: ExportArguments,
   io: Io,
@@ -172,7 +172,14 @@ function report(
     ({ name, task }) => `${name} (${task.method.name}, ${task.classes.length} classes)`,
   );
   if (args.json) {
-    const result = { file: out, bytes: bytes.length, precision, opset: metadata.opset, exactness, check };
+    const result = {
+      file: out,
+      bytes: bytes.length,
+      precision,
+      opset: metadata.opset,
+      requantizations,
+      check,
+    };
     const list = tasks.map(({ name, task }) => ({
       name,
       method: task.method.name,

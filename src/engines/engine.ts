@@ -25,7 +25,10 @@ export interface InferencePlan {
   readonly network: FoldedNetwork;
   readonly batchSize: number;
   readonly imageSize: number;
-  /** Layers whose outputs `predict` returns besides the logits; calibration reads them. */
+  /**
+   * Layers whose outputs `predict` returns besides the logits, in real values; calibration reads them. Without any, an
+   * engine is free to compute levels in integers.
+   */
   readonly taps?: readonly string[];
 }
 

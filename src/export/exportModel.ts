@@ -2,19 +2,19 @@
 import type { FoldedNetwork } from '../adaption/fold.js';
 import type { MaskSpec } from '../adaption/method.js';
 import { foldIntoBackbone, type Task } from '../adaption/task.js';
+import type { FrozenContext } from '../engines/onnx/frozen/emit.js';
+import { FROZEN_OPSET } from '../engines/onnx/frozen/opset.js';
+import type { Requantizations } from '../engines/onnx/frozen/quantizedConv.js';
+import { emitQuantizedGraph } from '../engines/onnx/frozen/quantizedGraph.js';
+import { SingleTask } from '../engines/onnx/frozen/singleTask.js';
+import type { WeightSource } from '../engines/onnx/frozen/weights.js';
 import { GraphBuilder } from '../engines/onnx/graphBuilder.js';
 import { UserError } from '../errors.js';
 import type { Backbone } from '../model/backbone.js';
-import type { ExportContext } from './common.js';
 import { emitFloatGraph } from './floatGraph.js';
 import { exportMetadata } from './metadata.js';
-import { EXPORT_OPSET } from './opset.js';
 import type { ImagePreparation } from './preparation.js';
-import type { Exactness } from './quantizedConv.js';
-import { emitQuantizedGraph } from './quantizedGraph.js';
 import { SharedTasks } from './sharedTasks.js';
-import { SingleTask } from './singleTask.js';
-import type { WeightSource } from './weights.js';
 
 export type ExportPrecision = 'int8' | 'float';
 
@@ -36,8 +36,8 @@ export interface ExportedModel {
   /** An ONNX model `pixels` (and `task`) → `logits`. */
   readonly bytes: Uint8Array;
   readonly metadata: Readonly<Record<string, string>>;
-  /** Of the requantised output channels; null for float models. */
-  readonly exactness: Exactness | null;
+  /** null for float models. */
+  readonly requantizations: Requantizations | null;
 }
 
 /** int8 where the backbone has levels for weights and activations. */
@@ -55,15 +55,15 @@ export function exportModel(request: ExportRequest): ExportedModel {
     );
   }
   if (tasks.length > 1) requireCompatible(tasks);
-  const builder = new GraphBuilder({ opset: EXPORT_OPSET });
+  const builder = new GraphBuilder({ opset: FROZEN_OPSET });
   const networks = tasks.map(({ task }) => foldIntoBackbone(task, backbone));
   const { imageSize } = tasks[0].task;
   const weights = weightSource(builder, request, networks);
-  const context: ExportContext = { builder, networks, weights, imageSize };
-  const exactness = precision === 'int8' ? emitQuantizedGraph(context) : null;
+  const context: FrozenContext = { builder, networks, weights, imageSize };
+  const requantizations = precision === 'int8' ? emitQuantizedGraph(context) : null;
   if (precision === 'float') emitFloatGraph(context);
   const metadata = exportMetadata(request);
-  return { bytes: builder.encode(metadata), metadata, exactness };
+  return { bytes: builder.encode(metadata), metadata, requantizations };
 }
 
 function weightSource(

@@ -5,11 +5,11 @@
  */
 
 import { emitPixels, levelScale, windowAttributes } from '../engines/onnx/common.js';
+import { emitFloatConv, emitHead, emitLevels, type FrozenContext } from '../engines/onnx/frozen/emit.js';
 import { type ConvLayer, type Layer, layersOfKind } from '../model/graph.js';
-import { type ExportContext, emitFloatConv, emitHead, emitLevels } from './common.js';
 
 /** Emits everything from `pixels` to `logits`. */
-export function emitFloatGraph(context: ExportContext): void {
+export function emitFloatGraph(context: FrozenContext): void {
   const { builder, networks } = context;
   const { graph, activationBits } = networks[0];
   const convs = new Map(layersOfKind(graph, 'conv').map((conv) => [conv.name, conv]));

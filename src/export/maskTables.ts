@@ -2,9 +2,9 @@ import { maskShape, rowsPerBit } from '../adaption/geometry.js';
 import type { MaskSpec } from '../adaption/method.js';
 import { packBits } from '../adaption/pack.js';
 import type { Task } from '../adaption/task.js';
+import { type WeightOrder, weightDims } from '../engines/onnx/frozen/weights.js';
 import type { GraphBuilder } from '../engines/onnx/graphBuilder.js';
 import type { ConvLayer } from '../model/graph.js';
-import { type WeightOrder, weightDims } from './weights.js';
 
 /** How a bit that is on appears: all bits of a byte set, to be combined by BitwiseAnd, or 1. */
 const tables = {
@@ -36,12 +36,11 @@ export class MaskTables {
   emit(conv: ConvLayer, order: WeightOrder, element: MaskElement): string {
     const builder = this.builder;
     const [outChannels, segments] = maskShape(conv, this.#mask);
-    const dims = weightDims(conv, order);
     const reshape = (name: string, shape: readonly number[]) =>
       builder.op('Reshape', [name, builder.ints(...shape)]);
     const bits = this.#unpacked(conv, order, element);
     const rows = rowsPerBit(conv, this.#mask);
-    if (rows === 1) return reshape(bits, dims);
+    if (rows === 1) return this.#tapsOutermost(bits, conv, order);
     // Every bit is repeated along the rows of its segment; the last segment may be shorter.
     const filters = order === 'filters';
     const shape = (s: number, r: number) => (filters ? [outChannels, s, r] : [s, r, outChannels]);
@@ -56,7 +55,17 @@ export class MaskTables {
     const weightRows = conv.inChannels * conv.kernel * conv.kernel;
     const axis = builder.ints(filters ? 1 : 0);
     const cut = builder.op('Slice', [whole, builder.ints(0), builder.ints(weightRows), axis]);
-    return reshape(cut, dims);
+    return this.#tapsOutermost(cut, conv, order);
+  }
+
+  /** Rows of columns from the mask's order, taps innermost, to the weights'; filters have no other order. */
+  #tapsOutermost(mask: string, conv: ConvLayer, order: WeightOrder): string {
+    const builder = this.builder;
+    const { inChannels, outChannels, kernel } = conv;
+    const dims = builder.ints(...weightDims(conv, order));
+    if (order === 'filters' || kernel === 1) return builder.op('Reshape', [mask, dims]);
+    const apart = builder.op('Reshape', [mask, builder.ints(inChannels, kernel * kernel, outChannels)]);
+    return builder.op('Reshape', [builder.op('Transpose', [apart], { perm: [1, 0, 2] }), dims]);
   }
 
   /** The bits of the selected task as elements, in one row. */

@@ -1,6 +1,6 @@
+import { FROZEN_OPSET } from '../engines/onnx/frozen/opset.js';
 import { packageVersion } from '../paths.js';
 import type { ExportRequest } from './exportModel.js';
-import { EXPORT_OPSET } from './opset.js';
 
 /** The ONNX file's metadata_props: strings, those that hold more than one value in JSON. */
 export function exportMetadata({ backbone, tasks, precision }: ExportRequest): Record<string, string> {
@@ -11,7 +11,7 @@ export function exportMetadata({ backbone, tasks, precision }: ExportRequest): R
     programVersion: packageVersion(),
     network: backbone.graph.network,
     precision,
-    opset: String(EXPORT_OPSET),
+    opset: String(FROZEN_OPSET),
     weightBits: String(backbone.weightBits),
     activationBits: String(backbone.activationBits),
     backboneSha256: backbone.sha256,

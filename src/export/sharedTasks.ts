@@ -1,10 +1,15 @@
 import type { FoldedNetwork } from '../adaption/fold.js';
 import type { Task } from '../adaption/task.js';
+import {
+  arrangeLevels,
+  type WeightOrder,
+  type WeightSource,
+  weightDims,
+} from '../engines/onnx/frozen/weights.js';
 import type { GraphBuilder } from '../engines/onnx/graphBuilder.js';
 import { type Backbone, dequantize } from '../model/backbone.js';
 import { type ConvLayer, headOf } from '../model/graph.js';
 import { MaskTables } from './maskTables.js';
-import { arrangeLevels, type WeightOrder, type WeightSource, weightDims } from './weights.js';
 
 /**
  * The weights of several tasks on one backbone: its levels once, and tables of packed mask bits, batch norm and heads
@@ -41,7 +46,7 @@ export class SharedTasks implements WeightSource {
     const weights = this.backbone.convs[conv.name];
     if (weights.kind === 'float') throw new Error(`${conv.name} has no levels`);
     const { builder } = this;
-    const levels = arrangeLevels(weights.levels, conv.outChannels, order, multiplier);
+    const levels = arrangeLevels(weights.levels, conv, order, multiplier);
     const bytes = offset ? new Uint8Array(levels.buffer) : levels;
     const all = builder.constant(bytes, weightDims(conv, order));
     const mask = this.#masks?.emit(conv, order, offset ? 'uint8' : 'int8');

@@ -34,7 +34,9 @@ for (const status of await listEngines()) {
     const { engine } = opened;
     for (const title of Object.keys(agreementCases)) {
       test(`${title}: loss, gradients, running statistics`, () => adamStepAgrees(engine, caseOf(title)));
-      test(`${title}: logits and taps of the folded network`, () => inferenceAgrees(engine, caseOf(title)));
+      test(`${title}: logits and taps of the folded network`, () =>
+        inferenceAgrees(engine, caseOf(title), { taps: true }));
+      test(`${title}: logits without taps`, () => inferenceAgrees(engine, caseOf(title), { taps: false }));
     }
     for (const title of onePerMethod) {
       test(`${title}: one plain SGD step`, () => sgdStepAgrees(engine, caseOf(title)));

@@ -7,12 +7,19 @@ import { type OracleResult, oracle } from './oracle.js';
 
 const tolerance = 2e-5;
 
-/** The folded network's logits and the output of every layer, against float64 on the task that is not folded. */
-export async function inferenceAgrees(engine: Engine, agreementCase: AgreementCase): Promise<void> {
+/**
+ * The folded network's logits, with taps also the output of every layer, against float64 on the task that is not
+ * folded.
+ */
+export async function inferenceAgrees(
+  engine: Engine,
+  agreementCase: AgreementCase,
+  options: { readonly taps: boolean },
+): Promise<void> {
   const { plan, state } = agreementCase;
   const { graph, batchSize, imageSize } = plan;
   const network = folded(plan, state);
-  const taps = graph.layers.map(({ name }) => name);
+  const taps = options.taps ? graph.layers.map(({ name }) => name) : [];
   const session = await engine.openInference({ network, batchSize, imageSize, taps });
   try {
     const { batch, expected } = separatedBatch(agreementCase);

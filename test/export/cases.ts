@@ -6,7 +6,7 @@ import { foldIntoBackbone, type Task, taskFromState } from '../../src/adaption/t
 import type { Batch } from '../../src/data/batch.js';
 import { createOnnxEngine } from '../../src/engines/onnx/index.js';
 import type { Backbone } from '../../src/model/backbone.js';
-import { withClasses } from '../../src/model/graph.js';
+import { headOf, withClasses } from '../../src/model/graph.js';
 import { sealBackbone } from '../../src/model/hash.js';
 import {
   type BackboneOptions,
@@ -56,7 +56,7 @@ export function tinyTask(tiny: TinyCase, method: MethodSpec, classes: number, se
   return taskFromState(tinyTaskState(tiny, method, classes, seed), backbone, origin);
 }
 
-/** What the engine's inference path computes. */
+/** What the engine's float32 graph computes: it is the one that has taps. */
 export async function engineLogits(task: Task, backbone: Backbone, batch: Batch): Promise<Float32Array> {
   const engine = createOnnxEngine({ threads: 1 });
   const network = foldIntoBackbone(task, backbone);
@@ -64,6 +64,7 @@ export async function engineLogits(task: Task, backbone: Backbone, batch: Batch)
     network,
     batchSize: batch.labels.length,
     imageSize: task.imageSize,
+    taps: [headOf(network.graph).name],
   });
   try {
     return (await session.predict(batch)).logits;

@@ -53,14 +53,20 @@ export class GraphBuilder {
     return name;
   }
 
+  /** A constant that is stored once under a key, however often it is asked for. */
+  shared(key: string, make: () => [ConstantData, readonly number[]]): string {
+    if (!this.#constants.has(key)) this.#constants.set(key, tensorProto(key, ...make()));
+    return key;
+  }
+
   /** A float32 scalar; equal scalars are stored once. */
   scalar(value: number): string {
-    return this.#once(`scalar:${value}`, () => [Float32Array.of(value), []]);
+    return this.shared(`scalar:${value}`, () => [Float32Array.of(value), []]);
   }
 
   /** An int64 vector, as shapes, axes and slice bounds are given; equal vectors are stored once. */
   ints(...values: number[]): string {
-    return this.#once(`ints:${values.join(',')}`, () => [
+    return this.shared(`ints:${values.join(',')}`, () => [
       BigInt64Array.from(values, BigInt),
       [values.length],
     ]);
@@ -113,11 +119,6 @@ export class GraphBuilder {
 
   #fresh(stem: string): string {
     return `${stem}_${this.#names++}`;
-  }
-
-  #once(key: string, make: () => [ConstantData, number[]]): string {
-    if (!this.#constants.has(key)) this.#constants.set(key, tensorProto(key, ...make()));
-    return key;
   }
 }
 

@@ -1,13 +1,13 @@
 /** @file What both precisions compute in float: convolutions of real values, levels, the head. */
-import type { FoldedNetwork } from '../adaption/fold.js';
-import { windowAttributes } from '../engines/onnx/common.js';
-import type { GraphBuilder } from '../engines/onnx/graphBuilder.js';
-import type { ConvLayer } from '../model/graph.js';
+import type { FoldedNetwork } from '../../../adaption/fold.js';
+import type { ConvLayer } from '../../../model/graph.js';
+import { windowAttributes } from '../common.js';
+import type { GraphBuilder } from '../graphBuilder.js';
 import { batchNormAffine } from './batchNorm.js';
 import type { WeightSource } from './weights.js';
 
-/** What an exported graph is built from; the networks, one per task, share their layers up to the head. */
-export interface ExportContext {
+/** What a graph of frozen networks is built from; the networks, one per task, share their layers up to the head. */
+export interface FrozenContext {
   readonly builder: GraphBuilder;
   readonly networks: readonly FoldedNetwork[];
   readonly weights: WeightSource;
@@ -19,7 +19,7 @@ export interface ExportContext {
  * @param inputScale real value of 1 in `input`
  */
 export function emitFloatConv(
-  { builder, networks, weights }: ExportContext,
+  { builder, networks, weights }: FrozenContext,
   conv: ConvLayer,
   batchNorm: string,
   input: string,
@@ -35,7 +35,7 @@ export function emitFloatConv(
 }
 
 /** The head on pooled features [batch, features]; declares `logits` [batch, classes]. */
-export function emitHead({ builder, networks, weights }: ExportContext, name: string, pooled: string): void {
+export function emitHead({ builder, networks, weights }: FrozenContext, name: string, pooled: string): void {
   const { weight, bias } = weights.head(name);
   const logits = builder.op('Gemm', [pooled, weight, bias], { transB: 1 });
   const classes = new Set(networks.map(({ tensors }) => tensors[`${name}.bias`].length));

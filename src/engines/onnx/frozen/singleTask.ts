@@ -1,7 +1,7 @@
-import type { FoldedNetwork } from '../adaption/fold.js';
-import type { GraphBuilder } from '../engines/onnx/graphBuilder.js';
-import { dequantize } from '../model/backbone.js';
-import { type ConvLayer, headOf } from '../model/graph.js';
+import type { FoldedNetwork } from '../../../adaption/fold.js';
+import { dequantize } from '../../../model/backbone.js';
+import { type ConvLayer, headOf } from '../../../model/graph.js';
+import type { GraphBuilder } from '../graphBuilder.js';
 import { arrangeLevels, type WeightOrder, type WeightSource, weightDims } from './weights.js';
 
 /** The weights of one task, masks folded in: all constants. */
@@ -18,7 +18,7 @@ export class SingleTask implements WeightSource {
   levels(conv: ConvLayer, order: WeightOrder, multiplier: number, offset: boolean): string {
     const weights = this.network.convs[conv.name];
     if (weights.kind === 'float') throw new Error(`${conv.name} has no levels`);
-    const levels = arrangeLevels(weights.levels, conv.outChannels, order, multiplier);
+    const levels = arrangeLevels(weights.levels, conv, order, multiplier);
     const data = offset ? Uint8Array.from(levels, (level) => level + 128) : levels;
     return this.builder.constant(data, weightDims(conv, order));
   }

@@ -4,7 +4,7 @@
  * round((M·s + bias) · scale) with an integer bias, where M multiplies the weights. Its bias is rounded, but any
  * (scale, bias) whose steps fall between the same integers gives the same levels, so we search for such a pair.
  */
-import { roundHalfEven } from '../model/rounding.js';
+import { roundHalfEven } from '../../../model/rounding.js';
 
 /** One output channel: level = round(a · sum + b). */
 export interface Staircase {

@@ -4,11 +4,16 @@
  * sum turns its sums into float32. The first convolution, residual sums and the head are float32.
  */
 
-import { emitPixels, levelScale, windowAttributes } from '../engines/onnx/common.js';
-import { type BatchNormLayer, type ConvLayer, type Layer, layersOfKind } from '../model/graph.js';
-import { type ExportContext, emitFloatConv, emitHead, emitLevels } from './common.js';
+import { type BatchNormLayer, type ConvLayer, type Layer, layersOfKind } from '../../../model/graph.js';
+import { emitPixels, levelScale, windowAttributes } from '../common.js';
 import { consumersOf, successor } from './consumers.js';
-import { type Exactness, emitConvToFloat, emitConvToLevels, type LevelsValue } from './quantizedConv.js';
+import { emitFloatConv, emitHead, emitLevels, type FrozenContext } from './emit.js';
+import {
+  emitConvToFloat,
+  emitConvToLevels,
+  type LevelsValue,
+  type Requantizations,
+} from './quantizedConv.js';
 
 /** A layer's output in the graph. */
 type Value = FloatValue | ({ readonly form: 'levels' } & LevelsValue);
@@ -21,14 +26,14 @@ interface FloatValue {
 }
 
 /** Emits everything from `pixels` to `logits`. */
-export function emitQuantizedGraph(context: ExportContext): Exactness {
+export function emitQuantizedGraph(context: FrozenContext): Requantizations {
   const { builder, networks } = context;
   const { graph, activationBits } = networks[0];
   const top = 2 ** activationBits - 1;
   const consumers = consumersOf(graph);
   const convs = new Map(layersOfKind(graph, 'conv').map((conv) => [conv.name, conv]));
   const values = new Map<string, Value>();
-  const exactness: Exactness = { channels: 0, exactChannels: 0 };
+  const requantizations: Requantizations = { integer: 0, float: 0 };
   values.set('input', {
     form: 'float',
     layout: 'nchw',
@@ -38,7 +43,7 @@ export function emitQuantizedGraph(context: ExportContext): Exactness {
     // Convolutions wait for their batch norm; what follows it may be done together with it.
     if (layer.kind !== 'conv' && !values.has(layer.name)) emit(layer);
   }
-  return exactness;
+  return requantizations;
 
   function emit(layer: Exclude<Layer, ConvLayer>): void {
     const source = layer.inputs[0];
@@ -84,7 +89,7 @@ export function emitQuantizedGraph(context: ExportContext): Exactness {
     const quantize = relu && successor(consumers, relu.name, 'quantize');
     if (quantize) {
       const scale = levelScale(networks[0], quantize.name);
-      const name = emitConvToLevels(context, conv, batchNorm.name, input, scale, exactness);
+      const name = emitConvToLevels(context, conv, batchNorm.name, input, scale, requantizations);
       for (const done of [batchNorm, relu, quantize]) values.set(done.name, { form: 'levels', name, scale });
     } else {
       const name = emitConvToFloat(context, conv, batchNorm.name, input);

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { requantize, requantizedLevel, type Staircase } from '../../src/export/requantize.js';
-import { roundHalfEven } from '../../src/model/rounding.js';
+import { requantize, requantizedLevel, type Staircase } from '../../../src/engines/onnx/frozen/requantize.js';
+import { roundHalfEven } from '../../../src/model/rounding.js';
 
 const expectedLevel = ({ a, b, top }: Staircase, sum: number) =>
   Math.max(0, Math.min(top, roundHalfEven(a * sum + b)));

@@ -1,7 +1,7 @@
-/** @file Where an exported graph takes its weights from: constants of one task, or tables of several. */
-import type { ConvLayer } from '../model/graph.js';
+/** @file Where a graph of frozen networks takes its weights from: constants of one task, or tables of several. */
+import type { ConvLayer } from '../../../model/graph.js';
 
-/** `filters`: [outC, inC, k, k]; `columns`: [inC·k·k, outC]. */
+/** `filters`: [outC, inC, k, k]; `columns`: [k·k·inC, outC]. */
 export type WeightOrder = 'filters' | 'columns';
 
 export interface WeightSource {
@@ -21,15 +21,18 @@ export interface WeightSource {
 /** Levels in the order and type that a product wants them in. */
 export function arrangeLevels(
   levels: Int8Array,
-  outChannels: number,
+  { outChannels, inChannels, kernel }: ConvLayer,
   order: WeightOrder,
   multiplier: number,
 ): Int8Array {
-  const rows = levels.length / outChannels;
+  const taps = kernel * kernel;
   const arranged = new Int8Array(levels.length);
   for (let channel = 0, i = 0; channel < outChannels; channel++) {
-    for (let row = 0; row < rows; row++, i++) {
-      arranged[order === 'filters' ? i : row * outChannels + channel] = levels[i] * multiplier;
+    for (let input = 0; input < inChannels; input++) {
+      for (let tap = 0; tap < taps; tap++, i++) {
+        const to = order === 'filters' ? i : (tap * inChannels + input) * outChannels + channel;
+        arranged[to] = levels[i] * multiplier;
+      }
     }
   }
   return arranged;
@@ -40,5 +43,5 @@ export function weightDims(conv: ConvLayer, order: WeightOrder): number[] {
   const { inChannels, outChannels, kernel } = conv;
   return order === 'filters'
     ? [outChannels, inChannels, kernel, kernel]
-    : [inChannels * kernel * kernel, outChannels];
+    : [kernel * kernel * inChannels, outChannels];
 }

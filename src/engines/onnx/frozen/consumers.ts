@@ -1,4 +1,4 @@
-import type { Layer, LayerGraph, LayerKind } from '../model/graph.js';
+import type { Layer, LayerGraph, LayerKind } from '../../../model/graph.js';
 
 /** The layers that read each layer's output. */
 export function consumersOf(graph: LayerGraph): ReadonlyMap<string, readonly Layer[]> {

@@ -1,11 +1,12 @@
 /** @file Convolutions of uint8 levels, channels last: to the next levels, or to float32. */
-import type { FoldedNetwork } from '../adaption/fold.js';
-import { windowAttributes } from '../engines/onnx/common.js';
-import type { ConvWeights } from '../model/backbone.js';
-import type { ConvLayer } from '../model/graph.js';
+import type { FoldedNetwork } from '../../../adaption/fold.js';
+import type { ConvWeights } from '../../../model/backbone.js';
+import type { ConvLayer } from '../../../model/graph.js';
+import { windowAttributes } from '../common.js';
 import { batchNormAffine } from './batchNorm.js';
-import { clipLevels, type ExportContext } from './common.js';
+import { clipLevels, emitLevels, type FrozenContext } from './emit.js';
 import { type Requantization, requantize, type Staircase } from './requantize.js';
+import { emitWindows } from './windows.js';
 
 /** Levels 0 … top, uint8 [batch, height, width, channels]; value = level · scale. */
 export interface LevelsValue {
@@ -13,34 +14,66 @@ export interface LevelsValue {
   readonly scale: number;
 }
 
-/** How well integer requantisation matches the real-valued rule. */
-export interface Exactness {
-  /** Output channels that are requantised, over all tasks. */
-  channels: number;
-  /** Those of them whose steps all fall between the right integers. */
-  exactChannels: number;
+/** Real values of one level before and after a convolution. */
+interface Scales {
+  readonly input: number;
+  readonly output: number;
 }
 
-/** QLinearConv with batch norm, ReLU and the next quantiser in its requantisation. */
+/** How convolutions that feed a quantiser get their levels from their sums. */
+export interface Requantizations {
+  /** In integers, inside QLinearConv. */
+  integer: number;
+  /** In float32, because an int32 bias is too coarse for some channel of some task. */
+  float: number;
+}
+
+/** The levels after batch norm, ReLU and the next quantiser: always those of the real-valued rule. */
 export function emitConvToLevels(
-  context: ExportContext,
+  context: FrozenContext,
   conv: ConvLayer,
   batchNorm: string,
   input: LevelsValue,
   outputScale: number,
-  exactness: Exactness,
+  requantizations: Requantizations,
+): string {
+  const exact = exactRequantizations(context, conv, batchNorm, { input: input.scale, output: outputScale });
+  requantizations[exact ? 'integer' : 'float']++;
+  if (exact) return emitQLinearConv(context, conv, input, exact);
+  const { top } = integerForm(context.networks[0], conv);
+  return emitLevels(context.builder, emitConvToFloat(context, conv, batchNorm, input), outputScale, top);
+}
+
+/** For each task and output channel; null when some channel's steps cannot all be put between the right integers. */
+function exactRequantizations(
+  { networks }: FrozenContext,
+  conv: ConvLayer,
+  batchNorm: string,
+  scales: Scales,
+): Requantization[][] | null {
+  const { top, multiplier } = integerForm(networks[0], conv);
+  const perTask: Requantization[][] = [];
+  for (const network of networks) {
+    const channels: Requantization[] = [];
+    for (const rule of channelRules(network, conv, batchNorm, scales)) {
+      const found = requantize({ ...rule, top }, multiplier);
+      if (found.misplaced > 0) return null;
+      channels.push(found);
+    }
+    perTask.push(channels);
+  }
+  return perTask;
+}
+
+/** QLinearConv with batch norm, ReLU and the next quantiser in its requantisation. */
+function emitQLinearConv(
+  context: FrozenContext,
+  conv: ConvLayer,
+  input: LevelsValue,
+  perTask: readonly (readonly Requantization[])[],
 ): string {
   const { builder, networks, weights } = context;
   const { top, multiplier, offset } = integerForm(networks[0], conv);
-  const perTask = networks.map((network) =>
-    channelRules(network, conv, batchNorm, { input: input.scale, output: outputScale }).map((rule) =>
-      requantize({ ...rule, top }, multiplier),
-    ),
-  );
-  for (const rules of perTask) {
-    exactness.channels += rules.length;
-    exactness.exactChannels += rules.filter(({ misplaced }) => misplaced === 0).length;
-  }
   const pick = (key: keyof Requantization, type: typeof Float32Array | typeof Int32Array) =>
     weights.vector(perTask.map((rules) => type.from(rules.map((rule) => rule[key]))));
   const [one, zero] = [builder.scalar(1), builder.constant(Uint8Array.of(0), [])];
@@ -58,7 +91,7 @@ export function emitConvToLevels(
 
 /** The batch norm's float32 output, channels last: factor · (integer sum) + shift. */
 export function emitConvToFloat(
-  context: ExportContext,
+  context: FrozenContext,
   conv: ConvLayer,
   batchNorm: string,
   input: LevelsValue,
@@ -72,20 +105,11 @@ export function emitConvToFloat(
     ),
   );
   const shifts = weights.vector(affine.map(({ shift }) => Float32Array.from(shift)));
-  const weightZero = zeroPoint(context, offset);
-  if (conv.kernel === 1) {
-    const pixels = everyPixel(context, input.name, conv.stride);
-    const matrix = weights.levels(conv, 'columns', 1, offset);
-    const inputs = [pixels, matrix, builder.scalar(1), factors, '', offset ? weightZero : '', shifts];
-    return builder.op('com.microsoft:MatMulIntegerToFloat', inputs);
-  }
-  const channelsFirst = builder.op('Transpose', [input.name], { perm: [0, 3, 1, 2] });
-  const filters = weights.levels(conv, 'filters', 1, offset);
-  const inputs = [channelsFirst, filters, ...(offset ? ['', weightZero] : [])];
-  const sums = builder.op('ConvInteger', inputs, windowAttributes(conv));
-  const channelsLast = builder.op('Transpose', [sums], { perm: [0, 2, 3, 1] });
-  const scaled = builder.op('Mul', [builder.op('Cast', [channelsLast], { to: 1 }), factors]);
-  return builder.op('Add', [scaled, shifts]);
+  const windows = emitWindows(context, conv, input.name);
+  const matrix = weights.levels(conv, 'columns', 1, offset);
+  const weightZero = offset ? zeroPoint(context, offset) : '';
+  const inputs = [windows, matrix, builder.scalar(1), factors, '', weightZero, shifts];
+  return builder.op('com.microsoft:MatMulIntegerToFloat', inputs);
 }
 
 /** How a convolution's levels are stored. */
@@ -114,7 +138,7 @@ function channelRules(
   network: FoldedNetwork,
   conv: ConvLayer,
   batchNorm: string,
-  scales: { readonly input: number; readonly output: number },
+  scales: Scales,
 ): Omit<Staircase, 'top'>[] {
   const weights = levelsOf(network, conv);
   const { gain, shift } = batchNormAffine(network, batchNorm);
@@ -137,14 +161,6 @@ function levelsOf(network: FoldedNetwork, conv: ConvLayer): ConvWeights & { kind
   return weights;
 }
 
-function zeroPoint({ builder }: ExportContext, offset: boolean): string {
+function zeroPoint({ builder }: FrozenContext, offset: boolean): string {
   return builder.constant(offset ? Uint8Array.of(128) : Int8Array.of(0), []);
-}
-
-/** Every `stride`-th row and column of [batch, height, width, channels]. */
-function everyPixel({ builder }: ExportContext, name: string, stride: number): string {
-  if (stride === 1) return name;
-  const end = 2 ** 31;
-  const bounds = [builder.ints(0, 0), builder.ints(end, end), builder.ints(1, 2)];
-  return builder.op('Slice', [name, ...bounds, builder.ints(stride, stride)]);
 }

@@ -1,5 +1,5 @@
-import type { FoldedNetwork } from '../adaption/fold.js';
-import { BATCH_NORM_EPSILON } from '../model/graph.js';
+import type { FoldedNetwork } from '../../../adaption/fold.js';
+import { BATCH_NORM_EPSILON } from '../../../model/graph.js';
 
 /** Frozen batch norm as y = gain · x + shift, per channel. */
 export interface ChannelAffine {
