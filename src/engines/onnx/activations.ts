@@ -75,12 +75,31 @@ export class Layouts {
    * sums over several axes at once by the number of threads, and results would depend on it.
    */
   channelSum(value: string, channels: number, layout: Layout): string {
+    const { builder } = this;
+    const rows = builder.op('Reshape', [value, builder.ints(this.#rows(channels, layout), -1)]);
+    const sums = builder.op('ReduceSum', [rows, builder.ints(1)], { keepdims: 0 });
+    return this.#sumOverImages(sums, channels, layout);
+  }
+
+  /** Sum of the products of two tensors over everything but channels: [channels]. A row is one 1×1 matrix product. */
+  channelDot(a: string, b: string, channels: number, layout: Layout): string {
+    const { builder } = this;
+    const dims = builder.ints(this.#rows(channels, layout), 1, -1);
+    const [left, right] = [a, b].map((value) => builder.op('Reshape', [value, dims]));
+    const products = builder.op('com.microsoft:FusedMatMul', [left, right], { transB: 1 });
+    return this.#sumOverImages(products, channels, layout);
+  }
+
+  /** Contiguous rows of one channel. */
+  #rows(channels: number, layout: Layout): number {
+    return layout === 'merged' ? channels : this.batchSize * channels;
+  }
+
+  #sumOverImages(sums: string, channels: number, layout: Layout): string {
     const { builder, batchSize } = this;
-    const sum = (rows: string, axis: number) =>
-      builder.op('ReduceSum', [rows, builder.ints(axis)], { keepdims: 0 });
-    if (layout === 'merged') return sum(builder.op('Reshape', [value, builder.ints(channels, -1)]), 1);
-    const perImage = sum(builder.op('Reshape', [value, builder.ints(batchSize * channels, -1)]), 1);
-    return sum(builder.op('Reshape', [perImage, builder.ints(batchSize, channels)]), 0);
+    if (layout === 'merged') return builder.op('Reshape', [sums, builder.ints(channels)]);
+    const perImage = builder.op('Reshape', [sums, builder.ints(batchSize, channels)]);
+    return builder.op('ReduceSum', [perImage, builder.ints(0)], { keepdims: 0 });
   }
 }
 

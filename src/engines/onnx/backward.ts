@@ -50,7 +50,7 @@ export function emitBackward(context: BackwardContext, logitsGradient: string): 
         break;
       case 'relu': {
         const output = activations.get(layer.name, layout);
-        send(source, layout, () => where(builder.op('Greater', [output, builder.scalar(0)]), gradient));
+        send(source, layout, () => gate(builder.op('Greater', [output, builder.scalar(0)]), gradient));
         break;
       }
       case 'quantize':
@@ -78,8 +78,9 @@ export function emitBackward(context: BackwardContext, logitsGradient: string): 
     contributions.set(layer, [...(contributions.get(layer) ?? []), value]);
   }
 
-  function where(condition: string, gradient: string): string {
-    return builder.op('Where', [condition, gradient, builder.scalar(0)]);
+  /** The gradient where `open`, zero elsewhere. Cast and Mul run on all threads; ONNX Runtime's Where does not. */
+  function gate(open: string, gradient: string): string {
+    return builder.op('Mul', [gradient, builder.op('Cast', [open], { to: 1 })]);
   }
 
   /** Every pixel of a channel gets 1/(height·width) of the pooled gradient [batch, channels]. */
@@ -114,10 +115,10 @@ export function emitBackward(context: BackwardContext, logitsGradient: string): 
     if (relu && readers === 1) {
       send(relu.inputs[0], layout, () => {
         const positive = builder.op('Greater', [input, builder.scalar(0)]);
-        return where(builder.op('And', [positive, belowClip()]), gradient);
+        return gate(builder.op('And', [positive, belowClip()]), gradient);
       });
     } else {
-      send(source, layout, () => where(belowClip(), gradient));
+      send(source, layout, () => gate(belowClip(), gradient));
     }
   }
 
@@ -132,9 +133,8 @@ export function emitBackward(context: BackwardContext, logitsGradient: string): 
       send(layer.inputs[0], layout, () => builder.op('Mul', [gradient, perChannel(scale)]));
       return;
     }
-    const sum = (value: string) => layouts.channelSum(value, channels, layout);
-    const biasGradient = sum(gradient);
-    const productSum = sum(builder.op('Mul', [gradient, input]));
+    const biasGradient = layouts.channelSum(gradient, channels, layout);
+    const productSum = layouts.channelDot(gradient, input, channels, layout);
     const centred = builder.op('Sub', [productSum, builder.op('Mul', [mean, biasGradient])]);
     const weightGradient = builder.op('Mul', [centred, inverse]);
     parameters.set(`${layer.name}.weight`, weightGradient);
