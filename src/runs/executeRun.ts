@@ -2,22 +2,15 @@
 import { existsSync, rmSync, statSync } from 'node:fs';
 import { taskTensors } from '../adaption/parameters.js';
 import { foldIntoBackbone, taskFromState } from '../adaption/task.js';
-import { differingKeys } from '../config/difference.js';
-import { loadExperiment } from '../config/load.js';
 import type { TrainingPlan } from '../engines/engine.js';
-import { UserError } from '../errors.js';
 import { replaceFile } from '../model/replaceFile.js';
 import { evaluate } from '../training/evaluate.js';
 import { scheduleOf, trainingPlan } from '../training/plan.js';
 import { type TrainingOutcome, train } from '../training/trainer.js';
-import {
-  type CheckpointContext,
-  peekCheckpoint,
-  readCheckpoint,
-  type StoredCheckpoint,
-} from './checkpointFile.js';
+import type { StoredCheckpoint } from './checkpointFile.js';
 import { describeStart, readStarts } from './environment.js';
 import { finishTask, summarize } from './finishRun.js';
+import { contextOf, resumable } from './resume.js';
 import type { RunFolder } from './runFolder.js';
 import { originOf, type RunInputs, type RunOptions, type RunResult } from './runInputs.js';
 import { RunRecorder } from './runRecorder.js';
@@ -42,7 +35,11 @@ export async function executeRun(
   try {
     return await runIn(folder, inputs, options, plan, stored);
   } catch (error) {
-    folder.clearUnlessBegun();
+    try {
+      folder.clearUnlessBegun();
+    } catch {
+      // What stopped the run says more than why its folder could not be cleared.
+    }
     throw error;
   }
 }
@@ -101,53 +98,6 @@ function unlessAborted({ signal }: RunOptions): (error: unknown) => null {
     if (signal?.aborted) return null;
     throw error;
   };
-}
-
-/** @throws UserError when the checkpoint is of another experiment, backbone, data set or engine */
-async function resumable(
-  folder: RunFolder,
-  inputs: RunInputs,
-  plan: TrainingPlan,
-): Promise<StoredCheckpoint> {
-  const problem = await misfit(folder, inputs);
-  if (problem !== null) {
-    throw new UserError(
-      `${folder.checkpoint}: cannot be resumed: ${problem}`,
-      'Resume it with what it was trained on, train in another folder, or train again from the start with --force.',
-    );
-  }
-  return readCheckpoint(folder.checkpoint, plan);
-}
-
-/** Why a checkpoint cannot go on with these inputs; told from its header, before any tensor is looked at. */
-async function misfit(folder: RunFolder, inputs: RunInputs): Promise<string | null> {
-  const then = await peekCheckpoint(folder.checkpoint);
-  const now = contextOf(inputs);
-  if (then.configHash !== now.configHash) return otherExperiment(folder, inputs);
-  if (then.backboneSha256 !== now.backboneSha256)
-    return `it is of backbone ${then.backboneSha256}, this one is ${now.backboneSha256}`;
-  if (then.trainImagesHash !== now.trainImagesHash)
-    return 'the training images (names, labels or pixels) are others now';
-  if (then.engine !== now.engine) return `it was trained with engine ${then.engine}, this is ${now.engine}`;
-  return null;
-}
-
-/** Names the keys that differ from the folder's own config.yaml, where that can be read. */
-function otherExperiment(folder: RunFolder, { experiment }: RunInputs): string {
-  const what = 'it belongs to another experiment';
-  try {
-    const keys = differingKeys(loadExperiment({ config: folder.config }), experiment);
-    return keys.length > 0 ? `${what} (${keys.join('; ')})` : what;
-  } catch (error) {
-    if (error instanceof UserError) return what;
-    throw error;
-  }
-}
-
-function contextOf(inputs: RunInputs): Omit<CheckpointContext, 'metricsBytes' | 'trainingSeconds'> {
-  const { configHash, backbone, engine, loaders } = inputs;
-  const trainImagesHash = loaders.train.imagesHash;
-  return { engine: engine.name, configHash, backboneSha256: backbone.sha256, trainImagesHash };
 }
 
 async function openFolder(
