@@ -1,13 +1,18 @@
 /**
- * @file `npm run bench:evaluate -- RUN [SIZE] [IMAGES]`: a finished run's test images through the onnx engine's integer
- * and float32 graphs in turn: accuracies, predictions that differ and by how much, images per second.
+ * @file `npm run bench:evaluate -- RUN [SIZE] [IMAGES]`: a finished run's test images through the onnx engine's float32
+ * graph, its integer graph, and the exported float32 graph, which rounds elsewhere: what two float32 graphs differ by is
+ * the yardstick for the integers. Accuracies, predictions that differ and how clear they were, images per second.
  * SIZE: pixels, default what the task was trained with; IMAGES: the first so many, default all.
  */
+import { cpus } from 'node:os';
 import { join, resolve } from 'node:path';
+import ort from 'onnxruntime-node';
 import { foldIntoBackbone } from '../src/adaption/task.js';
 import { readTaskFile } from '../src/adaption/taskFile.js';
 import { loadExperiment } from '../src/config/load.js';
+import type { Batch } from '../src/data/batch.js';
 import { createOnnxEngine } from '../src/engines/onnx/index.js';
+import { exportModel } from '../src/export/exportModel.js';
 import { headOf } from '../src/model/graph.js';
 import { requireBackbone } from '../src/runs/findBackbone.js';
 import { openExperimentData, openSplit } from '../src/runs/openExperiment.js';
@@ -25,55 +30,90 @@ const classes = headOf(network.graph).outFeatures;
 const dataSet = await openExperimentData(experiment, process.env);
 const samples = dataSet.test.slice(0, count ? Number(count) : undefined);
 const loader = await openSplit(experiment, dataSet, 'test', {}, samples);
-const engine = createOnnxEngine({ threads: experiment.threads });
+
+interface Path {
+  readonly name: string;
+  logits(batch: Batch): Promise<Float32Array>;
+  close(): Promise<void>;
+}
+
 // Asked for a tap, the engine computes real values.
 const paths = [
-  { name: 'integers', taps: [] as string[], milliseconds: 0, correct: 0 },
-  { name: 'float32', taps: [headOf(network.graph).name], milliseconds: 0, correct: 0 },
-];
-const sessions = [];
-for (const { taps } of paths) {
-  sessions.push(await engine.openInference({ network, batchSize, imageSize, taps }));
-}
-const differing: number[] = [];
-let [images, moved, largest] = [0, 0, 0];
+  await enginePath('float32', [headOf(network.graph).name]),
+  await enginePath('integers', []),
+  await exportedPath(),
+].map((path) => ({ ...path, milliseconds: 0, correct: 0, moved: 0, margins: [] as number[] }));
+const [reference] = paths;
+let images = 0;
 for await (const batch of loader.epoch(0)) {
-  const rows: Float32Array[] = [];
-  for (const [i, path] of paths.entries()) {
+  let expected = new Float32Array();
+  for (const path of paths) {
     const start = performance.now();
-    rows.push((await sessions[i].predict(batch)).logits);
-    if (images > 0) path.milliseconds += performance.now() - start;
-  }
-  batch.labels.forEach((label, i) => {
-    if (label < 0) return;
-    const [integer, float] = rows.map((logits) => logits.subarray(i * classes, (i + 1) * classes));
-    const predicted = [integer, float].map(indexOfLargest);
-    paths.forEach((path, p) => {
-      path.correct += Number(predicted[p] === label);
+    const logits = await path.logits(batch);
+    if (images > 0) path.milliseconds += performance.now() - start; // the first batch warms up
+    if (path === reference) expected = logits.slice();
+    batch.labels.forEach((label, i) => {
+      if (label >= 0) compare(path, label, rowOf(logits, i), rowOf(expected, i));
     });
-    const scale = Math.max(...float.map(Math.abs));
-    largest = Math.max(largest, scale);
-    const difference = Math.max(...integer.map((value, c) => Math.abs(value - float[c])));
-    moved += Number(difference > 1e-4 * scale);
-    // How clear the float32 graph's decision was: its logits' distance.
-    if (predicted[0] !== predicted[1]) differing.push(float[predicted[1]] - float[predicted[0]]);
-    images++;
-  });
+  }
+  images += batch.labels.filter((label) => label >= 0).length;
 }
-await Promise.all([...sessions.map((session) => session.close()), loader.close()]);
+await Promise.all([...paths.map((path) => path.close()), loader.close()]);
+
 console.log(
   `${images} images of ${imageSize} px, batch ${batchSize}; ${task.method.name} on ${experiment.task}`,
 );
-for (const { name, correct, milliseconds } of paths) {
+for (const { name, correct, milliseconds, moved, margins } of paths) {
   const rate = (1000 * (images - batchSize)) / milliseconds;
   const accuracy = ((100 * correct) / images).toFixed(2);
-  console.log(`  ${name.padEnd(9)} ${accuracy} %, ${rate.toFixed(1)} images/s (the network alone)`);
+  console.log(`${name.padEnd(18)} ${accuracy} %, ${rate.toFixed(1)} images/s (the network alone)`);
+  if (name === reference.name) continue;
+  const widest = Math.max(0, ...margins);
+  console.log(
+    `  ${moved} images with other logits than ${reference.name}'s, ${margins.length} with another prediction; ` +
+      `${reference.name} preferred its own by ${(100 * widest).toFixed(2)} % of its largest logit at most`,
+  );
 }
-console.log(`  ${moved} images have other logits: a value next to a step fell on its other side`);
-const margin = Math.max(0, ...differing);
-console.log(
-  `  ${differing.length} predictions differ; there the two classes' logits were ${margin.toFixed(3)} apart at most (largest logit ${largest.toFixed(1)})`,
-);
+
+function compare(path: (typeof paths)[number], label: number, actual: Float32Array, expected: Float32Array) {
+  const [predicted, before] = [indexOfLargest(actual), indexOfLargest(expected)];
+  path.correct += Number(predicted === label);
+  const scale = Math.max(...expected.map(Math.abs));
+  // More than float32 rounding: a value next to a step fell on its other side.
+  path.moved += Number(actual.some((value, c) => Math.abs(value - expected[c]) > 1e-4 * scale));
+  if (predicted !== before) path.margins.push((expected[before] - expected[predicted]) / scale);
+}
+
+async function enginePath(name: string, taps: readonly string[]): Promise<Path> {
+  const engine = createOnnxEngine({ threads: experiment.threads });
+  const session = await engine.openInference({ network, batchSize, imageSize, taps });
+  return {
+    name,
+    logits: async (batch) => (await session.predict(batch)).logits,
+    close: () => session.close(),
+  };
+}
+
+async function exportedPath(): Promise<Path> {
+  const tasks = [{ name: experiment.task, task: { ...task, imageSize }, preparation: null }];
+  const { bytes } = exportModel({ backbone, tasks, precision: 'float' });
+  const session = await ort.InferenceSession.create(bytes, {
+    intraOpNumThreads: experiment.threads || cpus().length,
+  });
+  return {
+    name: 'exported, float32',
+    logits: async ({ pixels, labels }) => {
+      const dims = [labels.length, imageSize, imageSize, 3];
+      return (await session.run({ pixels: new ort.Tensor('uint8', pixels, dims) })).logits
+        .data as Float32Array;
+    },
+    close: () => session.release(),
+  };
+}
+
+function rowOf(logits: Float32Array, image: number): Float32Array {
+  return logits.subarray(image * classes, (image + 1) * classes);
+}
 
 function indexOfLargest(values: Float32Array): number {
   let best = 0;
