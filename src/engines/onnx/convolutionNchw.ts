@@ -63,7 +63,7 @@ const FEW_CHANNELS = 8;
  * @param outputGradient [batch, outC, oh, ow]
  */
 export function weightGradientNchw(site: ConvSite, input: string, outputGradient: string): string {
-  const { conv, output } = site;
+  const { conv, input: from, output } = site;
   const { builder, batchSize } = site.layouts;
   const { kernel, stride, padding, inChannels, outChannels } = conv;
   const pixels = output.height * output.width;
@@ -76,10 +76,14 @@ export function weightGradientNchw(site: ConvSite, input: string, outputGradient
     return builder.op('Reshape', [channelsFirst, builder.ints(channels, batchSize * pixels)]);
   };
   const gradients = asMatrix(outputGradient, outChannels);
+  // For a strided filter the phases of a pixel's position become channels first: then every tap is a slice of whole
+  // runs of pixels, where a strided slice would copy one by one, k² times.
+  const phases = stride > 1 && kernel > 1;
+  const rest = phases ? (stride - ((from.height + 2 * padding) % stride)) % stride : 0;
+  const end = padding + rest;
   const padded =
-    padding === 0
-      ? input
-      : builder.op('Pad', [input, builder.ints(0, 0, padding, padding, 0, 0, padding, padding)]);
+    end === 0 ? input : builder.op('Pad', [input, builder.ints(0, 0, padding, padding, 0, 0, end, end)]);
+  const source = phases ? builder.op('SpaceToDepth', [padded], { blocksize: stride }) : padded;
   const taps: string[] = [];
   for (let row = 0; row < kernel; row++) {
     for (let column = 0; column < kernel; column++) {
@@ -111,6 +115,16 @@ export function weightGradientNchw(site: ConvSite, input: string, outputGradient
   return builder.op('Reshape', [weightOrder, builder.ints(outChannels, inChannels, kernel, kernel)]);
 
   function pixelsUnderTap(row: number, column: number): string {
+    if (phases) {
+      const channel = ((row % stride) * stride + (column % stride)) * inChannels;
+      const [top, left] = [Math.floor(row / stride), Math.floor(column / stride)];
+      return builder.op('Slice', [
+        source,
+        builder.ints(channel, top, left),
+        builder.ints(channel + inChannels, top + output.height, left + output.width),
+        builder.ints(1, 2, 3),
+      ]);
+    }
     const reach = stride * (output.height - 1) + 1;
     return builder.op('Slice', [
       padded,
