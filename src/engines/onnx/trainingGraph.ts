@@ -18,7 +18,7 @@ import { type FlatVector, type StateLayout, stateLayout } from './layout.js';
 import { emitUpdate } from './optimizer.js';
 
 /** Feature maps of at most this many pixels are computed in the merged layout; measured with bench/step.ts. */
-export const MERGED_PIXELS = 200;
+export const MERGED_PIXELS = 256;
 
 export interface TrainingModel {
   readonly bytes: Uint8Array;
