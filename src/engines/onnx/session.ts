@@ -13,6 +13,8 @@ export function createSession(bytes: Uint8Array, options: WorkerOptions): Promis
     interOpNumThreads: 1,
     executionMode: 'sequential',
     graphOptimizationLevel: 'all',
+    // The pattern is known after the first run, whose own memory then stays allocated beside it: 3.2 instead of 1.9 GB.
+    enableMemPattern: false,
     // The quantisation rewrites drop ReLUs in front of QuantizeLinear whatever its zero point, which ours relies on.
     extra: { session: { disable_quant_qdq: '1' } },
     // Errors only: graph clean-up warnings about our own constants help nobody.
