@@ -78,11 +78,20 @@ export interface EngineOptions {
   readonly threads: number;
 }
 
+export type EngineProbe =
+  | {
+      readonly available: true;
+      readonly device: string;
+      /** A GPU that is computed on the CPU: for tests, never chosen by itself. */
+      readonly software?: boolean;
+    }
+  | { readonly available: false; readonly reason: string };
+
 /** One engine as `xbm engines` lists it. Every engine folder's index.ts exports one named `engineEntry`. */
 export interface EngineEntry {
   readonly name: EngineName;
   readonly description: string;
   /** Says whether the engine can run here, on what, or why not and what to do about it. Loads no heavy package. */
-  probe(): Promise<{ available: true; device: string } | { available: false; reason: string }>;
+  probe(): Promise<EngineProbe>;
   create(options: EngineOptions): Promise<Engine>;
 }

@@ -2,12 +2,13 @@
 import { ExitCode, UserError } from '../errors.js';
 import type { Engine, EngineEntry, EngineName, EngineOptions } from './engine.js';
 
-const loaders: Partial<Record<EngineName, () => Promise<EngineEntry>>> = {
+const loaders: Record<EngineName, () => Promise<EngineEntry>> = {
+  webgpu: async () => (await import('./webgpu/index.js')).engineEntry,
   onnx: async () => (await import('./onnx/index.js')).engineEntry,
   tfjs: async () => (await import('./tfjs/index.js')).engineEntry,
 };
 
-/** `auto` tries these, best first. */
+/** `auto` tries these, best first; a software GPU it passes over. */
 const preference: readonly EngineName[] = ['webgpu', 'onnx', 'tfjs'];
 
 export interface EngineStatus {
@@ -20,10 +21,9 @@ export interface EngineStatus {
 
 /** What this machine has, with the reason for each engine that is missing. */
 export async function listEngines(): Promise<EngineStatus[]> {
-  const names = preference.filter((name) => loaders[name]);
   return Promise.all(
-    names.map(async (name) => {
-      const entry = await loaders[name]!();
+    preference.map(async (name) => {
+      const entry = await loaders[name]();
       const status = await entry.probe();
       const detail = status.available ? status.device : status.reason;
       return { name, description: entry.description, available: status.available, detail };
@@ -43,14 +43,14 @@ export async function openEngine(
   if (name === 'auto') {
     const reasons: string[] = [];
     for (const candidate of preference) {
-      if (!loaders[candidate]) continue;
       const entry = await loaders[candidate]();
       const status = await entry.probe();
-      if (status.available) {
+      if (status.available && !status.software) {
         const missing = reasons.length > 0 ? `; ${reasons.join('; ')}` : '';
         return { engine: await entry.create(options), why: `the best engine present${missing}` };
       }
-      reasons.push(`${candidate}: ${status.reason}`);
+      const reason = status.available ? `only a software GPU, ${status.device}` : status.reason;
+      reasons.push(`${candidate}: ${reason}`);
     }
     throw new UserError(
       `no engine can run here: ${reasons.join('; ')}`,
@@ -58,15 +58,7 @@ export async function openEngine(
       ExitCode.unavailable,
     );
   }
-  const load = loaders[name];
-  if (!load) {
-    throw new UserError(
-      `this version of xbm has no engine "${name}"`,
-      `Use one of: auto, ${Object.keys(loaders).join(', ')}.`,
-      ExitCode.unavailable,
-    );
-  }
-  const entry = await load();
+  const entry = await loaders[name]();
   const status = await entry.probe();
   if (!status.available) {
     throw new UserError(

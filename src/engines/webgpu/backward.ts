@@ -1,0 +1,234 @@
+/**
+ * @file Emits the dispatches of the backward pass: walks the nodes in reverse, hands each the gradients of its outputs
+ * and collects those of its inputs.
+ */
+import type {
+  BatchNormLayer,
+  ConvLayer,
+  GlobalAveragePoolLayer,
+  LinearLayer,
+  MaxPoolLayer,
+} from '../../model/graph.js';
+import {
+  type FeatureMap,
+  geometryOf,
+  isDense,
+  mapBytes,
+  weightBytes,
+  weightRows,
+  windowOf,
+} from './features.js';
+import {
+  type ForwardContext,
+  type ForwardValues,
+  groupInputs,
+  groupParameters,
+  groupShape,
+} from './forward.js';
+import { layersOfNode, type PointwiseGroup } from './fusion.js';
+import { linearWorkgroups } from './kernel.js';
+import { sumBytes, sumGrid } from './kernels/channelSums.js';
+import { inputGradientKernel, weightGradientKernel } from './kernels/convolution.js';
+import { addKernel } from './kernels/ends.js';
+import { chooseTile } from './kernels/gemm.js';
+import {
+  type GroupGradients,
+  groupBackwardKernel,
+  groupBuffers,
+  groupSumsKernel,
+} from './kernels/pointwise.js';
+import { averagePoolGradientKernel, maxPoolGradientKernel } from './kernels/pools.js';
+import type { Tensor } from './plan.js';
+
+/** A weight gradient in parts: the reader adds up `splits` matrices. */
+export interface WeightGradient {
+  readonly dw: Tensor;
+  readonly splits: number;
+}
+
+export interface BackwardContext extends ForwardContext {
+  /** Whether a layer's weights are trained, through masks or directly. */
+  trainsWeights(layer: ConvLayer | LinearLayer): boolean;
+  readonly trainsBatchNorm: boolean;
+  /** Emits the update of what a layer's weights are made from. */
+  updateWeights(layer: ConvLayer | LinearLayer, gradient: WeightGradient, dy: Tensor): void;
+  /** Emits the update of a batch norm's weight and bias, and the means its input's gradient needs. */
+  updateAffine(layer: BatchNormLayer, sums: Tensor, chunks: number, pixels: number): void;
+}
+
+/** Workgroups that keep a large GPU busy: weight gradients have few tiles and are split along pixels to get there. */
+const ENOUGH_WORKGROUPS = 512;
+/** Below this a split costs more than it gains. */
+const MIN_PIXELS_PER_SPLIT = 512;
+
+/** @param dlogits dL/dlogits, [batch, padded classes] */
+export function emitBackward(context: BackwardContext, values: ForwardValues, dlogits: Tensor): void {
+  const { builder, fused } = context;
+  const { maps } = values;
+  const needed = layersNeedingGradient(context);
+  const gradients = new Map<string, Tensor[]>();
+
+  /** A new gradient buffer of a layer's output. */
+  const owe = (name: string): Tensor => {
+    const tensor = builder.transient(`gradient of ${name}`, mapBytes(maps.get(name)!.shape, 'float'));
+    gradients.set(name, [...(gradients.get(name) ?? []), tensor]);
+    return tensor;
+  };
+
+  for (const node of [...fused.nodes].reverse()) {
+    if (!layersOfNode(node).some(({ name }) => needed.has(name))) continue;
+    switch (node.kind) {
+      case 'linear':
+        productGradients(node, dlogits);
+        break;
+      case 'conv':
+        productGradients(node, gradientOf(node.name));
+        break;
+      case 'maxPool':
+        if (needed.has(node.inputs[0])) maxPoolGradient(node);
+        break;
+      case 'globalAveragePool':
+        if (needed.has(node.inputs[0])) averagePoolGradient(node);
+        break;
+      case 'group':
+        groupGradient(node);
+    }
+  }
+
+  /** The gradient of an output in one buffer: what its readers handed back, added up. */
+  function gradientOf(name: string): Tensor {
+    const parts = gradients.get(name);
+    if (!parts) throw new Error(`nothing hands back a gradient of ${name}`);
+    const { pixels, quads } = maps.get(name)!.shape;
+    return parts.reduce((a, b) => {
+      const sum = builder.transient(`gradient of ${name}`, a.bytes);
+      const tensors = { a, b, sum };
+      const workgroups = linearWorkgroups(pixels * quads);
+      builder.dispatch(addKernel, { params: { size: pixels * quads }, tensors, workgroups });
+      return sum;
+    });
+  }
+
+  function productGradients(layer: ConvLayer | LinearLayer, dy: Tensor): void {
+    const [input, output] = [maps.get(layer.inputs[0])!, maps.get(layer.name)!];
+    if (context.trainsWeights(layer)) {
+      context.updateWeights(layer, weightGradient(layer, input, output, dy), dy);
+    }
+    if (!needed.has(layer.inputs[0])) return;
+    const window = windowOf(layer);
+    const { pixels, quads } = input.shape;
+    const tile = chooseTile(pixels, 4 * quads);
+    builder.dispatch(inputGradientKernel({ tile, dense: isDense(window) }), {
+      params: geometryOf(window, input.shape, output.shape),
+      tensors: { dy, w: context.weight(layer), dx: owe(layer.inputs[0]) },
+      workgroups: [Math.ceil(pixels / tile.rows), Math.ceil((4 * quads) / tile.columns), 1],
+    });
+  }
+
+  function weightGradient(
+    layer: ConvLayer | LinearLayer,
+    input: FeatureMap,
+    output: FeatureMap,
+    dy: Tensor,
+  ): WeightGradient {
+    const window = windowOf(layer);
+    const [rows, columns] = [weightRows(window), 4 * output.shape.quads];
+    const tile = chooseTile(rows, columns, 1);
+    const tiles = [Math.ceil(rows / tile.rows), Math.ceil(columns / tile.columns)] as const;
+    const { pixels } = output.shape;
+    const wanted = Math.min(
+      Math.ceil(ENOUGH_WORKGROUPS / (tiles[0] * tiles[1])),
+      Math.ceil(pixels / MIN_PIXELS_PER_SPLIT),
+    );
+    const pixelsPerSplit = Math.ceil(pixels / wanted);
+    const splits = Math.ceil(pixels / pixelsPerSplit);
+    const dw = builder.transient(`weight gradient of ${layer.name}`, splits * weightBytes(window));
+    builder.dispatch(weightGradientKernel({ tile, dense: isDense(window), input: input.format }), {
+      params: {
+        ...geometryOf(window, input.shape, output.shape),
+        scale: input.step,
+        pixelsPerSplit,
+      },
+      tensors: { x: input.tensor, dy, dw },
+      workgroups: [...tiles, splits],
+    });
+    return { dw, splits };
+  }
+
+  function maxPoolGradient(layer: MaxPoolLayer): void {
+    const [input, output] = [maps.get(layer.inputs[0])!, maps.get(layer.name)!];
+    const { pixels, quads, channels } = input.shape;
+    const window = { ...layer, inChannels: channels, outChannels: channels };
+    builder.dispatch(maxPoolGradientKernel, {
+      params: geometryOf(window, input.shape, output.shape),
+      tensors: {
+        dy: gradientOf(layer.name),
+        winners: values.winners.get(layer.name)!,
+        dx: owe(layer.inputs[0]),
+      },
+      workgroups: linearWorkgroups(pixels * quads),
+    });
+  }
+
+  function averagePoolGradient(layer: GlobalAveragePoolLayer): void {
+    const { batch, height, width, quads } = maps.get(layer.inputs[0])!.shape;
+    builder.dispatch(averagePoolGradientKernel, {
+      params: { batch, pixels: height * width, quads },
+      tensors: { dy: gradientOf(layer.name), dx: owe(layer.inputs[0]) },
+      workgroups: linearWorkgroups(batch * height * width * quads),
+    });
+  }
+
+  function groupGradient(group: PointwiseGroup): void {
+    const shape = groupShape(group, maps);
+    const norms = group.members.filter((member) => member.kind === 'batchNorm');
+    const request: GroupGradients = {
+      received: new Map(group.outputs.map((name) => [name, gradients.get(name)?.length ?? 0])),
+      owed: group.inputs.filter((name) => needed.has(name)),
+      trainedNorms: new Set(context.trainsBatchNorm ? norms.map(({ name }) => name) : []),
+    };
+    const params = groupParameters(context, shape, maps);
+    const tensors = groupInputs(context, shape, maps);
+    for (const name of group.outputs) {
+      gradients.get(name)?.forEach((tensor, n) => {
+        tensors[groupBuffers.gradient(shape, name, n)] = tensor;
+      });
+    }
+    if (request.trainedNorms.size > 0) {
+      const { pixels, quads } = maps.get(group.inputs[0])!.shape;
+      const { lanes, chunks, pixelsPerChunk, workgroups } = sumGrid(pixels, quads);
+      const sums = norms.map((norm) => {
+        const tensor = builder.transient(`gradient sums of ${norm.name}`, sumBytes(quads, chunks));
+        tensors[groupBuffers.sums(shape, norm.name)] = tensor;
+        return tensor;
+      });
+      builder.dispatch(groupSumsKernel(shape, request, lanes), {
+        params: { ...params, pixels, pixelsPerChunk },
+        tensors,
+        workgroups,
+      });
+      norms.forEach((norm, n) => {
+        context.updateAffine(norm, sums[n], chunks, pixels);
+      });
+    }
+    if (request.owed.length === 0) return;
+    for (const name of request.owed) tensors[groupBuffers.inputGradient(shape, name)] = owe(name);
+    builder.dispatch(groupBackwardKernel(shape, request), {
+      params,
+      tensors,
+      workgroups: linearWorkgroups(params.size),
+    });
+  }
+}
+
+/** Layers whose output depends on something trained in or before them: only these need a gradient. */
+function layersNeedingGradient(context: BackwardContext): Set<string> {
+  const needed = new Set<string>();
+  for (const layer of context.fused.nodes.flatMap(layersOfNode)) {
+    const trained =
+      ((layer.kind === 'conv' || layer.kind === 'linear') && context.trainsWeights(layer)) ||
+      (layer.kind === 'batchNorm' && context.trainsBatchNorm);
+    if (trained || layer.inputs.some((name) => needed.has(name))) needed.add(layer.name);
+  }
+  return needed;
+}

@@ -1,0 +1,95 @@
+import type { Batch } from '../../data/batch.js';
+import { dequantize } from '../../model/backbone.js';
+import { headOf, layersOfKind } from '../../model/graph.js';
+import { checkPixels } from '../checkBatch.js';
+import type { InferencePlan, InferenceSession, Prediction } from '../engine.js';
+import type { Gpu } from './device.js';
+import { type FeatureMap, mapShapes, padWeights, unpadMap, weightBytes, windowOf } from './features.js';
+import { emitForward } from './forward.js';
+import { fuseGraph } from './fusion.js';
+import { linearWorkgroups } from './kernel.js';
+import { biasKernel } from './kernels/ends.js';
+import { coefficientLayout, frozenCoefficients } from './normalization.js';
+import { type Plan, PlanBuilder, type Tensor } from './plan.js';
+
+/** Runs a folded network: no masks, no statistics, no buffers for gradients. */
+export class WebGpuInferenceSession implements InferenceSession {
+  private constructor(
+    private readonly inference: InferencePlan,
+    private readonly plan: Plan,
+    private readonly pixels: Tensor,
+    private readonly logits: FeatureMap,
+    /** By layer name. */
+    private readonly taps: ReadonlyMap<string, FeatureMap>,
+  ) {}
+
+  static async open(gpu: Gpu, inference: InferencePlan): Promise<WebGpuInferenceSession> {
+    const { network, batchSize, imageSize, taps = [] } = inference;
+    const { graph, convs, tensors, clips, activationBits, normalization } = network;
+    const builder = new PlanBuilder(gpu);
+    const fused = fuseGraph(graph, activationBits, taps);
+    const norms = coefficientLayout(graph);
+    const coefficients = frozenCoefficients(graph, norms, tensors);
+    const head = headOf(graph);
+    const bias = tensors[`${head.name}.bias`].slice();
+    const weights = new Map<string, Tensor>();
+    for (const layer of [...layersOfKind(graph, 'conv'), head]) {
+      const window = windowOf(layer);
+      const values = layer === head ? tensors[`${head.name}.weight`] : dequantize(convs[layer.name]);
+      const padded = padWeights(values, window);
+      weights.set(layer.name, builder.persistent(`weights of ${layer.name}`, weightBytes(window), padded));
+    }
+    const biasTensor = builder.persistent('bias', bias.byteLength, bias);
+    const pixels = builder.persistent('pixels', batchSize * imageSize * imageSize * 3);
+    const { maps } = emitForward({
+      builder,
+      fused,
+      shapes: mapShapes(graph, batchSize, imageSize),
+      clips,
+      activationBits,
+      normalization,
+      pixels,
+      weight: ({ name }) => weights.get(name)!,
+      coefficients: builder.persistent('batch norm coefficients', norms.bytes, coefficients),
+      normOffsets: norms.offsets,
+      statistics: () => {},
+      bias: ({ outFeatures }, { tensor, shape }) => {
+        const padded = 4 * shape.quads;
+        builder.dispatch(biasKernel, {
+          params: { batch: batchSize, classes: outFeatures, padded, offset: 0 },
+          tensors: { logits: tensor, tensors: biasTensor },
+          workgroups: linearWorkgroups(batchSize * padded),
+        });
+      },
+    });
+    const tapped = new Map(taps.map((name) => [name, maps.get(fused.aliases.get(name) ?? name)!]));
+    const logits = maps.get(head.name)!;
+    const plan = await builder.finish([logits, ...tapped.values()].map(({ tensor }) => tensor));
+    return new WebGpuInferenceSession(inference, plan, pixels, logits, tapped);
+  }
+
+  async predict(batch: Batch): Promise<Prediction> {
+    checkPixels(batch, this.inference);
+    this.plan.write(this.pixels, batch.pixels as Uint8Array<ArrayBuffer>);
+    const read = [this.logits, ...this.taps.values()];
+    const [logits, ...taps] = await this.plan.run(read.map(({ tensor }) => tensor));
+    const names = [...this.taps.keys()];
+    return {
+      logits: valuesOf(logits, this.logits),
+      taps: Object.fromEntries(names.map((name, i) => [name, valuesOf(taps[i], this.taps.get(name)!)])),
+    };
+  }
+
+  async close(): Promise<void> {
+    this.plan.close();
+  }
+}
+
+/** [batch, channels, height, width] */
+function valuesOf(bytes: ArrayBuffer, { shape, format, step }: FeatureMap): Float32Array {
+  const values =
+    format === 'float'
+      ? new Float32Array(bytes)
+      : Float32Array.from(new Uint8Array(bytes), (level) => level * step);
+  return unpadMap(values, shape);
+}

@@ -1,0 +1,238 @@
+/**
+ * @file Kernels generated for a group of element-wise layers: the forward pass, the sums that batch norm's gradient
+ * needs, and the gradients of the group's inputs. Each recomputes the members' values from the group's inputs, which is
+ * cheaper than keeping them. One thread has four channels of one pixel.
+ */
+
+import type { PointwiseGroup, PointwiseLayer } from '../fusion.js';
+import { defineKernel, type Kernel, linearEntry, type ScalarType } from '../kernel.js';
+import { channelSums, SUM_PARAMS } from './channelSums.js';
+import type { FeatureFormat } from './convolution.js';
+
+/**
+ * Per batch norm, vectors of `quads` vec4f, in this order, at its offset in the coefficient buffer.
+ * output = (input − mean) · scale + shift; the last three are for the backward pass: 1/σ, and over all pixels the means
+ * of dL/doutput and of dL/doutput · x̂, x̂ = (input − mean)/σ.
+ */
+export const COEFFICIENTS = ['mean', 'scale', 'shift', 'inverse', 'meanGradient', 'meanProduct'] as const;
+type Coefficient = (typeof COEFFICIENTS)[number];
+
+/** What the generated source of a group depends on. */
+export interface GroupShape {
+  readonly group: PointwiseGroup;
+  /** Format of each input, by layer name. */
+  readonly formats: ReadonlyMap<string, FeatureFormat>;
+}
+
+const index = <T extends { name: string }>(members: readonly T[], name: string): number =>
+  members.findIndex((member) => member.name === name);
+
+/** Names in the source are numbered within the group, so groups of one structure share a pipeline. */
+class GroupSource {
+  readonly params: Record<string, ScalarType> = { size: 'u32', quads: 'u32' };
+  readonly buffers: Record<string, 'read vec4f' | 'read u32' | 'read_write vec4f' | 'read_write u32'> = {};
+
+  constructor(readonly shape: GroupShape) {
+    const { group, formats } = shape;
+    group.inputs.forEach((name, i) => {
+      const levels = formats.get(name) === 'levels';
+      this.buffers[inputName(i)] = levels ? 'read u32' : 'read vec4f';
+      if (levels) this.params[`inputStep${i}`] = 'f32';
+    });
+    if (group.members.some(({ kind }) => kind === 'batchNorm')) this.buffers.coefficients = 'read vec4f';
+    group.members.forEach(({ kind }, m) => {
+      if (kind === 'batchNorm') this.params[`norm${m}`] = 'u32';
+      if (kind === 'quantize') {
+        this.params[`clip${m}`] = 'f32';
+        this.params[`levels${m}`] = 'f32';
+      }
+    });
+  }
+
+  /** WGSL expression of a layer's value: a member's, or an input's. */
+  value(name: string): string {
+    const m = index(this.shape.group.members, name);
+    return m >= 0 ? `value${m}` : `in${this.shape.group.inputs.indexOf(name)}`;
+  }
+
+  /** Declares all inputs' and members' values; needs `i` (element) and `quad` (which four channels). */
+  forward(): string {
+    const { group, formats } = this.shape;
+    const inputs = group.inputs.map((name, n) =>
+      formats.get(name) === 'levels'
+        ? `  let in${n} = vec4f(unpack4xU8(${inputName(n)}[i])) * params.inputStep${n};`
+        : `  let in${n} = ${inputName(n)}[i];`,
+    );
+    return [...inputs, ...group.members.map((member, m) => this.#member(member, m))].join('\n');
+  }
+
+  #member(member: PointwiseLayer, m: number): string {
+    const [x, y] = member.inputs.map((name) => this.value(name));
+    switch (member.kind) {
+      case 'batchNorm': {
+        const [mean, scale, shift] = (['mean', 'scale', 'shift'] as const).map((c) => coefficient(m, c));
+        return `  let value${m} = (${x} - ${mean}) * ${scale} + ${shift};`;
+      }
+      case 'relu':
+        return `  let value${m} = max(${x}, vec4f());`;
+      case 'add':
+        return `  let value${m} = ${x} + ${y};`;
+      case 'quantize':
+        return [
+          `  let level${m} = round(clamp(${x} / params.clip${m}, vec4f(), vec4f(1)) * params.levels${m});`,
+          `  let value${m} = level${m} * (params.clip${m} / params.levels${m});`,
+        ].join('\n');
+    }
+  }
+}
+
+const inputName = (i: number) => `input${i}`;
+const outputName = (m: number) => `output${m}`;
+
+/** WGSL: four channels of a batch norm's coefficient vector. */
+const coefficient = (member: number, name: Coefficient): string =>
+  `coefficients[params.norm${member} + ${COEFFICIENTS.indexOf(name)}u * params.quads + quad]`;
+
+const elementEntry = (body: string) =>
+  linearEntry(`  if (i >= params.size) { return; }
+  let quad = i % params.quads;
+${body}`);
+
+/** Names of the buffers a group's kernels bind. */
+export const groupBuffers = {
+  input: (shape: GroupShape, name: string) => inputName(shape.group.inputs.indexOf(name)),
+  output: (shape: GroupShape, name: string) => outputName(index(shape.group.members, name)),
+  /** The n-th gradient that readers of an output hand back. */
+  gradient: (shape: GroupShape, name: string, n: number) =>
+    `gradient${index(shape.group.members, name)}_${n}`,
+  inputGradient: (shape: GroupShape, name: string) => `inputGradient${shape.group.inputs.indexOf(name)}`,
+  sums: (shape: GroupShape, name: string) => `sums${index(shape.group.members, name)}`,
+};
+
+/** Parameters of a group's kernels besides `size` (pixels · quads) and `quads`. */
+export const groupParams = {
+  norm: (shape: GroupShape, name: string) => `norm${index(shape.group.members, name)}`,
+  clip: (shape: GroupShape, name: string) => `clip${index(shape.group.members, name)}`,
+  levels: (shape: GroupShape, name: string) => `levels${index(shape.group.members, name)}`,
+  inputStep: (shape: GroupShape, name: string) => `inputStep${shape.group.inputs.indexOf(name)}`,
+};
+
+/** Computes the group and writes its outputs: quantised ones as levels, four to a word. */
+export function groupForwardKernel(shape: GroupShape): Kernel {
+  const source = new GroupSource(shape);
+  const stores = shape.group.outputs.map((name) => {
+    const m = index(shape.group.members, name);
+    const levels = shape.group.members[m].kind === 'quantize';
+    source.buffers[outputName(m)] = levels ? 'read_write u32' : 'read_write vec4f';
+    return `  ${outputName(m)}[i] = ${levels ? `pack4xU8(vec4u(level${m}))` : `value${m}`};`;
+  });
+  const body = elementEntry(`${source.forward()}\n${stores.join('\n')}`);
+  return defineKernel({ label: 'element-wise', params: source.params, buffers: source.buffers, body });
+}
+
+/** Which gradients a group's backward pass gets and owes. */
+export interface GroupGradients {
+  /** By output: how many gradient buffers its readers hand back. */
+  readonly received: ReadonlyMap<string, number>;
+  /** Inputs that need a gradient. */
+  readonly owed: readonly string[];
+  /** Batch norms that normalise by the batch's statistics: their gradient goes through these, too. */
+  readonly trainedNorms: ReadonlySet<string>;
+}
+
+/**
+ * Sums over pixels, for each trained batch norm of the group, of dL/doutput and dL/doutput · x̂: partial sums per chunk
+ * of pixels, as {@link channelSums} lays them out.
+ */
+export function groupSumsKernel(shape: GroupShape, gradients: GroupGradients, lanes: number): Kernel {
+  const source = new GroupSource(shape);
+  const backward = new BackwardSource(source, gradients);
+  const norms = shape.group.members.filter(({ name }) => gradients.trainedNorms.has(name));
+  const sums = norms.map((norm) => {
+    const m = index(shape.group.members, norm.name);
+    const x = source.value(norm.inputs[0]);
+    source.buffers[groupBuffers.sums(shape, norm.name)] = 'read_write vec4f';
+    const normalized = `(${x} - ${coefficient(m, 'mean')}) * ${coefficient(m, 'inverse')}`;
+    return {
+      target: groupBuffers.sums(shape, norm.name),
+      values: [`g${m}`, `g${m} * ${normalized}`] as const,
+    };
+  });
+  const body = channelSums({ lanes, perPixel: `${source.forward()}\n${backward.declarations()}`, sums });
+  const params = { ...source.params, ...SUM_PARAMS };
+  return defineKernel({ label: 'batch norm gradient sums', params, buffers: source.buffers, body });
+}
+
+/** Gradients of the group's inputs. Batch norm: dx = scale · (g − mean(g) − x̂ · mean(g · x̂)). */
+export function groupBackwardKernel(shape: GroupShape, gradients: GroupGradients): Kernel {
+  const source = new GroupSource(shape);
+  const backward = new BackwardSource(source, gradients);
+  const stores = gradients.owed.map((input) => {
+    const parts = shape.group.members.flatMap((reader) => backward.contributions(reader, input));
+    const target = groupBuffers.inputGradient(shape, input);
+    source.buffers[target] = 'read_write vec4f';
+    return `  ${target}[i] = ${parts.join(' + ')};`;
+  });
+  const body = elementEntry([source.forward(), backward.declarations(), ...stores].join('\n'));
+  return defineKernel({
+    label: 'element-wise gradient',
+    params: source.params,
+    buffers: source.buffers,
+    body,
+  });
+}
+
+/** Gradients g0, g1 … of the members: what readers outside handed back, and what readers in the group pass on. */
+class BackwardSource {
+  constructor(
+    readonly forward: GroupSource,
+    readonly gradients: GroupGradients,
+  ) {
+    for (const [name, count] of gradients.received) {
+      for (let n = 0; n < count; n++) {
+        forward.buffers[groupBuffers.gradient(forward.shape, name, n)] = 'read vec4f';
+      }
+    }
+  }
+
+  /** Declares the members' gradients, the last member's first. */
+  declarations(): string {
+    const { shape } = this.forward;
+    const { members } = shape.group;
+    return members
+      .map((member, m) => {
+        const received = Array.from({ length: this.gradients.received.get(member.name) ?? 0 }, (_, n) => {
+          return `${groupBuffers.gradient(shape, member.name, n)}[i]`;
+        });
+        const passed = members.flatMap((reader) => this.contributions(reader, member.name));
+        return `  let g${m} = ${[...received, ...passed].join(' + ') || 'vec4f()'};`;
+      })
+      .reverse()
+      .join('\n');
+  }
+
+  /** What a member adds to the gradient of a layer, once for each time it reads it. */
+  contributions(reader: PointwiseLayer, input: string): string[] {
+    return reader.inputs.filter((name) => name === input).map(() => this.#passOn(reader, input));
+  }
+
+  #passOn(member: PointwiseLayer, input: string): string {
+    const m = index(this.forward.shape.group.members, member.name);
+    const x = this.forward.value(input);
+    switch (member.kind) {
+      case 'add':
+        return `g${m}`;
+      case 'relu':
+        return `select(vec4f(), g${m}, ${x} > vec4f())`;
+      case 'quantize': // straight through where 0 ≤ x ≤ clip
+        return `select(vec4f(), g${m}, (${x} >= vec4f()) & (${x} <= vec4f(params.clip${m})))`;
+      case 'batchNorm': {
+        const scale = coefficient(m, 'scale');
+        if (!this.gradients.trainedNorms.has(member.name)) return `${scale} * g${m}`;
+        const normalized = `(${x} - ${coefficient(m, 'mean')}) * ${coefficient(m, 'inverse')}`;
+        const average = `${coefficient(m, 'meanGradient')} + ${normalized} * ${coefficient(m, 'meanProduct')}`;
+        return `${scale} * (g${m} - (${average}))`;
+      }
+    }
+  }
+}

@@ -1,0 +1,325 @@
+/**
+ * @file A compiled plan: all dispatches of a step in order, with buffers, pipelines and bind groups made once. Running
+ * it only encodes and submits.
+ */
+import { ExitCode, UserError } from '../../errors.js';
+import type { Gpu } from './device.js';
+import {
+  encodeScalars,
+  FIRST_BUFFER_BINDING,
+  type Kernel,
+  MAX_WORKGROUPS,
+  PARAMS_BINDING,
+  STEP_BINDING,
+  STEP_FIELDS,
+  type StepField,
+  UNIFORM_ALIGNMENT,
+  type Workgroups,
+} from './kernel.js';
+import { planMemory } from './memory.js';
+
+/** A tensor on the device. Transient ones live between their first and last dispatch and share buffers. */
+export interface Tensor {
+  readonly label: string;
+  readonly bytes: number;
+  readonly transient: boolean;
+}
+
+interface Dispatch {
+  readonly kernel: Kernel;
+  readonly tensors: readonly Tensor[];
+  readonly params: Readonly<Record<string, number>>;
+  readonly workgroups: Workgroups;
+}
+
+interface Encoded {
+  readonly label: string;
+  readonly pipeline: GPUComputePipeline;
+  readonly bindGroup: GPUBindGroup;
+  readonly workgroups: Workgroups;
+}
+
+/** Collects dispatches, then compiles them. */
+export class PlanBuilder {
+  readonly #dispatches: Dispatch[] = [];
+  readonly #initial = new Map<Tensor, ArrayBufferView<ArrayBuffer> | null>();
+
+  constructor(readonly gpu: Gpu) {}
+
+  /** A tensor that need not outlive the step. */
+  transient(label: string, bytes: number): Tensor {
+    return { label, bytes: alignBytes(bytes), transient: true };
+  }
+
+  /** A tensor with a buffer of its own. @param data its contents at first; null: zeros */
+  persistent(label: string, bytes: number, data: ArrayBufferView<ArrayBuffer> | null = null): Tensor {
+    const tensor = { label, bytes: alignBytes(bytes), transient: false };
+    this.#initial.set(tensor, data);
+    return tensor;
+  }
+
+  dispatch<P extends string, B extends string>(
+    kernel: Kernel<P, B>,
+    call: {
+      params: Readonly<Record<P, number>>;
+      tensors: Readonly<Record<B, Tensor>>;
+      workgroups: Workgroups;
+    },
+  ): void {
+    const tensors = Object.keys(kernel.buffers).map((name) => call.tensors[name as B]);
+    this.#dispatches.push({ kernel, tensors, params: call.params, workgroups: call.workgroups });
+  }
+
+  /**
+   * Compiles kernels and makes all buffers.
+   * @param keep transient tensors that are read back after the step: nothing may overwrite them
+   * @throws UserError when they do not fit the device
+   */
+  async finish(keep: readonly Tensor[] = []): Promise<Plan> {
+    const { gpu } = this;
+    const kept = new Set(keep);
+    const transients = [
+      ...new Set(this.#dispatches.flatMap(({ tensors }) => tensors).filter((t) => t.transient)),
+    ];
+    const lifetimes = transients.map((tensor) => {
+      const uses = (dispatch: Dispatch) => dispatch.tensors.includes(tensor);
+      const last = kept.has(tensor) ? this.#dispatches.length : this.#dispatches.findLastIndex(uses);
+      return { bytes: tensor.bytes, first: this.#dispatches.findIndex(uses), last };
+    });
+    for (const tensor of [...transients, ...this.#initial.keys()]) this.#checkSize(tensor);
+    for (const dispatch of this.#dispatches) this.#checkDispatch(dispatch);
+
+    const memory = planMemory(lifetimes);
+    const pipelines = await Promise.all(this.#dispatches.map(({ kernel }) => gpu.pipeline(kernel)));
+    const total = memory.buffers.reduce((sum, bytes) => sum + bytes, 0) + this.#persistentBytes();
+    const made: GPUBuffer[] = [];
+    const buffers = await allocate(gpu, total, made, () => {
+      const create = (bytes: number) => {
+        const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
+        made.push(gpu.device.createBuffer({ size: bytes, usage }));
+        return made[made.length - 1];
+      };
+      const shared = memory.buffers.map(create);
+      return new Map([
+        ...transients.map((tensor, i) => [tensor, shared[memory.assignment[i]]] as const),
+        ...[...this.#initial.keys()].map((tensor) => [tensor, create(tensor.bytes)] as const),
+      ]);
+    });
+    for (const [tensor, data] of this.#initial) {
+      if (data) write(gpu, buffers.get(tensor)!, data);
+    }
+    const uniforms = this.#uniforms();
+    made.push(uniforms.params, uniforms.step);
+    const encoded = this.#dispatches.map((dispatch, i): Encoded => {
+      const bindGroup = bind(gpu, dispatch, pipelines[i], i, uniforms, buffers);
+      return {
+        label: dispatch.kernel.label,
+        pipeline: pipelines[i],
+        bindGroup,
+        workgroups: dispatch.workgroups,
+      };
+    });
+    return new Plan(gpu, encoded, buffers, made, uniforms.step, total);
+  }
+
+  #persistentBytes(): number {
+    return [...this.#initial.keys()].reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  #checkSize({ label, bytes }: Tensor): void {
+    const limit = Math.min(this.gpu.limits.maxBufferSize, this.gpu.limits.maxStorageBufferBindingSize);
+    if (bytes <= limit) return;
+    throw tooLarge(`${label} takes ${mebibytes(bytes)}, and the GPU allows ${mebibytes(limit)} per buffer`);
+  }
+
+  #checkDispatch({ kernel, workgroups }: Dispatch): void {
+    const count = Object.keys(kernel.buffers).length;
+    const limit = this.gpu.limits.maxStorageBuffersPerShaderStage;
+    if (count > limit) {
+      throw new UserError(
+        `kernel ${kernel.label} binds ${count} buffers, and the GPU allows ${limit}`,
+        'Use another engine: --engine onnx.',
+        ExitCode.unavailable,
+      );
+    }
+    if (workgroups.some((n) => n > MAX_WORKGROUPS)) {
+      throw tooLarge(
+        `kernel ${kernel.label} would need ${Math.max(...workgroups)} workgroups in one dimension`,
+      );
+    }
+  }
+
+  #uniforms(): { params: GPUBuffer; step: GPUBuffer } {
+    const { device } = this.gpu;
+    const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
+    const bytes = Math.max(1, this.#dispatches.length) * UNIFORM_ALIGNMENT;
+    const values = new ArrayBuffer(bytes);
+    this.#dispatches.forEach(({ kernel, params }, i) => {
+      encodeScalars(kernel.params, params, values, i * UNIFORM_ALIGNMENT);
+    });
+    const params = device.createBuffer({ size: bytes, usage });
+    device.queue.writeBuffer(params, 0, values);
+    return { params, step: device.createBuffer({ size: UNIFORM_ALIGNMENT, usage }) };
+  }
+}
+
+/** Runs its dispatches in order; reads and writes its tensors. */
+export class Plan {
+  constructor(
+    private readonly gpu: Gpu,
+    private readonly dispatches: readonly Encoded[],
+    private readonly buffers: ReadonlyMap<Tensor, GPUBuffer>,
+    private readonly owned: readonly GPUBuffer[],
+    private readonly step: GPUBuffer,
+    /** Of all buffers together. */
+    readonly bytes: number,
+  ) {}
+
+  /** Queued before whatever is submitted later. */
+  write(tensor: Tensor, data: ArrayBufferView<ArrayBuffer>): void {
+    write(this.gpu, this.#buffer(tensor), data);
+  }
+
+  writeStep(values: Readonly<Record<StepField, number>>): void {
+    const bytes = new ArrayBuffer(UNIFORM_ALIGNMENT);
+    encodeScalars(STEP_FIELDS, values, bytes);
+    this.gpu.device.queue.writeBuffer(this.step, 0, bytes);
+  }
+
+  /** Submits all dispatches and copies of the tensors to read; the copies resolve when the GPU is done. */
+  run(read: readonly Tensor[] = []): Promise<ArrayBuffer[]> {
+    const encoder = this.gpu.device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    for (const { pipeline, bindGroup, workgroups } of this.dispatches) {
+      pass.setPipeline(pipeline);
+      pass.setBindGroup(0, bindGroup);
+      pass.dispatchWorkgroups(...workgroups);
+    }
+    pass.end();
+    return this.#submit(encoder, read);
+  }
+
+  /** Contents of tensors after everything submitted so far. */
+  read(tensors: readonly Tensor[]): Promise<ArrayBuffer[]> {
+    return this.#submit(this.gpu.device.createCommandEncoder(), tensors);
+  }
+
+  /**
+   * Runs once with a time stamp before and after every dispatch.
+   * @returns microseconds by kernel label
+   */
+  async profile(): Promise<Map<string, number>> {
+    const { device, canTime } = this.gpu;
+    if (!canTime) throw new UserError('this GPU has no time stamps', undefined, ExitCode.unavailable);
+    const count = 2 * this.dispatches.length;
+    const querySet = device.createQuerySet({ type: 'timestamp', count });
+    const resolved = device.createBuffer({
+      size: 8 * count,
+      usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC,
+    });
+    const staging = stagingBuffer(device, 8 * count);
+    const encoder = device.createCommandEncoder();
+    this.dispatches.forEach(({ pipeline, bindGroup, workgroups }, i) => {
+      const pass = encoder.beginComputePass({
+        timestampWrites: { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 },
+      });
+      pass.setPipeline(pipeline);
+      pass.setBindGroup(0, bindGroup);
+      pass.dispatchWorkgroups(...workgroups);
+      pass.end();
+    });
+    encoder.resolveQuerySet(querySet, 0, count, resolved, 0);
+    encoder.copyBufferToBuffer(resolved, 0, staging, 0, 8 * count);
+    device.queue.submit([encoder.finish()]);
+    const stamps = new BigUint64Array(await this.gpu.settle(take(staging)));
+    const times = new Map<string, number>();
+    this.dispatches.forEach(({ label }, i) => {
+      const nanoseconds = Number(stamps[2 * i + 1] - stamps[2 * i]);
+      times.set(label, (times.get(label) ?? 0) + nanoseconds / 1000);
+    });
+    querySet.destroy();
+    resolved.destroy();
+    return times;
+  }
+
+  close(): void {
+    for (const buffer of this.owned) buffer.destroy();
+  }
+
+  #buffer(tensor: Tensor): GPUBuffer {
+    const buffer = this.buffers.get(tensor);
+    if (!buffer) throw new Error(`no dispatch uses ${tensor.label}`);
+    return buffer;
+  }
+
+  #submit(encoder: GPUCommandEncoder, read: readonly Tensor[]): Promise<ArrayBuffer[]> {
+    const { device } = this.gpu;
+    this.gpu.check();
+    const copies = read.map((tensor) => {
+      const staging = stagingBuffer(device, tensor.bytes);
+      encoder.copyBufferToBuffer(this.#buffer(tensor), 0, staging, 0, tensor.bytes);
+      return staging;
+    });
+    device.queue.submit([encoder.finish()]);
+    return this.gpu.settle(Promise.all(copies.map(take)));
+  }
+}
+
+function write({ device }: Gpu, buffer: GPUBuffer, data: ArrayBufferView<ArrayBuffer>): void {
+  const whole = data.byteLength - (data.byteLength % 4);
+  device.queue.writeBuffer(buffer, 0, data.buffer, data.byteOffset, whole);
+  if (whole === data.byteLength) return;
+  const rest = new Uint8Array(4); // writes are in words
+  rest.set(new Uint8Array(data.buffer, data.byteOffset + whole, data.byteLength - whole));
+  device.queue.writeBuffer(buffer, whole, rest);
+}
+
+function stagingBuffer(device: GPUDevice, bytes: number): GPUBuffer {
+  return device.createBuffer({ size: bytes, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+}
+
+async function take(staging: GPUBuffer): Promise<ArrayBuffer> {
+  await staging.mapAsync(GPUMapMode.READ);
+  const copy = staging.getMappedRange().slice(0);
+  staging.destroy();
+  return copy;
+}
+
+function bind(
+  { device }: Gpu,
+  { kernel, tensors }: Dispatch,
+  pipeline: GPUComputePipeline,
+  index: number,
+  uniforms: { params: GPUBuffer; step: GPUBuffer },
+  buffers: ReadonlyMap<Tensor, GPUBuffer>,
+): GPUBindGroup {
+  const params = { buffer: uniforms.params, offset: index * UNIFORM_ALIGNMENT, size: UNIFORM_ALIGNMENT };
+  const entries: GPUBindGroupEntry[] = [{ binding: PARAMS_BINDING, resource: params }];
+  if (kernel.usesStep) entries.push({ binding: STEP_BINDING, resource: { buffer: uniforms.step } });
+  tensors.forEach((tensor, i) => {
+    const resource = { buffer: buffers.get(tensor)!, size: tensor.bytes };
+    entries.push({ binding: FIRST_BUFFER_BINDING + i, resource });
+  });
+  return device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
+}
+
+/** @throws UserError when the GPU has not enough memory; buffers already made are freed */
+async function allocate<T>({ device }: Gpu, total: number, made: GPUBuffer[], make: () => T): Promise<T> {
+  device.pushErrorScope('out-of-memory');
+  const result = make();
+  const error = await device.popErrorScope();
+  if (!error) return result;
+  for (const buffer of made) buffer.destroy();
+  throw tooLarge(`${mebibytes(total)} do not fit the GPU's memory`);
+}
+
+function tooLarge(problem: string): UserError {
+  return new UserError(
+    `the step is too large for this GPU: ${problem}`,
+    'Use a smaller training.batchSize or training.imageSize.',
+    ExitCode.unavailable,
+  );
+}
+
+const alignBytes = (bytes: number): number => Math.max(4, Math.ceil(bytes / 4) * 4);
+const mebibytes = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20)} MiB`;

@@ -1,0 +1,81 @@
+import type { TaskState } from '../../adaption/parameters.js';
+import type { Batch } from '../../data/batch.js';
+import { checkBatchStatistics, checkTrainingBatch } from '../checkBatch.js';
+import type { StepMetrics, StepSettings, TrainingPlan, TrainingSession } from '../engine.js';
+import type { Gpu } from './device.js';
+import { type CompiledTraining, compileTraining } from './trainingPlan.js';
+
+const MAX_STEPS_IN_FLIGHT = 2;
+
+/** Trains a task: a step writes its batch and settings, submits the compiled plan and reads two numbers back. */
+export class WebGpuTrainingSession implements TrainingSession {
+  readonly #inFlight: Promise<unknown>[] = [];
+  #stepsDone: number;
+
+  private constructor(
+    private readonly training: TrainingPlan,
+    private readonly compiled: CompiledTraining,
+    stepsDone: number,
+  ) {
+    this.#stepsDone = stepsDone;
+  }
+
+  static async open(gpu: Gpu, training: TrainingPlan, state: TaskState): Promise<WebGpuTrainingSession> {
+    checkBatchStatistics(training);
+    const compiled = await compileTraining(gpu, training, state.tensors);
+    compiled.layout.pack(state).forEach((vector, i) => {
+      compiled.plan.write(compiled.state[i], vector);
+    });
+    return new WebGpuTrainingSession(training, compiled, state.step);
+  }
+
+  async trainStep(batch: Batch, at: StepSettings): Promise<{ metrics: Promise<StepMetrics> }> {
+    checkTrainingBatch(batch, this.training);
+    while (this.#inFlight.length >= MAX_STEPS_IN_FLIGHT) await this.#inFlight.shift();
+    const { plan, pixels, labels, metrics } = this.compiled;
+    plan.write(pixels, batch.pixels as Uint8Array<ArrayBuffer>);
+    plan.write(labels, batch.labels as Int32Array<ArrayBuffer>);
+    plan.writeStep(this.#stepValues(at));
+    const result = plan.run([metrics]).then(([values]): StepMetrics => {
+      const [loss, correct] = new Float32Array(values);
+      return { loss, correct };
+    });
+    // Failures reach the caller through `metrics`; here a step only has to leave the queue.
+    this.#inFlight.push(result.catch(() => {}));
+    this.#stepsDone = at.step + 1;
+    return { metrics: result };
+  }
+
+  async readState(): Promise<TaskState> {
+    const { plan, layout, state } = this.compiled;
+    const vectors = await plan.read(state);
+    return layout.unpack(
+      vectors.map((bytes) => new Float32Array(bytes)),
+      this.#stepsDone,
+    );
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#inFlight);
+    this.compiled.plan.close();
+  }
+
+  /** @returns microseconds on the GPU by kernel kind; computes a step with the last batch and settings */
+  profile(): Promise<Map<string, number>> {
+    return this.compiled.plan.profile();
+  }
+
+  #stepValues({ step, learningRates }: StepSettings) {
+    const { optimizer } = this.training;
+    const correction = (beta: number) => 1 - beta ** (step + 1);
+    return {
+      learningRateMasks: learningRates.masks,
+      learningRateWeights: learningRates.weights,
+      learningRateBatchNorm: learningRates.batchNorm,
+      learningRateHead: learningRates.head,
+      correction1: optimizer.kind === 'adam' ? correction(optimizer.beta1) : 1,
+      correction2: optimizer.kind === 'adam' ? correction(optimizer.beta2) : 1,
+      index: step,
+    };
+  }
+}
