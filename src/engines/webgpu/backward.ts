@@ -9,15 +9,7 @@ import type {
   LinearLayer,
   MaxPoolLayer,
 } from '../../model/graph.js';
-import {
-  type FeatureMap,
-  geometryOf,
-  isDense,
-  mapBytes,
-  weightBytes,
-  weightRows,
-  windowOf,
-} from './features.js';
+import { geometryOf, isDense, mapBytes, weightCount, weightRows } from './features.js';
 import {
   type ForwardContext,
   type ForwardValues,
@@ -30,15 +22,17 @@ import { linearWorkgroups } from './kernel.js';
 import { sumBytes, sumGrid } from './kernels/channelSums.js';
 import { inputGradientKernel, weightGradientKernel } from './kernels/convolution.js';
 import { addKernel } from './kernels/ends.js';
-import { chooseTile } from './kernels/gemm.js';
 import {
   type GroupGradients,
   groupBackwardKernel,
   groupBuffers,
+  groupParams,
   groupSumsKernel,
 } from './kernels/pointwise.js';
 import { averagePoolGradientKernel, maxPoolGradientKernel } from './kernels/pools.js';
+import { MAX_DEPTH } from './kernels/product.js';
 import type { Tensor } from './plan.js';
+import { ENOUGH_WORKGROUPS, tilesOf } from './products.js';
 
 /** A weight gradient in parts: the reader adds up `splits` matrices. */
 export interface WeightGradient {
@@ -47,6 +41,8 @@ export interface WeightGradient {
 }
 
 export interface BackwardContext extends ForwardContext {
+  /** Largest magnitudes, as bits, of the gradients that are read in float16; zeros at the start of a step. */
+  readonly range: Tensor;
   /** Whether a layer's weights are trained, through masks or directly. */
   trainsWeights(layer: ConvLayer | LinearLayer): boolean;
   readonly trainsBatchNorm: boolean;
@@ -56,9 +52,7 @@ export interface BackwardContext extends ForwardContext {
   updateAffine(layer: BatchNormLayer, sums: Tensor, chunks: number, pixels: number): void;
 }
 
-/** Workgroups that keep a large GPU busy: weight gradients have few tiles and are split along pixels to get there. */
-const ENOUGH_WORKGROUPS = 512;
-/** Below this a split costs more than it gains. */
+/** Weight gradients have few tiles and are split along pixels; below this a split costs more than it gains. */
 const MIN_PIXELS_PER_SPLIT = 512;
 
 /** @param dlogits dL/dlogits, [batch, padded classes] */
@@ -67,6 +61,8 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
   const { maps } = values;
   const needed = layersNeedingGradient(context);
   const gradients = new Map<string, Tensor[]>();
+  const rangeOf = rangeIndices(context);
+  const rangeIndex = (layer: string): number => rangeOf.get(layer) ?? 0;
 
   /** A new gradient buffer of a layer's output. */
   const owe = (name: string): Tensor => {
@@ -110,47 +106,47 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
   }
 
   function productGradients(layer: ConvLayer | LinearLayer, dy: Tensor): void {
-    const [input, output] = [maps.get(layer.inputs[0])!, maps.get(layer.name)!];
-    if (context.trainsWeights(layer)) {
-      context.updateWeights(layer, weightGradient(layer, input, output, dy), dy);
-    }
+    if (context.trainsWeights(layer)) context.updateWeights(layer, weightGradient(layer, dy), dy);
     if (!needed.has(layer.inputs[0])) return;
-    const window = windowOf(layer);
-    const { pixels, quads } = input.shape;
-    const tile = chooseTile(pixels, 4 * quads);
-    builder.dispatch(inputGradientKernel({ tile, dense: isDense(window) }), {
-      params: geometryOf(window, input.shape, output.shape),
-      tensors: { dy, w: context.weight(layer), dx: owe(layer.inputs[0]) },
-      workgroups: [Math.ceil(pixels / tile.rows), Math.ceil((4 * quads) / tile.columns), 1],
+    const [input, output] = [maps.get(layer.inputs[0])!, maps.get(layer.name)!];
+    const { window, values: w, scales, largestScale, onMatrixUnits } = context.weights(layer);
+    const extent = { rows: input.shape.pixels, columns: 4 * input.shape.quads };
+    const path = context.products.path(onMatrixUnits, extent, ENOUGH_WORKGROUPS);
+    builder.dispatch(inputGradientKernel({ path, dense: isDense(window) }), {
+      params: {
+        ...geometryOf(window, input.shape, output.shape),
+        largestScale,
+        rangeIndex: rangeIndex(layer.name),
+      },
+      tensors: { dy, w, scales, range: context.range, dx: owe(layer.inputs[0]) },
+      workgroups: [...tilesOf(path, extent), 1],
     });
   }
 
-  function weightGradient(
-    layer: ConvLayer | LinearLayer,
-    input: FeatureMap,
-    output: FeatureMap,
-    dy: Tensor,
-  ): WeightGradient {
-    const window = windowOf(layer);
-    const [rows, columns] = [weightRows(window), 4 * output.shape.quads];
-    const tile = chooseTile(rows, columns, 1);
-    const tiles = [Math.ceil(rows / tile.rows), Math.ceil(columns / tile.columns)] as const;
+  function weightGradient(layer: ConvLayer | LinearLayer, dy: Tensor): WeightGradient {
+    const [input, output] = [maps.get(layer.inputs[0])!, maps.get(layer.name)!];
+    const { window, onMatrixUnits } = context.weights(layer);
+    const extent = { rows: weightRows(window), columns: 4 * output.shape.quads };
+    const path = context.products.path(onMatrixUnits, extent, 1);
+    const [rowTiles, columnTiles] = tilesOf(path, extent);
     const { pixels } = output.shape;
     const wanted = Math.min(
-      Math.ceil(ENOUGH_WORKGROUPS / (tiles[0] * tiles[1])),
+      Math.ceil((2 * ENOUGH_WORKGROUPS) / (rowTiles * columnTiles)),
       Math.ceil(pixels / MIN_PIXELS_PER_SPLIT),
     );
-    const pixelsPerSplit = Math.ceil(pixels / wanted);
+    const pixelsPerSplit = MAX_DEPTH * Math.ceil(pixels / wanted / MAX_DEPTH);
     const splits = Math.ceil(pixels / pixelsPerSplit);
-    const dw = builder.transient(`weight gradient of ${layer.name}`, splits * weightBytes(window));
-    builder.dispatch(weightGradientKernel({ tile, dense: isDense(window), input: input.format }), {
+    const bytes = 4 * splits * weightCount(window);
+    const dw = builder.transient(`weight gradient of ${layer.name}`, bytes);
+    builder.dispatch(weightGradientKernel({ path, dense: isDense(window), input: input.format }), {
       params: {
         ...geometryOf(window, input.shape, output.shape),
-        scale: input.step,
+        inputStep: input.step,
         pixelsPerSplit,
+        rangeIndex: rangeIndex(layer.name),
       },
-      tensors: { x: input.tensor, dy, dw },
-      workgroups: [...tiles, splits],
+      tensors: { x: input.tensor, dy, range: context.range, dw },
+      workgroups: [rowTiles, columnTiles, splits],
     });
     return { dw, splits };
   }
@@ -185,6 +181,7 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
     const request: GroupGradients = {
       received: new Map(group.outputs.map((name) => [name, gradients.get(name)?.length ?? 0])),
       owed: group.inputs.filter((name) => needed.has(name)),
+      ranged: new Set(group.inputs.filter((name) => rangeOf.has(name))),
       trainedNorms: new Set(context.trainsBatchNorm ? norms.map(({ name }) => name) : []),
     };
     const params = groupParameters(context, shape, maps);
@@ -212,7 +209,11 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
       });
     }
     if (request.owed.length === 0) return;
-    for (const name of request.owed) tensors[groupBuffers.inputGradient(shape, name)] = owe(name);
+    tensors.range = context.range;
+    for (const name of request.owed) {
+      tensors[groupBuffers.inputGradient(shape, name)] = owe(name);
+      params[groupParams.range(shape, name)] = rangeIndex(name);
+    }
     builder.dispatch(groupBackwardKernel(shape, request), {
       params,
       tensors,
@@ -231,4 +232,11 @@ function layersNeedingGradient(context: BackwardContext): Set<string> {
     if (trained || layer.inputs.some((name) => needed.has(name))) needed.add(layer.name);
   }
   return needed;
+}
+
+/** Where in the range buffer each convolution on matrix units has the largest magnitude of its output's gradient. */
+export function rangeIndices(context: Pick<BackwardContext, 'fused' | 'weights'>): Map<string, number> {
+  const convs = context.fused.nodes.filter((node) => node.kind === 'conv');
+  const onUnits = convs.filter((conv) => context.weights(conv).onMatrixUnits);
+  return new Map(onUnits.map(({ name }, i) => [name, i]));
 }

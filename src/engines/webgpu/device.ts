@@ -1,6 +1,7 @@
 /** @file Opens a GPU through Dawn and keeps what is made once per device: compiled pipelines and the first failure. */
 import { ExitCode, UserError } from '../../errors.js';
 import { FIRST_BUFFER_BINDING, type Kernel, PARAMS_BINDING, STEP_BINDING } from './kernel.js';
+import type { MatrixUnits } from './kernels/matrixGemm.js';
 
 export interface AdapterFacts {
   /** "NVIDIA H100 (Vulkan driver …)" */
@@ -9,6 +10,9 @@ export interface AdapterFacts {
   readonly software: boolean;
 }
 
+/** Matrix units are still behind the first of these, float16 on NVIDIA behind the second. */
+const dawnFeatures = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia'];
+
 /** Dawn itself: once it is collected as garbage, every device made by it crashes. */
 let dawn: GPU | undefined;
 
@@ -16,7 +20,7 @@ let dawn: GPU | undefined;
 export async function requestAdapter(): Promise<GPUAdapter | null> {
   const { create, globals } = await import('webgpu');
   Object.assign(globalThis, globals); // the flags of usages and stages
-  dawn ??= create([]);
+  dawn ??= create([`enable-dawn-features=${dawnFeatures.join(',')}`]);
   return dawn.requestAdapter({ powerPreference: 'high-performance' });
 }
 
@@ -26,11 +30,41 @@ export function adapterFacts({ info }: GPUAdapter): AdapterFacts {
   return { name: named || info.vendor || 'unnamed GPU', software };
 }
 
+/** What matrix units need; `subgroup-size-control` fixes how many threads share a matrix. */
+const matrixFeatures = [
+  'shader-f16',
+  'subgroups',
+  'subgroup-size-control',
+  'chromium-experimental-subgroup-matrix',
+] as const;
+
+/** Not yet in WebGPU's types. */
+interface MatrixConfig {
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+  readonly componentType: string;
+  readonly resultComponentType: string;
+}
+
+/** The adapter's matrix units for float16 operands with float32 sums, or null where it has none. */
+export function matrixUnits({ features, info }: GPUAdapter): MatrixUnits | null {
+  if (!matrixFeatures.every((name) => features.has(name))) return null;
+  const { subgroupMatrixConfigs = [] } = info as { subgroupMatrixConfigs?: Iterable<MatrixConfig> };
+  const config = [...subgroupMatrixConfigs].find(
+    ({ componentType, resultComponentType }) => componentType === 'f16' && resultComponentType === 'f32',
+  );
+  const subgroupSize = info.subgroupMaxSize;
+  if (!config || !subgroupSize) return null;
+  return { rows: config.M, columns: config.N, depth: config.K, subgroupSize };
+}
+
 /** What limits of the adapter a device asks for: as much memory and as many buffers per kernel as there may be. */
 const wantedLimits = [
   'maxBufferSize',
   'maxStorageBufferBindingSize',
   'maxStorageBuffersPerShaderStage',
+  'maxComputeWorkgroupStorageSize',
 ] as const satisfies readonly (keyof GPUSupportedLimits)[];
 
 export class Gpu {
@@ -40,6 +74,8 @@ export class Gpu {
   private constructor(
     readonly device: GPUDevice,
     readonly canTime: boolean,
+    /** What convolutions of levels run on; null: in float32 on any GPU. */
+    readonly units: MatrixUnits | null,
   ) {
     device.lost.then(({ reason, message }) => {
       if (reason !== 'destroyed') this.#fail(`the GPU was lost: ${message}`);
@@ -47,13 +83,16 @@ export class Gpu {
     device.onuncapturederror = ({ error }) => this.#fail(`the GPU reports: ${error.message}`);
   }
 
-  static async open(adapter: GPUAdapter): Promise<Gpu> {
+  /** @param precision `float32` leaves matrix units alone */
+  static async open(adapter: GPUAdapter, precision: 'mixed' | 'float32' = 'mixed'): Promise<Gpu> {
     const canTime = adapter.features.has('timestamp-query');
+    const units = precision === 'mixed' ? matrixUnits(adapter) : null;
+    const features = [...(canTime ? ['timestamp-query'] : []), ...(units ? matrixFeatures : [])];
     const device = await adapter.requestDevice({
       requiredLimits: Object.fromEntries(wantedLimits.map((name) => [name, adapter.limits[name]])),
-      requiredFeatures: canTime ? ['timestamp-query'] : [],
+      requiredFeatures: features as GPUFeatureName[],
     });
-    return new Gpu(device, canTime);
+    return new Gpu(device, canTime, units);
   }
 
   get limits(): GPUSupportedLimits {

@@ -76,11 +76,11 @@ export const isDense = ({ kernel, stride, padding }: Window): boolean =>
 /** Rows of the padded weight matrix: taps · padded input channels. */
 export const weightRows = ({ kernel, inChannels }: Window): number => kernel ** 2 * 4 * quadsOf(inChannels);
 
-/** Of the padded weight matrix. */
-export const weightBytes = (window: Window): number => weightRows(window) * quadsOf(window.outChannels) * 16;
+/** Values of the padded weight matrix. */
+export const weightCount = (window: Window): number => weightRows(window) * quadsOf(window.outChannels) * 4;
 
 /** [outC, inC, k, k] → [taps · inC, outC], padded with zeros. */
-export function padWeights(values: Float32Array, window: Window): Float32Array<ArrayBuffer> {
+export function padWeights(values: ArrayLike<number>, window: Window): Float32Array<ArrayBuffer> {
   const { inChannels, outChannels, kernel } = window;
   const taps = kernel ** 2;
   const [inPadded, outPadded] = [4 * quadsOf(inChannels), 4 * quadsOf(outChannels)];

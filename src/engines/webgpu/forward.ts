@@ -1,15 +1,15 @@
 /** @file Emits the dispatches of the forward pass. */
 import type { Normalization } from '../../model/backbone.js';
 import type { BatchNormLayer, ConvLayer, LinearLayer, MaxPoolLayer } from '../../model/graph.js';
-import { type FeatureMap, geometryOf, isDense, type MapShape, mapBytes, windowOf } from './features.js';
+import { type FeatureMap, geometryOf, isDense, type MapShape, mapBytes } from './features.js';
 import type { FusedGraph, PointwiseGroup } from './fusion.js';
 import { linearWorkgroups } from './kernel.js';
 import { type FeatureFormat, forwardKernel } from './kernels/convolution.js';
 import { normalizeKernel } from './kernels/ends.js';
-import { chooseTile } from './kernels/gemm.js';
 import { type GroupShape, groupBuffers, groupForwardKernel, groupParams } from './kernels/pointwise.js';
 import { averagePoolKernel, maxPoolKernel } from './kernels/pools.js';
 import type { PlanBuilder, Tensor } from './plan.js';
+import { ENOUGH_WORKGROUPS, type Products, tilesOf, type Weights } from './products.js';
 
 export interface ForwardContext {
   readonly builder: PlanBuilder;
@@ -20,8 +20,8 @@ export interface ForwardContext {
   readonly normalization: Normalization;
   /** RGB bytes of the batch. */
   readonly pixels: Tensor;
-  /** A layer's weights as the matrix products read them. */
-  weight(layer: ConvLayer | LinearLayer): Tensor;
+  readonly products: Products;
+  weights(layer: ConvLayer | LinearLayer): Weights;
   /** Batch norms' coefficients, and where each one's lie, in quads. */
   readonly coefficients: Tensor;
   readonly normOffsets: ReadonlyMap<string, number>;
@@ -191,13 +191,13 @@ function emitConvolution(
   input: FeatureMap,
   output: FeatureMap,
 ): void {
-  const window = windowOf(layer);
-  const { pixels, quads } = output.shape;
-  const tile = chooseTile(pixels, 4 * quads);
-  context.builder.dispatch(forwardKernel({ tile, dense: isDense(window), input: input.format }), {
-    params: { ...geometryOf(window, input.shape, output.shape), scale: input.step },
-    tensors: { x: input.tensor, w: context.weight(layer), y: output.tensor },
-    workgroups: [Math.ceil(pixels / tile.rows), Math.ceil((4 * quads) / tile.columns), 1],
+  const { window, values, scales, onMatrixUnits } = context.weights(layer);
+  const extent = { rows: output.shape.pixels, columns: 4 * output.shape.quads };
+  const path = context.products.path(onMatrixUnits, extent, ENOUGH_WORKGROUPS);
+  context.builder.dispatch(forwardKernel({ path, dense: isDense(window), input: input.format }), {
+    params: { ...geometryOf(window, input.shape, output.shape), inputStep: input.step },
+    tensors: { x: input.tensor, w: values, scales, y: output.tensor },
+    workgroups: [...tilesOf(path, extent), 1],
   });
 }
 

@@ -118,3 +118,16 @@ function toGroup(
 export function layersOfNode(node: Node): readonly Layer[] {
   return node.kind === 'group' ? node.members : [node];
 }
+
+/** Whether a convolution reads activation levels. */
+export function readsLevels(fused: FusedGraph, { inputs }: ConvLayer): boolean {
+  return fused.nodes
+    .flatMap(layersOfNode)
+    .some(({ name, kind }) => name === inputs[0] && kind === 'quantize');
+}
+
+/** Whether nothing but one batch norm reads a layer's output. */
+export function feedsBatchNormOnly(fused: FusedGraph, { name }: ConvLayer): boolean {
+  const readers = fused.nodes.flatMap(layersOfNode).filter(({ inputs }) => inputs.includes(name));
+  return readers.length === 1 && readers[0].kind === 'batchNorm';
+}

@@ -1,16 +1,17 @@
 import type { Batch } from '../../data/batch.js';
-import { dequantize } from '../../model/backbone.js';
 import { headOf, layersOfKind } from '../../model/graph.js';
 import { checkPixels } from '../checkBatch.js';
 import type { InferencePlan, InferenceSession, Prediction } from '../engine.js';
 import type { Gpu } from './device.js';
-import { type FeatureMap, mapShapes, padWeights, unpadMap, weightBytes, windowOf } from './features.js';
+import { frozenWeights } from './deviceWeights.js';
+import { type FeatureMap, mapShapes, unpadMap, windowOf } from './features.js';
 import { emitForward } from './forward.js';
-import { fuseGraph } from './fusion.js';
+import { fuseGraph, readsLevels } from './fusion.js';
 import { linearWorkgroups } from './kernel.js';
 import { biasKernel } from './kernels/ends.js';
 import { coefficientLayout, frozenCoefficients } from './normalization.js';
 import { type Plan, PlanBuilder, type Tensor } from './plan.js';
+import { Products, type Weights } from './products.js';
 
 /** Runs a folded network: no masks, no statistics, no buffers for gradients. */
 export class WebGpuInferenceSession implements InferenceSession {
@@ -32,13 +33,15 @@ export class WebGpuInferenceSession implements InferenceSession {
     const coefficients = frozenCoefficients(graph, norms, tensors);
     const head = headOf(graph);
     const bias = tensors[`${head.name}.bias`].slice();
-    const weights = new Map<string, Tensor>();
-    for (const layer of [...layersOfKind(graph, 'conv'), head]) {
-      const window = windowOf(layer);
-      const values = layer === head ? tensors[`${head.name}.weight`] : dequantize(convs[layer.name]);
-      const padded = padWeights(values, window);
-      weights.set(layer.name, builder.persistent(`weights of ${layer.name}`, weightBytes(window), padded));
+    const products = new Products(gpu);
+    const weights = new Map<string, Weights>();
+    for (const conv of layersOfKind(graph, 'conv')) {
+      const format = readsLevels(fused, conv) ? 'levels' : 'float';
+      const onMatrixUnits = products.canUseMatrixUnits(format, convs[conv.name].kind);
+      weights.set(conv.name, frozenWeights(builder, conv, convs[conv.name], onMatrixUnits));
     }
+    const headValues = { kind: 'float', values: tensors[`${head.name}.weight`] } as const;
+    weights.set(head.name, frozenWeights(builder, windowOf(head), headValues, false));
     const biasTensor = builder.persistent('bias', bias.byteLength, bias);
     const pixels = builder.persistent('pixels', batchSize * imageSize * imageSize * 3);
     const { maps } = emitForward({
@@ -49,7 +52,8 @@ export class WebGpuInferenceSession implements InferenceSession {
       activationBits,
       normalization,
       pixels,
-      weight: ({ name }) => weights.get(name)!,
+      products,
+      weights: ({ name }) => weights.get(name)!,
       coefficients: builder.persistent('batch norm coefficients', norms.bytes, coefficients),
       normOffsets: norms.offsets,
       statistics: () => {},

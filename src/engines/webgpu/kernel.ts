@@ -1,7 +1,8 @@
 /** @file One WGSL compute kernel: its source, made from declared parameters and buffers so that the two cannot differ. */
 
 export type ScalarType = 'u32' | 'f32';
-export type BufferType = `${'read' | 'read_write'} ${'f32' | 'u32' | 'i32' | 'vec4f'}`;
+export type ElementType = 'f32' | 'u32' | 'i32' | 'vec4f' | 'f16' | 'vec4<f16>' | 'atomic<u32>';
+export type BufferType = `${'read' | 'read_write'} ${ElementType}`;
 
 export interface Kernel<P extends string = string, B extends string = string> {
   /** Its kind, under which a profile adds up times. */
@@ -34,18 +35,23 @@ export const STEP_BINDING = 1;
 export const FIRST_BUFFER_BINDING = 2;
 
 /**
- * @param body WGSL that reads `params`, `step` and the buffers by their names and has an entry point `main`
+ * @param kernel.extensions WGSL extensions to enable; float16 buffers enable theirs themselves
+ * @param kernel.body WGSL that reads `params`, `step` and the buffers by their names and has an entry point `main`
  */
 export function defineKernel<P extends string, B extends string>(kernel: {
   label: string;
   params: Record<P, ScalarType>;
   buffers: Record<B, BufferType>;
   usesStep?: boolean;
+  extensions?: readonly string[];
   body: string;
 }): Kernel<P, B> {
   const { label, params, buffers, usesStep = false, body } = kernel;
   if (Object.keys(params).length * 4 > UNIFORM_ALIGNMENT) throw new Error(`${label}: too many parameters`);
+  const hasHalf = Object.values<BufferType>(buffers).some((type) => type.includes('f16'));
+  const extensions = new Set([...(hasHalf ? ['f16'] : []), ...(kernel.extensions ?? [])]);
   const declarations = [
+    ...[...extensions].map((name) => `enable ${name};`),
     struct('Params', params),
     `@group(0) @binding(${PARAMS_BINDING}) var<uniform> params: Params;`,
   ];

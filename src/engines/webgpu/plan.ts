@@ -42,6 +42,7 @@ interface Encoded {
 /** Collects dispatches, then compiles them. */
 export class PlanBuilder {
   readonly #dispatches: Dispatch[] = [];
+  readonly #cleared: Tensor[] = [];
   readonly #initial = new Map<Tensor, ArrayBufferView<ArrayBuffer> | null>();
 
   constructor(readonly gpu: Gpu) {}
@@ -56,6 +57,11 @@ export class PlanBuilder {
     const tensor = { label, bytes: alignBytes(bytes), transient: false };
     this.#initial.set(tensor, data);
     return tensor;
+  }
+
+  /** Fills a persistent tensor with zeros at the start of every run. */
+  clearFirst(tensor: Tensor): void {
+    this.#cleared.push(tensor);
   }
 
   dispatch<P extends string, B extends string>(
@@ -119,7 +125,8 @@ export class PlanBuilder {
         workgroups: dispatch.workgroups,
       };
     });
-    return new Plan(gpu, encoded, buffers, made, uniforms.step, total);
+    const cleared = this.#cleared.map((tensor) => buffers.get(tensor)!);
+    return new Plan(gpu, encoded, cleared, buffers, made, uniforms.step, total);
   }
 
   #persistentBytes(): number {
@@ -168,6 +175,7 @@ export class Plan {
   constructor(
     private readonly gpu: Gpu,
     private readonly dispatches: readonly Encoded[],
+    private readonly cleared: readonly GPUBuffer[],
     private readonly buffers: ReadonlyMap<Tensor, GPUBuffer>,
     private readonly owned: readonly GPUBuffer[],
     private readonly step: GPUBuffer,
@@ -189,6 +197,7 @@ export class Plan {
   /** Submits all dispatches and copies of the tensors to read; the copies resolve when the GPU is done. */
   run(read: readonly Tensor[] = []): Promise<ArrayBuffer[]> {
     const encoder = this.gpu.device.createCommandEncoder();
+    for (const buffer of this.cleared) encoder.clearBuffer(buffer);
     const pass = encoder.beginComputePass();
     for (const { pipeline, bindGroup, workgroups } of this.dispatches) {
       pass.setPipeline(pipeline);
@@ -219,6 +228,7 @@ export class Plan {
     });
     const staging = stagingBuffer(device, 8 * count);
     const encoder = device.createCommandEncoder();
+    for (const buffer of this.cleared) encoder.clearBuffer(buffer);
     this.dispatches.forEach(({ pipeline, bindGroup, workgroups }, i) => {
       const pass = encoder.beginComputePass({
         timestampWrites: { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 },

@@ -3,10 +3,17 @@
  *
  * Feature maps are [pixels, channels] with pixels = batch · height · width, weights [taps · inChannels, outChannels]
  * with the tap kh · kernel + kw outermost; both pad channels to a multiple of four with zeros. "Quads" count groups of
- * four channels. Inputs are float32, or levels packed four to a word, whose step the caller gives as `scale`.
+ * four channels. Inputs are float32, or levels packed four to a word, whose step the caller gives as `inputStep`. Weights
+ * are levels, whose value per output channel is in `scales`, or float32 with scales of 1.
+ *
+ * On matrix units both operands are float16. Levels are exact in it, and so are their sums in float32: the forward pass
+ * loses nothing. Gradients are scaled by a power of two so that the largest of the tensor lies in [2^13, 2^14): those
+ * within a factor 2^-27 of it keep 11 bits, those beyond 2^-38 vanish.
  */
-import { defineKernel, type Kernel } from '../kernel.js';
-import { forEachItem, gemm, type Tile } from './gemm.js';
+import { type BufferType, defineKernel, type Kernel, type ScalarType } from '../kernel.js';
+import { gemm } from './gemm.js';
+import { type MatrixTile, type MatrixUnits, matrixExtensions, matrixGemm } from './matrixGemm.js';
+import type { Product, Tile } from './product.js';
 
 export type FeatureFormat = 'float' | 'levels';
 
@@ -22,14 +29,33 @@ export const GEOMETRY = {
   kernel: 'u32',
   stride: 'u32',
   padding: 'u32',
-} as const;
+} as const satisfies Record<string, ScalarType>;
 export type Geometry = Readonly<Record<keyof typeof GEOMETRY, number>>;
 
+/** How a product is computed. */
+export type ProductPath =
+  | { readonly kind: 'float'; readonly tile: Tile }
+  | { readonly kind: 'matrix'; readonly tile: MatrixTile; readonly units: MatrixUnits };
+
 export interface ConvVariant {
-  readonly tile: Tile;
+  readonly path: ProductPath;
   /** Kernel 1, stride 1: rows of input and output correspond, nothing to gather. */
   readonly dense: boolean;
   readonly input: FeatureFormat;
+}
+
+function productKernel<P extends string, B extends string>(
+  path: ProductPath,
+  kernel: { label: string; params: Record<P, ScalarType>; buffers: Record<B, BufferType> },
+  product: Product,
+): Kernel<P, B> {
+  return path.kind === 'float'
+    ? defineKernel({ ...kernel, body: gemm(product, path.tile) })
+    : defineKernel({
+        ...kernel,
+        extensions: matrixExtensions,
+        body: matrixGemm(product, path.tile, path.units),
+      });
 }
 
 const loadInput = (format: FeatureFormat): string => `
@@ -38,243 +64,194 @@ fn loadInput(i: u32) -> vec4f {
 }`;
 
 const inputBuffer = (format: FeatureFormat) => (format === 'levels' ? 'read u32' : 'read vec4f');
+const weightBuffer = ({ kind }: ProductPath) => (kind === 'matrix' ? 'read vec4<f16>' : 'read vec4f');
 
-/** WGSL: declares for j = 0 … 3 what \`line(j)\` gives. */
-const four = (line: (j: number) => string): string => [0, 1, 2, 3].map(line).join('\n');
-
-/** WGSL: splits pixel \`p\` of an image of the given size into image, y and x. */
-const splitPixel = (p: string, suffix: string, height: string, width: string): string => `
-    let image${suffix} = ${p} / (${height} * ${width});
-    let within${suffix} = ${p} % (${height} * ${width});
-    let pixelY${suffix} = within${suffix} / ${width};
-    let pixelX${suffix} = within${suffix} % ${width};`;
-
-/** Reads four rows of four channels each and stores them turned: \`rows(j)\` is the vec4f expression of row j. */
-function turnedBlock(target: 'left' | 'right', side: number, rows: (j: number) => string): string {
-  const component = ['x', 'y', 'z', 'w'];
-  return [
-    four((j) => `      let row${j} = ${rows(j)};`),
-    four((k) => {
-      const values = [0, 1, 2, 3].map((j) => `row${j}.${component[k]}`).join(', ');
-      return `      ${target}[(4u * depthQuad + ${k}u) * ${side / 4}u + block] = vec4f(${values});`;
-    }),
-  ].join('\n');
-}
+/** WGSL: splits \`pixel\` of an image of the given size into image, y and x. */
+const splitPixel = (height: string, width: string): string => `
+  let image = pixel / (${height} * ${width});
+  let within = pixel % (${height} * ${width});
+  let y = within / ${width};
+  let x0 = within % ${width};`;
 
 /**
- * y[pixel, outC] = scale · Σ x[gathered pixel, inC] · w[tap · inC, outC]
+ * y[pixel, outC] = inputStep · scales[outC] · Σ x[gathered pixel, inC] · w[tap · inC, outC]
  * Grid: tiles of output pixels × tiles of output channels.
  */
 export function forwardKernel(
   variant: ConvVariant,
-): Kernel<keyof typeof GEOMETRY | 'scale', 'x' | 'w' | 'y'> {
-  const { tile, dense, input } = variant;
-  const blocks = (tile.rows / 4) * (tile.depth / 4);
-  const gather = (j: number): string =>
-    dense
-      ? `select(vec4f(), loadInput(pixel${j} * params.inQuads + innerQuad), inside && pixel${j} < pixels)`
-      : `gather(pixel${j} < pixels && inside, image${j}, yBase${j} + tapY, xBase${j} + tapX, channelQuad)`;
-  const body = gemm({
-    tile,
+): Kernel<keyof typeof GEOMETRY | 'inputStep', 'x' | 'w' | 'scales' | 'y'> {
+  const { path, dense, input } = variant;
+  const gather = dense
+    ? 'return loadInput(pixel * params.inQuads + quad);'
+    : `${splitPixel('params.outHeight', 'params.outWidth')}
+  let tap = quad / params.inQuads;
+  let inY = i32(y * params.stride + tap / params.kernel) - i32(params.padding);
+  let inX = i32(x0 * params.stride + tap % params.kernel) - i32(params.padding);
+  if (inY < 0 || inX < 0 || inY >= i32(params.inHeight) || inX >= i32(params.inWidth)) { return vec4f(); }
+  let source = (image * params.inHeight + u32(inY)) * params.inWidth + u32(inX);
+  return loadInput(source * params.inQuads + quad % params.inQuads);`;
+  const product: Product = {
     functions: `${loadInput(input)}
-fn gather(inside: bool, image: u32, y: i32, x: i32, quad: u32) -> vec4f {
-  if (!inside || y < 0 || x < 0 || y >= i32(params.inHeight) || x >= i32(params.inWidth)) { return vec4f(); }
-  return loadInput(((image * params.inHeight + u32(y)) * params.inWidth + u32(x)) * params.inQuads + quad);
-}`,
-    prologue: `
-  let pixels = params.batch * params.outHeight * params.outWidth;
-  let innerQuads = params.kernel * params.kernel * params.inQuads;
-  let block = local % ${tile.rows / 4}u;
-  let depthQuad = local / ${tile.rows / 4}u;
-${four((j) => `    let pixel${j} = rowBase + 4u * block + ${j}u;`)}
-${
-  dense
-    ? ''
-    : four(
-        (j) => `${splitPixel(`pixel${j}`, String(j), 'params.outHeight', 'params.outWidth')}
-    let yBase${j} = i32(pixelY${j} * params.stride) - i32(params.padding);
-    let xBase${j} = i32(pixelX${j} * params.stride) - i32(params.padding);`,
-      )
-}`,
-    innerStart: '0u',
-    innerEnd: '4u * innerQuads',
-    loadLeft: `
-    if (local < ${blocks}u) {
-      let innerQuad = innerBase / 4u + depthQuad;
-      let inside = innerQuad < innerQuads;
-${
-  dense
-    ? ''
-    : `
-      let tap = innerQuad / params.inQuads;
-      let channelQuad = innerQuad % params.inQuads;
-      let tapY = i32(tap / params.kernel);
-      let tapX = i32(tap % params.kernel);`
+fn outPixels() -> u32 { return params.batch * params.outHeight * params.outWidth; }
+fn innerQuads() -> u32 { return params.kernel * params.kernel * params.inQuads; }
+fn leftQuad(pixel: u32, inner: u32) -> vec4f {
+  let quad = inner / 4u;
+  if (pixel >= outPixels() || quad >= innerQuads()) { return vec4f(); }
+${gather}
 }
-${turnedBlock('left', tile.rows, gather)}
-    }`,
-    loadRight: forEachItem(
-      (tile.columns / 4) * tile.depth,
-      `
-      let quad = columnBase / 4u + item % ${tile.columns / 4}u;
-      let inner = innerBase + item / ${tile.columns / 4}u;
-      var value = vec4f();
-      if (quad < params.outQuads && inner < 4u * innerQuads) { value = w[inner * params.outQuads + quad]; }
-      right[item] = value;`,
-    ),
-    store: `
-  if (row >= params.batch * params.outHeight * params.outWidth || column >= 4u * params.outQuads) { return; }
-  y[row * params.outQuads + column / 4u] = value * params.scale;`,
-  });
-  return defineKernel({
+fn rightQuad(inner: u32, column: u32) -> vec4f {
+  let quad = column / 4u;
+  if (quad >= params.outQuads || inner >= 4u * innerQuads()) { return vec4f(); }
+  return vec4f(w[inner * params.outQuads + quad]);
+}
+fn storeQuad(pixel: u32, column: u32, split: u32, value: vec4f) {
+  let quad = column / 4u;
+  if (pixel >= outPixels() || quad >= params.outQuads) { return; }
+  y[pixel * params.outQuads + quad] = value * params.inputStep * scales[quad];
+}`,
+    leftAlong: 'inner',
+    rightAlong: 'columns',
+    innerStart: '0u',
+    innerEnd: '4u * innerQuads()',
+  };
+  const kernel = {
     label: 'convolution',
-    params: { ...GEOMETRY, scale: 'f32' },
-    buffers: { x: inputBuffer(input), w: 'read vec4f', y: 'read_write vec4f' },
-    body,
-  });
+    params: { ...GEOMETRY, inputStep: 'f32' },
+    buffers: {
+      x: inputBuffer(input),
+      w: weightBuffer(path),
+      scales: 'read vec4f',
+      y: 'read_write vec4f',
+    },
+  } as const;
+  return productKernel(path, kernel, product);
 }
 
+/** WGSL: the power of two by which gradients are scaled, from the bits of the largest magnitude. */
+const gradientScale = ({ kind }: ProductPath): string =>
+  kind === 'float'
+    ? 'fn gradientScale() -> f32 { return 1.0; }'
+    : `
+fn gradientScale() -> f32 {
+  let bits = range[params.rangeIndex];
+  if (bits == 0u) { return 1.0; }
+  return ldexp(1.0, clamp(13 + 127 - i32(bits >> 23u), -100, 100));
+}`;
+
+/** Of kernels that read gradients in float16. */
+const rangeBuffer = ({ kind }: ProductPath): Record<string, BufferType> =>
+  kind === 'matrix' ? { range: 'read u32' } : {};
+const RANGE = { rangeIndex: 'u32' } as const satisfies Record<string, ScalarType>;
+
 /**
- * dx[pixel, inC] = Σ dy[pixels that read it, outC] · w[tap · inC, outC]
+ * dx[pixel, inC] = Σ dy[pixels that read it, outC] · scales[outC] · w[tap · inC, outC]
  * Grid: tiles of input pixels × tiles of input channels.
+ * @param variant.path on matrix units `largestScale`, the largest of the scales, keeps their product with dy in range
  */
 export function inputGradientKernel(
-  variant: Pick<ConvVariant, 'tile' | 'dense'>,
-): Kernel<keyof typeof GEOMETRY, 'dy' | 'w' | 'dx'> {
-  const { tile, dense } = variant;
-  const blocks = (tile.rows / 4) * (tile.depth / 4);
-  const rightBlocks = (tile.columns / 4) * (tile.depth / 4);
-  const gather = (j: number): string =>
-    dense
-      ? `select(vec4f(), dy[pixel${j} * params.outQuads + innerQuad], inside && pixel${j} < pixels)`
-      : `gather(pixel${j} < pixels && inside, image${j}, yBase${j} - tapY, xBase${j} - tapX, channelQuad)`;
-  const body = gemm({
-    tile,
-    functions: `
-fn gather(inside: bool, image: u32, y: i32, x: i32, quad: u32) -> vec4f {
-  if (!inside || y < 0 || x < 0) { return vec4f(); }
-  let outY = u32(y) / params.stride;
-  let outX = u32(x) / params.stride;
-  let onGrid = outY * params.stride == u32(y) && outX * params.stride == u32(x);
-  if (!onGrid || outY >= params.outHeight || outX >= params.outWidth) { return vec4f(); }
-  return dy[((image * params.outHeight + outY) * params.outWidth + outX) * params.outQuads + quad];
+  variant: Pick<ConvVariant, 'path' | 'dense'>,
+): Kernel<keyof typeof GEOMETRY | 'largestScale' | 'rangeIndex'> {
+  const { path, dense } = variant;
+  const gather = dense
+    ? 'let source = pixel;'
+    : `${splitPixel('params.inHeight', 'params.inWidth')}
+  let tap = quad / params.outQuads;
+  let strideY = i32(y + params.padding) - i32(tap / params.kernel);
+  let strideX = i32(x0 + params.padding) - i32(tap % params.kernel);
+  if (strideY < 0 || strideX < 0) { return vec4f(); }
+  let outY = u32(strideY) / params.stride;
+  let outX = u32(strideX) / params.stride;
+  let isOnGrid = outY * params.stride == u32(strideY) && outX * params.stride == u32(strideX);
+  if (!isOnGrid || outY >= params.outHeight || outX >= params.outWidth) { return vec4f(); }
+  let source = (image * params.outHeight + outY) * params.outWidth + outX;`;
+  const product: Product = {
+    functions: `${gradientScale(path)}
+fn inPixels() -> u32 { return params.batch * params.inHeight * params.inWidth; }
+fn innerQuads() -> u32 { return params.kernel * params.kernel * params.outQuads; }
+fn leftQuad(pixel: u32, inner: u32) -> vec4f {
+  let quad = inner / 4u;
+  if (pixel >= inPixels() || quad >= innerQuads()) { return vec4f(); }
+${gather}
+  let outQuad = quad % params.outQuads;
+  return dy[source * params.outQuads + outQuad] * (scales[outQuad] * (gradientScale() / params.largestScale));
 }
-fn weight(inner: u32, channel: u32) -> vec4f {
-  let tap = inner / params.outQuads;
-  let quad = inner % params.outQuads;
-  if (channel >= 4u * params.inQuads || tap >= params.kernel * params.kernel) { return vec4f(); }
-  return w[(tap * 4u * params.inQuads + channel) * params.outQuads + quad];
+fn rightQuad(inner: u32, column: u32) -> vec4f {
+  let quad = inner / 4u;
+  if (column >= 4u * params.inQuads || quad >= innerQuads()) { return vec4f(); }
+  let row = (quad / params.outQuads) * 4u * params.inQuads + column;
+  return vec4f(w[row * params.outQuads + quad % params.outQuads]);
+}
+fn storeQuad(pixel: u32, column: u32, split: u32, value: vec4f) {
+  let quad = column / 4u;
+  if (pixel >= inPixels() || quad >= params.inQuads) { return; }
+  dx[pixel * params.inQuads + quad] = value * (params.largestScale / gradientScale());
 }`,
-    prologue: `
-  let pixels = params.batch * params.inHeight * params.inWidth;
-  let innerQuads = params.kernel * params.kernel * params.outQuads;
-  let block = local % ${tile.rows / 4}u;
-  let depthQuad = local / ${tile.rows / 4}u;
-${four((j) => `    let pixel${j} = rowBase + 4u * block + ${j}u;`)}
-${
-  dense
-    ? ''
-    : four(
-        (j) => `${splitPixel(`pixel${j}`, String(j), 'params.inHeight', 'params.inWidth')}
-    let yBase${j} = i32(pixelY${j} + params.padding);
-    let xBase${j} = i32(pixelX${j} + params.padding);`,
-      )
-}`,
+    leftAlong: 'inner',
+    rightAlong: 'inner',
     innerStart: '0u',
-    innerEnd: '4u * innerQuads',
-    loadLeft: `
-    if (local < ${blocks}u) {
-      let innerQuad = innerBase / 4u + depthQuad;
-      let inside = innerQuad < innerQuads;
-${
-  dense
-    ? ''
-    : `
-      let tap = innerQuad / params.outQuads;
-      let channelQuad = innerQuad % params.outQuads;
-      let tapY = i32(tap / params.kernel);
-      let tapX = i32(tap % params.kernel);`
-}
-${turnedBlock('left', tile.rows, gather)}
-    }`,
-    loadRight: `
-    if (local < ${rightBlocks}u) {
-      let block = local % ${tile.columns / 4}u;
-      let depthQuad = local / ${tile.columns / 4}u;
-      let channel = columnBase + 4u * block;
-${turnedBlock('right', tile.columns, (j) => `weight(innerBase / 4u + depthQuad, channel + ${j}u)`)}
-    }`,
-    store: `
-  if (row >= params.batch * params.inHeight * params.inWidth || column >= 4u * params.inQuads) { return; }
-  dx[row * params.inQuads + column / 4u] = value;`,
-  });
-  return defineKernel({
-    label: 'input gradient',
-    params: GEOMETRY,
-    buffers: { dy: 'read vec4f', w: 'read vec4f', dx: 'read_write vec4f' },
-    body,
-  });
+    innerEnd: '4u * innerQuads()',
+  };
+  const buffers: Record<string, BufferType> = {
+    dy: 'read vec4f',
+    w: weightBuffer(path),
+    scales: 'read vec4f',
+    dx: 'read_write vec4f',
+    ...rangeBuffer(path),
+  };
+  const params = { ...GEOMETRY, largestScale: 'f32', ...RANGE } as const;
+  return productKernel(path, { label: 'input gradient', params, buffers }, product);
 }
 
 /**
- * dw[split, tap · inC, outC] = scale · Σ over the split's output pixels of x[gathered pixel, inC] · dy[pixel, outC]
- * Grid: tiles of weight rows × tiles of output channels × splits. The reader adds up the splits.
+ * dw[split, tap · inC, outC] = inputStep · Σ over the split's output pixels of x[gathered pixel, inC] · dy[pixel, outC]
+ * Grid: tiles of weight rows × tiles of output channels × splits. The reader adds up the splits, which start at
+ * multiples of MAX_DEPTH.
  */
 export function weightGradientKernel(
   variant: ConvVariant,
-): Kernel<keyof typeof GEOMETRY | 'scale' | 'pixelsPerSplit', 'x' | 'dy' | 'dw'> {
-  const { tile, dense, input } = variant;
-  const body = gemm({
-    tile,
-    functions: loadInput(input),
-    prologue: `
-  let pixels = params.batch * params.outHeight * params.outWidth;
-  let rowQuads = params.kernel * params.kernel * params.inQuads;
-  let rowQuad = rowBase / 4u + local % ${tile.rows / 4}u;
-  let tap = rowQuad / params.inQuads;
-  let channelQuad = rowQuad % params.inQuads;
-  let tapY = i32(tap / params.kernel) - i32(params.padding);
-  let tapX = i32(tap % params.kernel) - i32(params.padding);`,
-    innerStart: 'split * params.pixelsPerSplit',
-    innerEnd: 'min(pixels, (split + 1u) * params.pixelsPerSplit)',
-    loadLeft: forEachItem(
-      (tile.rows / 4) * tile.depth,
-      `
-      let pixel = innerBase + item / ${tile.rows / 4}u;
-      var value = vec4f();
-      if (pixel < innerEnd && rowQuad < rowQuads) {
-${
-  dense
-    ? '        value = loadInput(pixel * params.inQuads + channelQuad);'
-    : `${splitPixel('pixel', '', 'params.outHeight', 'params.outWidth')}
-        let inY = i32(pixelY * params.stride) + tapY;
-        let inX = i32(pixelX * params.stride) + tapX;
-        if (inY >= 0 && inX >= 0 && inY < i32(params.inHeight) && inX < i32(params.inWidth)) {
-          let source = (image * params.inHeight + u32(inY)) * params.inWidth + u32(inX);
-          value = loadInput(source * params.inQuads + channelQuad);
-        }`
+): Kernel<keyof typeof GEOMETRY | 'inputStep' | 'pixelsPerSplit' | 'rangeIndex'> {
+  const { path, dense, input } = variant;
+  const gather = dense
+    ? 'return loadInput(pixel * params.inQuads + quad);'
+    : `${splitPixel('params.outHeight', 'params.outWidth')}
+  let tap = quad / params.inQuads;
+  let inY = i32(y * params.stride + tap / params.kernel) - i32(params.padding);
+  let inX = i32(x0 * params.stride + tap % params.kernel) - i32(params.padding);
+  if (inY < 0 || inX < 0 || inY >= i32(params.inHeight) || inX >= i32(params.inWidth)) { return vec4f(); }
+  let source = (image * params.inHeight + u32(inY)) * params.inWidth + u32(inX);
+  return loadInput(source * params.inQuads + quad % params.inQuads);`;
+  const product: Product = {
+    functions: `${gradientScale(path)}
+${loadInput(input)}
+fn outPixels() -> u32 { return params.batch * params.outHeight * params.outWidth; }
+fn rowQuads() -> u32 { return params.kernel * params.kernel * params.inQuads; }
+fn leftQuad(row: u32, pixel: u32) -> vec4f {
+  let quad = row / 4u;
+  if (pixel >= outPixels() || quad >= rowQuads()) { return vec4f(); }
+${gather}
 }
-      }
-      left[item] = value;`,
-    ),
-    loadRight: forEachItem(
-      (tile.columns / 4) * tile.depth,
-      `
-      let quad = columnBase / 4u + item % ${tile.columns / 4}u;
-      let pixel = innerBase + item / ${tile.columns / 4}u;
-      var value = vec4f();
-      if (pixel < innerEnd && quad < params.outQuads) { value = dy[pixel * params.outQuads + quad]; }
-      right[item] = value;`,
-    ),
-    store: `
-  let rows = 4u * params.kernel * params.kernel * params.inQuads;
-  if (row >= rows || column >= 4u * params.outQuads) { return; }
-  dw[(split * rows + row) * params.outQuads + column / 4u] = value * params.scale;`,
-  });
-  return defineKernel({
-    label: 'weight gradient',
-    params: { ...GEOMETRY, scale: 'f32', pixelsPerSplit: 'u32' },
-    buffers: { x: inputBuffer(input), dy: 'read vec4f', dw: 'read_write vec4f' },
-    body,
-  });
+fn rightQuad(pixel: u32, column: u32) -> vec4f {
+  let quad = column / 4u;
+  if (pixel >= outPixels() || quad >= params.outQuads) { return vec4f(); }
+  return dy[pixel * params.outQuads + quad] * gradientScale();
+}
+fn storeQuad(row: u32, column: u32, split: u32, value: vec4f) {
+  let quad = column / 4u;
+  let rows = 4u * rowQuads();
+  if (row >= rows || quad >= params.outQuads) { return; }
+  dw[(split * rows + row) * params.outQuads + quad] = value * (params.inputStep / gradientScale());
+}`,
+    leftAlong: 'rows',
+    rightAlong: 'columns',
+    innerStart: 'split * params.pixelsPerSplit',
+    innerEnd: 'min(outPixels(), (split + 1u) * params.pixelsPerSplit)',
+  };
+  const buffers: Record<string, BufferType> = {
+    x: inputBuffer(input),
+    dy: 'read vec4f',
+    dw: 'read_write vec4f',
+    ...rangeBuffer(path),
+  };
+  const params = { ...GEOMETRY, inputStep: 'f32', pixelsPerSplit: 'u32', ...RANGE } as const;
+  return productKernel(path, { label: 'weight gradient', params, buffers }, product);
 }

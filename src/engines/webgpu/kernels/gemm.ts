@@ -1,123 +1,98 @@
 /**
- * @file The tiled matrix product behind convolutions and the head: 256 threads compute a tile of the product, each
- * `rowsPerThread × columnsPerThread` of it in registers, from two tiles in workgroup memory.
+ * @file A matrix product in float32 on any GPU: 256 threads compute a tile, each a part of it in registers, from two
+ * tiles in workgroup memory, both [inner][rows or columns].
  */
+import { lines, type Product, type Tile } from './product.js';
 
-/** Sides of the tile that a workgroup computes, and how far it goes along the inner dimension at a time. */
-export interface Tile {
-  readonly rows: number;
-  readonly columns: number;
-  readonly depth: number;
-}
-
-export const THREADS = 256;
+const THREADS = 256;
 /** Threads along each side of a tile. */
 const SIDE = 16;
+const components = ['x', 'y', 'z', 'w'];
 
-/** The sides available; both workgroup tiles together take 16 KiB, what every device has. */
-const sides = [64, 128] as const;
+/** Largest first; both workgroup tiles together take 16 KiB, what every device has. */
+export const floatTiles: readonly Tile[] = [
+  { rows: 128, columns: 128, depth: 16 },
+  { rows: 128, columns: 64, depth: 16 },
+  { rows: 64, columns: 128, depth: 16 },
+  { rows: 64, columns: 64, depth: 32 },
+];
 
-/** The largest tile that the product fills and that still makes enough workgroups to fill a GPU. */
-export function chooseTile(rows: number, columns: number, enoughWorkgroups = 256): Tile {
-  const candidates: Tile[] = [];
-  for (const side of sides) {
-    for (const other of sides) {
-      const depth = side === 64 && other === 64 ? 32 : 16;
-      candidates.push({ rows: side, columns: other, depth });
-    }
-  }
-  candidates.sort((a, b) => b.rows * b.columns - a.rows * a.columns || b.rows - a.rows);
-  const fits = candidates.find(
-    (tile) =>
-      tile.columns / 2 < columns &&
-      tile.rows / 2 < rows &&
-      Math.ceil(rows / tile.rows) * Math.ceil(columns / tile.columns) >= enoughWorkgroups,
-  );
-  return fits ?? { rows: 64, columns: 64, depth: 32 };
-}
-
-/**
- * WGSL of the whole kernel. The snippets see `rowBase`, `columnBase` (first row and column of the tile), `split`
- * (index along z), `local` (thread), `TILE_ROWS`, `TILE_COLUMNS`, `DEPTH` and, while loading, `innerBase`.
- */
-export interface GemmSource {
-  readonly tile: Tile;
-  /** Declarations at module level. */
-  readonly functions?: string;
-  /** Statements before the loop. */
-  readonly prologue: string;
-  /** WGSL expressions: the range of the inner dimension, the same for all threads of a workgroup. */
-  readonly innerStart: string;
-  readonly innerEnd: string;
-  /** Fills `left`: element (k, m) at left[k · TILE_ROWS/4 + m/4]. */
-  readonly loadLeft: string;
-  /** Fills `right`: element (k, n) at right[k · TILE_COLUMNS/4 + n/4]. */
-  readonly loadRight: string;
-  /** Stores `value`, four neighbouring columns from `column` of row `row`. */
-  readonly store: string;
-}
-
-export function gemm(source: GemmSource): string {
-  const { tile } = source;
+/** WGSL of the kernel. Grid: tiles of rows × tiles of columns × splits. */
+export function gemm(product: Product, tile: Tile): string {
   const [rowQuads, columnQuads] = [tile.rows / SIDE / 4, tile.columns / SIDE / 4];
-  const each = (count: number, line: (i: number) => string) =>
-    Array.from({ length: count }, (_, i) => line(i)).join('\n');
-  const rowsPerThread = rowQuads * 4;
-  const accumulator = (row: number, quad: number) => `sum_${row}_${quad}`;
-  const components = ['x', 'y', 'z', 'w'];
+  const sum = (row: number, quad: number) => `sum${row}_${quad}`;
+  const sums = (line: (row: number, quad: number) => string) =>
+    lines(4 * rowQuads, (row) => lines(columnQuads, (quad) => line(row, quad)));
+  const left = loadTile('left', tile.rows, tile.depth, product.leftAlong === 'inner', {
+    quad: (side, inner) => `leftQuad(rowBase + ${side}, innerBase + ${inner})`,
+  });
+  const right = loadTile('right', tile.columns, tile.depth, product.rightAlong === 'inner', {
+    quad: (side, inner) => `rightQuad(innerBase + ${inner}, columnBase + ${side})`,
+  });
 
   return `
-const TILE_ROWS = ${tile.rows}u;
-const TILE_COLUMNS = ${tile.columns}u;
-const DEPTH = ${tile.depth}u;
 var<workgroup> left: array<vec4f, ${(tile.rows * tile.depth) / 4}>;
 var<workgroup> right: array<vec4f, ${(tile.columns * tile.depth) / 4}>;
-${source.functions ?? ''}
-fn storeQuad(row: u32, column: u32, split: u32, value: vec4f) {
-${source.store}
-}
+${product.functions}
 
 @compute @workgroup_size(${THREADS})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
-  let rowBase = group.x * TILE_ROWS;
-  let columnBase = group.y * TILE_COLUMNS;
+  let rowBase = group.x * ${tile.rows}u;
+  let columnBase = group.y * ${tile.columns}u;
   let split = group.z;
   let threadRow = local / ${SIDE}u;
   let threadColumn = local % ${SIDE}u;
-${each(rowsPerThread, (row) => each(columnQuads, (quad) => `  var ${accumulator(row, quad)} = vec4f();`))}
-${source.prologue}
-  let innerEnd = ${source.innerEnd};
-  for (var innerBase = ${source.innerStart}; innerBase < innerEnd; innerBase += DEPTH) {
-${source.loadLeft}
-${source.loadRight}
+${sums((row, quad) => `  var ${sum(row, quad)} = vec4f();`)}
+  let innerEnd = ${product.innerEnd};
+  for (var innerBase = ${product.innerStart}; innerBase < innerEnd; innerBase += ${tile.depth}u) {
+${left}
+${right}
     workgroupBarrier();
-    for (var k = 0u; k < DEPTH; k++) {
-${each(rowQuads, (q) => `      let a${q} = left[k * ${tile.rows / 4}u + threadRow + ${q * SIDE}u];`)}
-${each(columnQuads, (q) => `      let b${q} = right[k * ${tile.columns / 4}u + threadColumn + ${q * SIDE}u];`)}
-${each(rowsPerThread, (row) =>
-  each(columnQuads, (quad) => {
-    const factor = `a${row >> 2}.${components[row & 3]}`;
-    const sum = accumulator(row, quad);
-    return `      ${sum} = fma(vec4f(${factor}), b${quad}, ${sum});`;
-  }),
-)}
+    for (var k = 0u; k < ${tile.depth}u; k++) {
+${lines(rowQuads, (q) => `      let a${q} = left[k * ${tile.rows / 4}u + threadRow + ${q * SIDE}u];`)}
+${lines(columnQuads, (q) => `      let b${q} = right[k * ${tile.columns / 4}u + threadColumn + ${q * SIDE}u];`)}
+${sums((row, quad) => {
+  const factor = `a${row >> 2}.${components[row & 3]}`;
+  return `      ${sum(row, quad)} = fma(vec4f(${factor}), b${quad}, ${sum(row, quad)});`;
+})}
     }
     workgroupBarrier();
   }
-${each(rowsPerThread, (row) =>
-  each(columnQuads, (quad) => {
-    const rowExpression = `rowBase + 4u * (threadRow + ${(row >> 2) * SIDE}u) + ${row & 3}u`;
-    const columnExpression = `columnBase + 4u * (threadColumn + ${quad * SIDE}u)`;
-    return `  storeQuad(${rowExpression}, ${columnExpression}, split, ${accumulator(row, quad)});`;
-  }),
-)}
+${sums((row, quad) => {
+  const rowIndex = `rowBase + 4u * (threadRow + ${(row >> 2) * SIDE}u) + ${row & 3}u`;
+  const column = `columnBase + 4u * (threadColumn + ${quad * SIDE}u)`;
+  return `  storeQuad(${rowIndex}, ${column}, split, ${sum(row, quad)});`;
+})}
 }
 `;
 }
 
-/** WGSL: runs `body` with `item` from this thread's share of 0 … count − 1. */
-export function forEachItem(count: number, body: string): string {
-  if (count < THREADS) return `    if (local < ${count}u) {\n      let item = local;\n${body}\n    }`;
-  if (count % THREADS !== 0) throw new Error(`${count} items do not divide among ${THREADS} threads`);
-  return `    for (var item = local; item < ${count}u; item += ${THREADS}u) {\n${body}\n    }`;
+/**
+ * WGSL that fills \`target\`, element (inner, s) at target[inner · side/4 + s/4].
+ * @param turned quads lie along the inner dimension: four of them are read and stored turned
+ */
+function loadTile(
+  target: 'left' | 'right',
+  side: number,
+  depth: number,
+  turned: boolean,
+  { quad }: { quad: (side: string, inner: string) => string },
+): string {
+  const sideQuads = side / 4;
+  if (!turned) {
+    return `
+    for (var item = local; item < ${sideQuads * depth}u; item += ${THREADS}u) {
+      ${target}[item] = ${quad(`4u * (item % ${sideQuads}u)`, `item / ${sideQuads}u`)};
+    }`;
+  }
+  return `
+    for (var item = local; item < ${(sideQuads * depth) / 4}u; item += ${THREADS}u) {
+      let sideQuad = item % ${sideQuads}u;
+      let innerQuad = item / ${sideQuads}u;
+${lines(4, (j) => `      let quad${j} = ${quad(`4u * sideQuad + ${j}u`, '4u * innerQuad')};`)}
+${lines(4, (k) => {
+  const turnedQuad = [0, 1, 2, 3].map((j) => `quad${j}.${components[k]}`).join(', ');
+  return `      ${target}[(4u * innerQuad + ${k}u) * ${sideQuads}u + sideQuad] = vec4f(${turnedQuad});`;
+})}
+    }`;
 }

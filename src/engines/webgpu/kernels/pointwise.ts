@@ -5,7 +5,7 @@
  */
 
 import type { PointwiseGroup, PointwiseLayer } from '../fusion.js';
-import { defineKernel, type Kernel, linearEntry, type ScalarType } from '../kernel.js';
+import { type BufferType, defineKernel, type Kernel, linearEntry, type ScalarType } from '../kernel.js';
 import { channelSums, SUM_PARAMS } from './channelSums.js';
 import type { FeatureFormat } from './convolution.js';
 
@@ -30,7 +30,7 @@ const index = <T extends { name: string }>(members: readonly T[], name: string):
 /** Names in the source are numbered within the group, so groups of one structure share a pipeline. */
 class GroupSource {
   readonly params: Record<string, ScalarType> = { size: 'u32', quads: 'u32' };
-  readonly buffers: Record<string, 'read vec4f' | 'read u32' | 'read_write vec4f' | 'read_write u32'> = {};
+  readonly buffers: Record<string, BufferType> = {};
 
   constructor(readonly shape: GroupShape) {
     const { group, formats } = shape;
@@ -114,6 +114,8 @@ export const groupParams = {
   norm: (shape: GroupShape, name: string) => `norm${index(shape.group.members, name)}`,
   clip: (shape: GroupShape, name: string) => `clip${index(shape.group.members, name)}`,
   levels: (shape: GroupShape, name: string) => `levels${index(shape.group.members, name)}`,
+  /** Where in the range buffer the largest magnitude of an input's gradient goes. */
+  range: (shape: GroupShape, name: string) => `range${shape.group.inputs.indexOf(name)}`,
   inputStep: (shape: GroupShape, name: string) => `inputStep${shape.group.inputs.indexOf(name)}`,
 };
 
@@ -136,6 +138,8 @@ export interface GroupGradients {
   readonly received: ReadonlyMap<string, number>;
   /** Inputs that need a gradient. */
   readonly owed: readonly string[];
+  /** Those of them whose gradient's largest magnitude is wanted, as bits, in the buffer `range`. */
+  readonly ranged: ReadonlySet<string>;
   /** Batch norms that normalise by the batch's statistics: their gradient goes through these, too. */
   readonly trainedNorms: ReadonlySet<string>;
 }
@@ -167,13 +171,21 @@ export function groupSumsKernel(shape: GroupShape, gradients: GroupGradients, la
 export function groupBackwardKernel(shape: GroupShape, gradients: GroupGradients): Kernel {
   const source = new GroupSource(shape);
   const backward = new BackwardSource(source, gradients);
-  const stores = gradients.owed.map((input) => {
+  const ranged = gradients.owed.filter((name) => gradients.ranged.has(name));
+  const stores = gradients.owed.map((input, n) => {
     const parts = shape.group.members.flatMap((reader) => backward.contributions(reader, input));
     const target = groupBuffers.inputGradient(shape, input);
     source.buffers[target] = 'read_write vec4f';
-    return `  ${target}[i] = ${parts.join(' + ')};`;
+    const store = `  let result${n} = ${parts.join(' + ')};\n  ${target}[i] = result${n};`;
+    const r = ranged.indexOf(input);
+    return r < 0 ? store : `${store}\n  atomicMax(&largest[${r}], bitcast<u32>(largestOf(abs(result${n}))));`;
   });
-  const body = elementEntry([source.forward(), backward.declarations(), ...stores].join('\n'));
+  const computed = [source.forward(), backward.declarations(), ...stores].join('\n');
+  if (ranged.length > 0) source.buffers.range = 'read_write atomic<u32>';
+  ranged.forEach((input) => {
+    source.params[groupParams.range(shape, input)] = 'u32';
+  });
+  const body = ranged.length > 0 ? rangeEntry(shape, ranged, computed) : elementEntry(computed);
   return defineKernel({
     label: 'element-wise gradient',
     params: source.params,
@@ -181,6 +193,24 @@ export function groupBackwardKernel(shape: GroupShape, gradients: GroupGradients
     body,
   });
 }
+
+/** WGSL: as {@link elementEntry}; the largest magnitudes (whose bits order as they do) go to the range buffer. */
+const rangeEntry = (shape: GroupShape, ranged: readonly string[], computed: string): string => `
+var<workgroup> largest: array<atomic<u32>, ${ranged.length}>;
+fn largestOf(values: vec4f) -> f32 { return max(max(values.x, values.y), max(values.z, values.w)); }
+${linearEntry(`  if (i < params.size) {
+  let quad = i % params.quads;
+${computed}
+  }
+  workgroupBarrier();
+  if (local == 0u) {
+${ranged
+  .map((input, r) => {
+    const at = `params.${groupParams.range(shape, input)}`;
+    return `    atomicMax(&range[${at}], atomicLoad(&largest[${r}]));`;
+  })
+  .join('\n')}
+  }`)}`;
 
 /** Gradients g0, g1 … of the members: what readers outside handed back, and what readers in the group pass on. */
 class BackwardSource {

@@ -1,7 +1,8 @@
 /**
  * @file The weights a convolution computes with, made anew each step, and the updates of what they are made from.
- * On the device they lie as [taps · inChannels, outChannels], padded (see convolution.ts); a task's own tensors lie as on
- * the host: scores [outC, bitsPerFilter], weights [outC, inC, k, k].
+ * On the device they lie as [taps · inChannels, outChannels], padded (see convolution.ts): levels where there is a grid,
+ * else real values; float16 for matrix units. A task's own tensors lie as on the host: scores [outC, bitsPerFilter],
+ * weights [outC, inC, k, k].
  */
 import type { MaskSpec, OptimizerSpec } from '../../../adaption/method.js';
 import { type BufferType, defineKernel, linearEntry, type ScalarType } from '../kernel.js';
@@ -48,6 +49,9 @@ fn derivative(index: u32) -> f32 {
 }`;
 }
 
+/** How a weight lies in memory. */
+export type WeightType = 'f32' | 'f16';
+
 /** WGSL: which weight element \`i\` of the padded device layout is; returns from main for padding. */
 const elementOfLayout = `
   let outPadded = 4u * params.outQuads;
@@ -57,21 +61,22 @@ const elementOfLayout = `
   let inChannel = row % (4u * params.inQuads);
   let tap = row / (4u * params.inQuads);
   if (inChannel >= params.inChannels || outChannel >= params.outChannels) {
-    w[i] = 0.0;
+    w[i] = Weight(0);
     return;
   }`;
 
 /** w = frozen · bit. One thread per element of \`w\`. */
-export function maskedWeightsKernel(mask: MaskSpec) {
+export function maskedWeightsKernel(mask: MaskSpec, type: WeightType) {
   return defineKernel({
     label: 'weights',
     params: { ...LAYER, ...MASK },
     usesStep: mask.noise,
-    buffers: { frozen: 'read f32', tensors: 'read f32', w: 'read_write f32' },
-    body: `${binarizer(mask)}
+    buffers: { frozen: `read ${type}`, tensors: 'read f32', w: `read_write ${type}` },
+    body: `alias Weight = ${type};
+${binarizer(mask)}
 ${linearEntry(`${elementOfLayout}
   let bit = outChannel * params.bitsPerFilter + (inChannel * params.taps + tap) / params.rowsPerBit;
-  w[i] = select(0.0, frozen[i], isOn(bit));`)}`,
+  w[i] = select(Weight(0), frozen[i], isOn(bit));`)}`,
   });
 }
 
@@ -80,22 +85,26 @@ export const plainWeightsKernel = defineKernel({
   label: 'weights',
   params: LAYER,
   buffers: { tensors: 'read f32', w: 'read_write f32' },
-  body: linearEntry(`${elementOfLayout}
-  w[i] = tensors[params.offset + (outChannel * params.inChannels + inChannel) * params.taps + tap];`),
+  body: `alias Weight = f32;
+${linearEntry(`${elementOfLayout}
+  w[i] = tensors[params.offset + (outChannel * params.inChannels + inChannel) * params.taps + tap];`)}`,
 });
 
-/** Trained weights rounded to the backbone's grid: round(clip(w/scale, −limit, limit)) · scale. */
-export const gridWeightsKernel = defineKernel({
-  label: 'weights',
-  params: { ...LAYER, ...GRID },
-  buffers: { tensors: 'read f32', scales: 'read f32', w: 'read_write f32' },
-  body: linearEntry(`${elementOfLayout}
+/** Levels of trained weights on the backbone's grid: round(clip(w/scale, −limit, limit)). */
+export function gridWeightsKernel(type: WeightType) {
+  return defineKernel({
+    label: 'weights',
+    params: { ...LAYER, ...GRID },
+    buffers: { tensors: 'read f32', scales: 'read f32', w: `read_write ${type}` },
+    body: `alias Weight = ${type};
+${linearEntry(`${elementOfLayout}
   let scale = scales[outChannel];
   let value = tensors[params.offset + (outChannel * params.inChannels + inChannel) * params.taps + tap];
   var level = 0.0;
   if (scale != 0.0) { level = round(clamp(value / scale, -params.limit, params.limit)); }
-  w[i] = level * scale;`),
-});
+  w[i] = Weight(level);`)}`,
+  });
+}
 
 /** WGSL: a weight's gradient, summed over the splits of {@link weightGradientKernel}. */
 const gradientAt = `
@@ -109,14 +118,17 @@ fn gradientAt(row: u32, outChannel: u32) -> f32 {
   return sum;
 }`;
 
-/** One thread per mask bit: dL/dbit = Σ over its rows of frozen · dL/dw, through the binariser, into the optimiser. */
-export function maskUpdateKernel(mask: MaskSpec, optimizer: OptimizerSpec) {
+/**
+ * One thread per mask bit: dL/dbit = scale · Σ over its rows of frozen · dL/dw, through the binariser, into the
+ * optimiser.
+ */
+export function maskUpdateKernel(mask: MaskSpec, optimizer: OptimizerSpec, type: WeightType) {
   const update = optimizerSource(optimizer);
   return defineKernel({
     label: 'update',
     params: { ...LAYER, ...MASK, splits: 'u32' },
     usesStep: true,
-    buffers: { frozen: 'read f32', dw: 'read f32', ...update.buffers },
+    buffers: { frozen: `read ${type}`, scales: 'read f32', dw: 'read f32', ...update.buffers },
     body: `${binarizer(mask)}
 ${gradientAt}
 ${update.functions}
@@ -129,10 +141,11 @@ ${linearEntry(`
   var sum = 0.0;
   for (var r = segment * params.rowsPerBit; r < end; r++) {
     let row = (r % params.taps) * 4u * params.inQuads + r / params.taps;
-    sum += frozen[row * 4u * params.outQuads + outChannel] * gradientAt(row, outChannel);
+    sum += f32(frozen[row * 4u * params.outQuads + outChannel]) * gradientAt(row, outChannel);
   }
   let bit = outChannel * params.bitsPerFilter + segment;
-  update(params.offset + bit, sum * derivative(bit), step.learningRateMasks);`)}`,
+  let gradient = sum * scales[outChannel];
+  update(params.offset + bit, gradient * derivative(bit), step.learningRateMasks);`)}`,
   });
 }
 
