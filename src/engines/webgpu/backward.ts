@@ -20,7 +20,7 @@ import {
 import { layersOfNode, type PointwiseGroup } from './fusion.js';
 import { linearWorkgroups } from './kernel.js';
 import { sumBytes, sumGrid } from './kernels/channelSums.js';
-import { inputGradientKernel, weightGradientKernel } from './kernels/convolution.js';
+import { inputGradientKernel, inputPhases, weightGradientKernel } from './kernels/convolution.js';
 import { addKernel } from './kernels/ends.js';
 import {
   type GroupGradients,
@@ -110,16 +110,18 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
     if (!needed.has(layer.inputs[0])) return;
     const [input, output] = [maps.get(layer.inputs[0])!, maps.get(layer.name)!];
     const { window, values: w, scales, largestScale, onMatrixUnits } = context.weights(layer);
-    const extent = { rows: input.shape.pixels, columns: 4 * input.shape.quads };
+    const geometry = geometryOf(window, input.shape, output.shape);
+    const { phases, pixels } = inputPhases(geometry);
+    const extent = { rows: input.shape.batch * pixels, columns: 4 * input.shape.quads };
     const path = context.products.path(onMatrixUnits, extent, ENOUGH_WORKGROUPS);
     builder.dispatch(inputGradientKernel({ path, dense: isDense(window) }), {
       params: {
-        ...geometryOf(window, input.shape, output.shape),
+        ...geometry,
         largestScale,
         rangeIndex: rangeIndex(layer.name),
       },
       tensors: { dy, w, scales, range: context.range, dx: owe(layer.inputs[0]) },
-      workgroups: [...tilesOf(path, extent), 1],
+      workgroups: [...tilesOf(path, extent), phases],
     });
   }
 

@@ -23,12 +23,8 @@ export function gemm(product: Product, tile: Tile): string {
   const sum = (row: number, quad: number) => `sum${row}_${quad}`;
   const sums = (line: (row: number, quad: number) => string) =>
     lines(4 * rowQuads, (row) => lines(columnQuads, (quad) => line(row, quad)));
-  const left = loadTile('left', tile.rows, tile.depth, product.leftAlong === 'inner', {
-    quad: (side, inner) => `leftQuad(rowBase + ${side}, innerBase + ${inner})`,
-  });
-  const right = loadTile('right', tile.columns, tile.depth, product.rightAlong === 'inner', {
-    quad: (side, inner) => `rightQuad(innerBase + ${inner}, columnBase + ${side})`,
-  });
+  const left = new Operand('left', 'row', tile.rows, tile.depth, product.leftAlong === 'inner');
+  const right = new Operand('right', 'column', tile.columns, tile.depth, product.rightAlong === 'inner');
 
   return `
 var<workgroup> left: array<vec4f, ${(tile.rows * tile.depth) / 4}>;
@@ -43,10 +39,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   let threadRow = local / ${SIDE}u;
   let threadColumn = local % ${SIDE}u;
 ${sums((row, quad) => `  var ${sum(row, quad)} = vec4f();`)}
+${left.places()}
+${right.places()}
   let innerEnd = ${product.innerEnd};
   for (var innerBase = ${product.innerStart}; innerBase < innerEnd; innerBase += ${tile.depth}u) {
-${left}
-${right}
+${left.load()}
+${right.load()}
     workgroupBarrier();
     for (var k = 0u; k < ${tile.depth}u; k++) {
 ${lines(rowQuads, (q) => `      let a${q} = left[k * ${tile.rows / 4}u + threadRow + ${q * SIDE}u];`)}
@@ -67,32 +65,71 @@ ${sums((row, quad) => {
 `;
 }
 
-/**
- * WGSL that fills \`target\`, element (inner, s) at target[inner · side/4 + s/4].
- * @param turned quads lie along the inner dimension: four of them are read and stored turned
- */
-function loadTile(
-  target: 'left' | 'right',
-  side: number,
-  depth: number,
-  turned: boolean,
-  { quad }: { quad: (side: string, inner: string) => string },
-): string {
-  const sideQuads = side / 4;
-  if (!turned) {
-    return `
-    for (var item = local; item < ${sideQuads * depth}u; item += ${THREADS}u) {
-      ${target}[item] = ${quad(`4u * (item % ${sideQuads}u)`, `item / ${sideQuads}u`)};
-    }`;
+/** One operand's tile in workgroup memory, element (inner, s) at [inner · side/4 + s/4], and how threads fill it. */
+class Operand {
+  /** Quads along the inner dimension are read four at a time and stored turned. */
+  readonly #items: number;
+  readonly #perThread: number;
+
+  constructor(
+    readonly name: 'left' | 'right',
+    readonly place: 'row' | 'column',
+    readonly side: number,
+    readonly depth: number,
+    readonly turned: boolean,
+  ) {
+    this.#items = (side * depth) / (turned ? 16 : 4);
+    this.#perThread = Math.ceil(this.#items / THREADS);
   }
-  return `
-    for (var item = local; item < ${(sideQuads * depth) / 4}u; item += ${THREADS}u) {
-      let sideQuad = item % ${sideQuads}u;
-      let innerQuad = item / ${sideQuads}u;
-${lines(4, (j) => `      let quad${j} = ${quad(`4u * sideQuad + ${j}u`, '4u * innerQuad')};`)}
-${lines(4, (k) => {
-  const turnedQuad = [0, 1, 2, 3].map((j) => `quad${j}.${components[k]}`).join(', ');
-  return `      ${target}[(4u * innerQuad + ${k}u) * ${sideQuads}u + sideQuad] = vec4f(${turnedQuad});`;
-})}
-    }`;
+
+  /** Declares the rows or columns that this thread reads. */
+  places(): string {
+    return lines(this.#perThread, (i) => {
+      const first = `${this.place}Base + 4u * (${this.#item(i)} % ${this.side / 4}u)`;
+      return lines(this.turned ? 4 : 1, (j) => {
+        return `  let ${this.#placeName(i, j)} = ${this.place}Of(${first} + ${j}u, split);`;
+      });
+    });
+  }
+
+  load(): string {
+    return lines(this.#perThread, (i) => {
+      const item = this.#item(i);
+      const statements = this.turned ? this.#loadTurned(i) : this.#loadStraight(i);
+      return this.#items % THREADS === 0
+        ? `    {\n${statements}\n    }`
+        : `    if (${item} < ${this.#items}u) {\n${statements}\n    }`;
+    });
+  }
+
+  #loadStraight(i: number): string {
+    const inner = `innerBase + ${this.#item(i)} / ${this.side / 4}u`;
+    return `      ${this.name}[${this.#item(i)}] = ${this.#quad(inner, this.#placeName(i, 0))};`;
+  }
+
+  #loadTurned(i: number): string {
+    const innerQuad = `${this.#item(i)} / ${this.side / 4}u`;
+    const sideQuad = `${this.#item(i)} % ${this.side / 4}u`;
+    const inner = `innerBase + 4u * (${innerQuad})`;
+    return [
+      lines(4, (j) => `      let quad${j} = ${this.#quad(inner, this.#placeName(i, j))};`),
+      lines(4, (k) => {
+        const turned = [0, 1, 2, 3].map((j) => `quad${j}.${components[k]}`).join(', ');
+        const at = `(4u * (${innerQuad}) + ${k}u) * ${this.side / 4}u + ${sideQuad}`;
+        return `      ${this.name}[${at}] = vec4f(${turned});`;
+      }),
+    ].join('\n');
+  }
+
+  #quad(inner: string, place: string): string {
+    return this.name === 'left' ? `leftQuad(${place}, ${inner})` : `rightQuad(${inner}, ${place})`;
+  }
+
+  #placeName(i: number, j: number): string {
+    return `${this.place}${i}_${j}`;
+  }
+
+  #item(i: number): string {
+    return i === 0 ? 'local' : `(local + ${i * THREADS}u)`;
+  }
 }

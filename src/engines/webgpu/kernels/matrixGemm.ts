@@ -71,11 +71,18 @@ export function matrixGemm(product: Product, tile: MatrixTile, units: MatrixUnit
   const sum = (row: number, column: number) => `sum${row}_${column}`;
   const sums = (line: (row: number, column: number) => string) =>
     lines(matrixRows, (row) => lines(matrixColumns, (column) => line(row, column)));
-  const left = new Operand('left', tile.rows, tile.depth, product.leftAlong === 'inner', threads);
-  const right = new Operand('right', tile.columns, tile.depth, product.rightAlong === 'inner', threads);
+  const left = new Operand('left', 'row', tile.rows, tile.depth, product.leftAlong === 'inner', threads);
+  const right = new Operand(
+    'right',
+    'column',
+    tile.columns,
+    tile.depth,
+    product.rightAlong === 'inner',
+    threads,
+  );
   const fetch = (base: string) => `
-${left.fetch((side, inner) => `leftQuad(rowBase + ${side}, ${base} + ${inner})`)}
-${right.fetch((side, inner) => `rightQuad(${base} + ${inner}, columnBase + ${side})`)}`;
+${left.fetch(base)}
+${right.fetch(base)}`;
   const matrixValues = units.rows * units.columns;
 
   return `
@@ -152,6 +159,7 @@ class Operand {
 
   constructor(
     readonly name: 'left' | 'right',
+    readonly place: 'row' | 'column',
     readonly side: number,
     readonly depth: number,
     readonly alongInner: boolean,
@@ -169,16 +177,23 @@ class Operand {
     return `var<workgroup> ${this.name}: array<f16, ${values}>;`;
   }
 
+  /** Declares the quads that this thread holds, and the rows or columns they come from. */
   registers(): string {
-    return lines(this.#perThread, (i) => `  var ${this.name}${i}: vec4<f16>;`);
-  }
-
-  /** @param quad expression of the quad at an offset along the side and along the inner dimension */
-  fetch(quad: (side: string, inner: string) => string): string {
     return lines(this.#perThread, (i) => {
       const { line, start } = this.#place(i);
-      const value = this.alongInner ? quad(line, start) : quad(start, line);
-      return `      ${this.name}${i} = vec4<f16>(${value});`;
+      const side = `${this.place}Base + ${this.alongInner ? line : start}`;
+      return `  var ${this.name}${i}: vec4<f16>;\n  let ${this.place}${i} = ${this.place}Of(${side}, split);`;
+    });
+  }
+
+  /** @param base expression of where the tile starts along the inner dimension */
+  fetch(base: string): string {
+    return lines(this.#perThread, (i) => {
+      const { line, start } = this.#place(i);
+      const inner = `${base} + ${this.alongInner ? start : line}`;
+      const place = `${this.place}${i}`;
+      const quad = this.name === 'left' ? `leftQuad(${place}, ${inner})` : `rightQuad(${inner}, ${place})`;
+      return `      ${this.name}${i} = vec4<f16>(${quad});`;
     });
   }
 

@@ -4,20 +4,22 @@
  */
 
 /**
- * WGSL of a product. The functions may read \`params\` and buffers; outside the matrices they return zeros and store
+ * WGSL of a product. What depends on the row or column alone is computed once per thread, before the loop along the
+ * inner dimension. The functions may read `params` and buffers; outside the matrices they return zeros and store
  * nothing.
  */
 export interface Product {
   /**
-   * Declares
-   * \`leftQuad(row, inner) -> vec4f\`: four neighbours along \`leftAlong\`,
-   * \`rightQuad(inner, column) -> vec4f\`: four neighbours along \`rightAlong\`,
-   * \`storeQuad(row, column, split, value: vec4f)\`: four neighbouring columns.
+   * Declares the types `Row` and `Column` and
+   * `rowOf(row: u32, split: u32) -> Row`, `columnOf(column: u32, split: u32) -> Column`,
+   * `leftQuad(row: Row, inner: u32) -> vec4f`: four neighbours along `leftAlong`,
+   * `rightQuad(inner: u32, column: Column) -> vec4f`: four neighbours along `rightAlong`,
+   * `storeQuad(row: u32, column: u32, split: u32, value: vec4f)`: four neighbouring columns.
    */
   readonly functions: string;
   readonly leftAlong: 'inner' | 'rows';
   readonly rightAlong: 'inner' | 'columns';
-  /** Expressions of \`split\` (index along z): the part of the inner dimension that it adds up. */
+  /** Expressions of `split` (index along z): the range of the inner dimension that it adds up. */
   readonly innerStart: string;
   readonly innerEnd: string;
 }
@@ -55,3 +57,14 @@ export function chooseTile<T extends Tile>(
 /** WGSL lines for 0 … count − 1. */
 export const lines = (count: number, line: (i: number) => string): string =>
   Array.from({ length: count }, (_, i) => line(i)).join('\n');
+
+/**
+ * WGSL of a division by what many threads divide by; cheaper than the operator, whose divisor may be anything.
+ * Exact for quotients below 2^22: float32 is off by less than one there, which the remainder shows.
+ */
+export const quotientFunction = `
+fn quotient(n: u32, divisor: u32) -> u32 {
+  let guess = u32(f32(n) / f32(divisor));
+  let rest = i32(n) - i32(guess * divisor);
+  return select(select(guess, guess + 1u, rest >= i32(divisor)), guess - 1u, rest < 0);
+}`;
