@@ -1,0 +1,256 @@
+/**
+ * @file The three products of a convolution, in every tile size there is and on matrix units where the GPU has them,
+ * against the definition in float64.
+ */
+import assert from 'node:assert/strict';
+import { after, describe, test } from 'node:test';
+import type { Gpu } from '../../../src/engines/webgpu/device.js';
+import {
+  geometryOf,
+  isDense,
+  padWeights,
+  quadsOf,
+  type Window,
+} from '../../../src/engines/webgpu/features.js';
+import type { Kernel } from '../../../src/engines/webgpu/kernel.js';
+import {
+  forwardKernel,
+  inputGradientKernel,
+  inputPhases,
+  type ProductPath,
+  weightGradientKernel,
+} from '../../../src/engines/webgpu/kernels/convolution.js';
+import { floatTiles } from '../../../src/engines/webgpu/kernels/gemm.js';
+import { matrixTiles } from '../../../src/engines/webgpu/kernels/matrixGemm.js';
+import { MAX_DEPTH } from '../../../src/engines/webgpu/kernels/product.js';
+import { PlanBuilder } from '../../../src/engines/webgpu/plan.js';
+import { tilesOf } from '../../../src/engines/webgpu/products.js';
+import { hash32 } from '../../../src/random.js';
+import { assertClose } from '../assertClose.js';
+import { gaussian } from '../fixtures.js';
+import { testGpu } from './gpu.js';
+
+const { skip, open } = await testGpu();
+const gpu = skip ? null : await open();
+after(() => gpu?.device.destroy());
+
+/** Sizes that fill more than one tile, with remainders everywhere. */
+const windows: Readonly<Record<string, { window: Window; size: number; batch: number }>> = {
+  '1×1': {
+    window: { name: 'c', inChannels: 70, outChannels: 133, kernel: 1, stride: 1, padding: 0 },
+    size: 7,
+    batch: 3,
+  },
+  '1×1, stride 2': {
+    window: { name: 'c', inChannels: 36, outChannels: 70, kernel: 1, stride: 2, padding: 0 },
+    size: 9,
+    batch: 3,
+  },
+  '3×3': {
+    window: { name: 'c', inChannels: 18, outChannels: 69, kernel: 3, stride: 1, padding: 1 },
+    size: 8,
+    batch: 3,
+  },
+  '3×3, stride 2': {
+    window: { name: 'c', inChannels: 66, outChannels: 10, kernel: 3, stride: 2, padding: 1 },
+    size: 11,
+    batch: 2,
+  },
+  '7×7, stride 2': {
+    window: { name: 'c', inChannels: 3, outChannels: 20, kernel: 7, stride: 2, padding: 3 },
+    size: 15,
+    batch: 2,
+  },
+};
+
+const paths: Record<string, ProductPath> = {};
+for (const tile of floatTiles) paths[`float32, ${tile.rows}×${tile.columns}`] = { kind: 'float', tile };
+if (gpu?.units) {
+  for (const tile of matrixTiles(gpu.units, gpu.limits.maxComputeWorkgroupStorageSize)) {
+    paths[`matrix units, ${tile.rows}×${tile.columns}`] = { kind: 'matrix', tile, units: gpu.units };
+  }
+}
+
+describe('products of a convolution', { skip }, () => {
+  if (!gpu) return;
+  for (const [pathTitle, path] of Object.entries(paths)) {
+    for (const [title, { window, size, batch }] of Object.entries(windows)) {
+      test(`${pathTitle}: ${title}`, () => productsAgree(gpu, path, window, size, batch));
+    }
+  }
+});
+
+async function productsAgree(
+  gpu: Gpu,
+  path: ProductPath,
+  window: Window,
+  size: number,
+  batch: number,
+): Promise<void> {
+  const { inChannels, outChannels, kernel, stride, padding } = window;
+  const outSize = Math.floor((size + 2 * padding - kernel) / stride) + 1;
+  const shape = (channels: number, side: number) => ({
+    batch,
+    height: side,
+    width: side,
+    channels,
+    quads: quadsOf(channels),
+    pixels: batch * side * side,
+  });
+  const [input, output] = [shape(inChannels, size), shape(outChannels, outSize)];
+  const step = 0.25;
+  const draw = (count: number, value: (i: number) => number) =>
+    Float64Array.from({ length: count }, (_, i) => value(i));
+  const levels = draw(input.pixels * inChannels, (i) => hash32(1, i) % 16);
+  const weights = draw(outChannels * inChannels * kernel ** 2, (i) => (hash32(2, i) % 15) - 7);
+  const scales = draw(outChannels, (i) => 0.01 + (hash32(3, i) % 100) / 1000);
+  // Tiny, as gradients are: float16 holds nothing below 6e-8 unless it is scaled.
+  const dy = draw(output.pixels * outChannels, (i) => Math.fround(1e-9 * gaussian(4, i)));
+
+  const y = new Float64Array(output.pixels * outChannels);
+  const dx = new Float64Array(input.pixels * inChannels);
+  const dw = new Float64Array(weights.length);
+  for (let pixel = 0; pixel < output.pixels; pixel++) {
+    const image = Math.floor(pixel / outSize ** 2);
+    const [top, left] = [Math.floor(pixel / outSize) % outSize, pixel % outSize];
+    for (let tap = 0; tap < kernel ** 2; tap++) {
+      const row = top * stride - padding + Math.floor(tap / kernel);
+      const column = left * stride - padding + (tap % kernel);
+      if (row < 0 || column < 0 || row >= size || column >= size) continue;
+      const source = ((image * size + row) * size + column) * inChannels;
+      for (let out = 0; out < outChannels; out++) {
+        const gradient = dy[pixel * outChannels + out];
+        for (let channel = 0; channel < inChannels; channel++) {
+          const w = (out * inChannels + channel) * kernel ** 2 + tap;
+          y[pixel * outChannels + out] += levels[source + channel] * step * weights[w] * scales[out];
+          dx[source + channel] += gradient * weights[w] * scales[out];
+          dw[w] += gradient * levels[source + channel] * step;
+        }
+      }
+    }
+  }
+
+  const builder = new PlanBuilder(gpu);
+  const isMatrix = path.kind === 'matrix';
+  const padMap = (values: Float64Array, channels: number, pixels: number): Float32Array<ArrayBuffer> => {
+    const padded = new Float32Array(pixels * 4 * quadsOf(channels));
+    values.forEach((value, i) => {
+      padded[Math.floor(i / channels) * 4 * quadsOf(channels) + (i % channels)] = value;
+    });
+    return padded;
+  };
+  const upload = (
+    name: string,
+    data:
+      | Float32Array<ArrayBuffer>
+      | Uint8Array<ArrayBuffer>
+      | Uint16Array<ArrayBuffer>
+      | Uint32Array<ArrayBuffer>,
+  ) => builder.persistent(name, data.byteLength, data);
+  const paddedScales = new Float32Array(output.quads * 4);
+  paddedScales.set(scales);
+  const paddedWeights = padWeights(weights, window);
+  const largest = Math.fround(dy.reduce((a, b) => Math.max(a, Math.abs(b)), 0));
+  const tensors = {
+    x: upload('x', Uint8Array.from(padMap(levels, inChannels, input.pixels))),
+    w: upload('w', isMatrix ? toHalf(paddedWeights) : paddedWeights),
+    scales: upload('scales', paddedScales),
+    dy: upload('dy', padMap(dy, outChannels, output.pixels)),
+    range: upload('range', new Uint32Array(Float32Array.of(0, largest).buffer)),
+  };
+  const geometry = geometryOf(window, input, output);
+  const dense = isDense(window);
+  const results: {
+    name: string;
+    actual: ReturnType<typeof builder.persistent>;
+    read: (v: Float32Array) => Float64Array;
+    expected: Float64Array;
+  }[] = [];
+  const run = (
+    name: string,
+    kernelOf: Kernel,
+    params: Record<string, number>,
+    target: string,
+    bytes: number,
+    grid: [number, number, number],
+    expected: Float64Array,
+    read: (values: Float32Array) => Float64Array,
+  ) => {
+    const actual = builder.persistent(target, bytes);
+    const all: Record<string, number> = { ...geometry, inputStep: step, rangeIndex: 1, ...params };
+    builder.dispatch(kernelOf, { params: all, tensors: { ...tensors, [target]: actual }, workgroups: grid });
+    results.push({ name, actual, read, expected });
+  };
+  const unpad = (channels: number, pixels: number) => (values: Float32Array) =>
+    Float64Array.from(
+      { length: channels * pixels },
+      (_, i) => values[Math.floor(i / channels) * 4 * quadsOf(channels) + (i % channels)],
+    );
+
+  run(
+    'forward',
+    forwardKernel({ path, dense, input: 'levels' }) as Kernel,
+    {},
+    'y',
+    output.pixels * output.quads * 16,
+    [...tilesOf(path, { rows: output.pixels, columns: 4 * output.quads }), 1],
+    y,
+    unpad(outChannels, output.pixels),
+  );
+  const { phases, pixels } = inputPhases(geometry);
+  run(
+    'input gradient',
+    inputGradientKernel({ path, dense }),
+    { largestScale: Math.max(...paddedScales) },
+    'dx',
+    input.pixels * input.quads * 16,
+    [...tilesOf(path, { rows: batch * pixels, columns: 4 * input.quads }), phases],
+    dx,
+    unpad(inChannels, input.pixels),
+  );
+  const pixelsPerSplit = 2 * MAX_DEPTH;
+  const splits = Math.ceil(output.pixels / pixelsPerSplit);
+  run(
+    'weight gradient',
+    weightGradientKernel({ path, dense, input: 'levels' }),
+    { pixelsPerSplit },
+    'dw',
+    splits * paddedWeights.byteLength,
+    [...tilesOf(path, { rows: kernel ** 2 * 4 * input.quads, columns: 4 * output.quads }), splits],
+    dw,
+    (values) => {
+      const sum = new Float64Array(dw.length);
+      for (let split = 0; split < splits; split++) {
+        for (let w = 0; w < sum.length; w++) {
+          const [tap, channel] = [w % kernel ** 2, Math.floor(w / kernel ** 2) % inChannels];
+          const out = Math.floor(w / kernel ** 2 / inChannels);
+          const row = split * kernel ** 2 * 4 * input.quads + tap * 4 * input.quads + channel;
+          sum[w] += values[row * 4 * output.quads + out];
+        }
+      }
+      return sum;
+    },
+  );
+
+  const plan = await builder.finish();
+  const read = await plan.run(results.map(({ actual }) => actual));
+  plan.close();
+  results.forEach(({ name, read: unpadded, expected }, i) => {
+    // Levels are exact on matrix units, gradients rounded to the 11 bits of float16.
+    const tolerance = isMatrix && name !== 'forward' ? 1e-3 : 3e-6;
+    assertClose(unpadded(new Float32Array(read[i])), expected, tolerance, name);
+  });
+  assert.equal(results.length, 3);
+}
+
+/** Small integers in float16. */
+function toHalf(values: Float32Array): Uint16Array<ArrayBuffer> {
+  const halves: Record<number, number> = { 0: 0 };
+  for (let exponent = 0; exponent < 3; exponent++) {
+    for (let value = 2 ** exponent; value < 2 ** (exponent + 1); value++) {
+      halves[value] = ((exponent + 15) << 10) | ((value - 2 ** exponent) << (10 - exponent));
+      halves[-value] = halves[value] | 0x8000;
+    }
+  }
+  return Uint16Array.from(values, (value) => halves[value]);
+}
