@@ -69,6 +69,8 @@ export interface Engine {
   readonly name: EngineName;
   /** The device in words, for logs and environment.json: "ONNX Runtime 1.30.0, CPU, 2 threads". */
   readonly device: string;
+  /** In which precision a training step's gradients are computed; the forward pass is float32 or exact. */
+  readonly gradientPrecision: 'float32' | 'float16';
   openTraining(plan: TrainingPlan, state: TaskState): Promise<TrainingSession>;
   openInference(plan: InferencePlan): Promise<InferenceSession>;
 }

@@ -11,6 +11,11 @@ import { type CaseOptions, learningRates, tinyBatch, tinyMethod, tinyPlan, tinyS
 import { oracle } from './oracle.js';
 
 const steps = 4;
+/** By the precision of an engine's gradients; see agreement.test.ts. */
+const tolerance = {
+  loss: { float32: 1e-4, float16: 1e-3 },
+  state: { float32: 5e-5, float16: 3e-3 },
+};
 // Adam divides by the gradient's size: a large epsilon keeps gradients that are rounding errors from becoming steps.
 const adam: OptimizerSpec = { kind: 'adam', beta1: 0.9, beta2: 0.999, epsilon: 1e-2, weightDecay: 1e-2 };
 const sgd: OptimizerSpec = { kind: 'sgd', momentum: 0.9, weightDecay: 1e-2 };
@@ -36,6 +41,7 @@ export function optimizersAgree(engine: Engine): void {
 }
 
 async function trajectoryAgrees(engine: Engine, options: CaseOptions): Promise<void> {
+  const { gradientPrecision: precision } = engine;
   const plan = tinyPlan(options);
   let expected = tinyState(plan);
   const session = await engine.openTraining(plan, expected);
@@ -44,14 +50,25 @@ async function trajectoryAgrees(engine: Engine, options: CaseOptions): Promise<v
       const batch = separatedBatch(plan, expected, step);
       const reference = await gradients(plan, expected, batch, step);
       const { metrics } = await session.trainStep(batch, { step, learningRates });
-      assertClose([(await metrics).loss], [reference.loss], 1e-4, `loss of step ${step}`);
+      assertClose(
+        [(await metrics).loss],
+        [reference.loss],
+        tolerance.loss[precision],
+        `loss of step ${step}`,
+      );
       const actual = await session.readState();
       expected = closedForm(plan, expected, reference.gradients, step);
       assert.equal(actual.step, expected.step);
       for (const kind of ['tensors', 'moments'] as const) {
         for (const [name, values] of Object.entries(expected[kind])) {
           if (name.includes('running')) continue; // compared in single steps
-          assertClose(actual[kind][name], values, 5e-5, `${name} after step ${step}`, 1e-2);
+          assertClose(
+            actual[kind][name],
+            values,
+            tolerance.state[precision],
+            `${name} after step ${step}`,
+            1e-2,
+          );
         }
       }
     }

@@ -80,6 +80,7 @@ export interface DoubleEngineOptions {
 export class DoubleEngine implements Engine {
   readonly name = 'tfjs';
   readonly device = 'test double';
+  readonly gradientPrecision = 'float32';
   /** Most steps whose metrics were outstanding at once. */
   mostInFlight = 0;
 

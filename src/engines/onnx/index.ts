@@ -29,6 +29,7 @@ export function createOnnxEngine(options: WorkerOptions): Engine {
   return {
     name: 'onnx',
     device: deviceName(workerOptions),
+    gradientPrecision: 'float32',
     async openTraining(plan, state): Promise<TrainingSession> {
       checkBatchStatistics(plan);
       const client = await WorkerClient.open({ kind: 'training', plan, state, options: workerOptions });

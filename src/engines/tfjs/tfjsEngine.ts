@@ -10,6 +10,7 @@ export async function createTfjsEngine(options: EngineOptions): Promise<Engine> 
   return {
     name: 'tfjs',
     device: describeBackend(backend),
+    gradientPrecision: 'float32',
     openTraining: async (plan: TrainingPlan, state: TaskState) => new TfjsTrainingSession(plan, state),
     openInference: async (plan: InferencePlan) => new TfjsInferenceSession(plan),
   };

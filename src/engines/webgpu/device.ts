@@ -1,4 +1,5 @@
 /** @file Opens a GPU through Dawn and keeps what is made once per device: compiled pipelines and the first failure. */
+import { tmpdir } from 'node:os';
 import { ExitCode, UserError } from '../../errors.js';
 import { FIRST_BUFFER_BINDING, type Kernel, PARAMS_BINDING, STEP_BINDING } from './kernel.js';
 import type { MatrixUnits } from './kernels/matrixGemm.js';
@@ -21,7 +22,18 @@ export async function requestAdapter(): Promise<GPUAdapter | null> {
   const { create, globals } = await import('webgpu');
   Object.assign(globalThis, globals); // the flags of usages and stages
   dawn ??= create([`enable-dawn-features=${dawnFeatures.join(',')}`]);
-  return dawn.requestAdapter({ powerPreference: 'high-performance' });
+  return withRuntimeFolder(dawn, (gpu) => gpu.requestAdapter({ powerPreference: 'high-performance' }));
+}
+
+/** Vulkan layers look for a display and complain on stderr where this variable is missing: compute needs none. */
+async function withRuntimeFolder<T>(gpu: GPU, work: (gpu: GPU) => Promise<T>): Promise<T> {
+  if (process.platform !== 'linux' || process.env.XDG_RUNTIME_DIR) return work(gpu);
+  process.env.XDG_RUNTIME_DIR = tmpdir();
+  try {
+    return await work(gpu);
+  } finally {
+    delete process.env.XDG_RUNTIME_DIR;
+  }
 }
 
 export function adapterFacts({ info }: GPUAdapter): AdapterFacts {

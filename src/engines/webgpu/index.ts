@@ -2,8 +2,9 @@
 import { createRequire } from 'node:module';
 import { ExitCode, UserError } from '../../errors.js';
 import type { Engine, EngineEntry } from '../engine.js';
-import { adapterFacts, Gpu, requestAdapter } from './device.js';
+import { adapterFacts, Gpu, matrixUnits, requestAdapter } from './device.js';
 import { WebGpuInferenceSession } from './inferenceSession.js';
+import type { MatrixUnits } from './kernels/matrixGemm.js';
 import { WebGpuTrainingSession } from './trainingSession.js';
 
 const noAdapter =
@@ -23,25 +24,34 @@ export const engineEntry: EngineEntry = {
       return { available: false, reason: `the package webgpu does not load: ${reason}` };
     }
     if (!adapter) return { available: false, reason: noAdapter };
-    return { available: true, device: deviceName(adapter), software: adapterFacts(adapter).software };
+    return {
+      available: true,
+      device: deviceName(adapter, matrixUnits(adapter)),
+      software: adapterFacts(adapter).software,
+    };
   },
   create: () => createWebGpuEngine(),
 };
 
-export async function createWebGpuEngine(): Promise<Engine> {
+/** @param precision `float32`: without matrix units, as on a GPU that has none */
+export async function createWebGpuEngine(precision: 'mixed' | 'float32' = 'mixed'): Promise<Engine> {
   const adapter = await requestAdapter();
   if (!adapter) throw new UserError(noAdapter, 'See `xbm engines`.', ExitCode.unavailable);
-  const gpu = await Gpu.open(adapter);
+  const gpu = await Gpu.open(adapter, precision);
   return {
     name: 'webgpu',
-    device: deviceName(adapter),
+    device: deviceName(adapter, gpu.units),
+    gradientPrecision: gpu.units ? 'float16' : 'float32',
     openTraining: (plan, state) => WebGpuTrainingSession.open(gpu, plan, state),
     openInference: (plan) => WebGpuInferenceSession.open(gpu, plan),
   };
 }
 
-function deviceName(adapter: GPUAdapter): string {
+function deviceName(adapter: GPUAdapter, units: MatrixUnits | null): string {
   const { version } = createRequire(import.meta.url)('webgpu/package.json');
   const { name, software } = adapterFacts(adapter);
-  return `WebGPU (Dawn ${version}), ${name}${software ? ', a software GPU' : ''}`;
+  const parts = [`WebGPU (Dawn ${version})`, name];
+  if (units) parts.push(`matrix units ${units.rows}×${units.columns}×${units.depth} in float16`);
+  if (software) parts.push('a software GPU');
+  return parts.join(', ');
 }
