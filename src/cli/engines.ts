@@ -11,17 +11,17 @@ export function registerEngines(program: Command, io: Io): void {
     .addHelpText('after', '\nExamples:\n  xbm engines\n  xbm engines --json\n')
     .action(async (options: { json?: boolean }) => {
       const { listEngines } = await import('../engines/registry.js');
-      // Listed best first, so `auto` takes the first that is available.
+      // Listed best first, so `auto` takes the first that it may.
       const engines = await listEngines();
-      const auto = engines.findIndex((engine) => engine.available);
+      const auto = engines.findIndex((engine) => engine.isForAuto);
       const why = autoReason(engines, auto);
       if (options.json) {
         io.stdout(`${JSON.stringify({ engines, auto: engines[auto]?.name ?? null, why })}\n`);
         return;
       }
-      const rows = engines.map(({ name, available, description, detail }) => [
+      const rows = engines.map(({ name, available, isForAuto, description, detail }) => [
         name,
-        available ? 'yes' : 'no',
+        isForAuto ? 'yes' : available ? 'by name' : 'no',
         description,
         detail,
       ]);
@@ -30,10 +30,12 @@ export function registerEngines(program: Command, io: Io): void {
     });
 }
 
-function autoReason(engines: readonly { name: string }[], auto: number): string {
+function autoReason(engines: readonly { name: string; available: boolean }[], auto: number): string {
   if (auto < 0) return 'no engine can run here';
-  const better = engines.slice(0, auto).map((engine) => engine.name);
+  const better = engines
+    .slice(0, auto)
+    .map(({ name, available }) => `${name} ${available ? 'has only a software GPU' : 'cannot run here'}`);
   return better.length > 0
-    ? `${engines[auto].name}, the best one present (${better.join(' and ')} would be preferred but cannot run here)`
+    ? `${engines[auto].name}, the best one present (preferred, but: ${better.join(', ')})`
     : `${engines[auto].name}, the best one there is`;
 }

@@ -1,6 +1,6 @@
 /** @file Finds and opens engines. Engine packages are heavy, so each is imported only when it is asked for. */
 import { ExitCode, UserError } from '../errors.js';
-import type { Engine, EngineEntry, EngineName, EngineOptions } from './engine.js';
+import type { Engine, EngineEntry, EngineName, EngineOptions, EngineProbe } from './engine.js';
 
 const loaders: Record<EngineName, () => Promise<EngineEntry>> = {
   webgpu: async () => (await import('./webgpu/index.js')).engineEntry,
@@ -15,21 +15,31 @@ export interface EngineStatus {
   readonly name: EngineName;
   readonly description: string;
   readonly available: boolean;
+  /** `auto` may take it: it is available, and not on a software GPU. */
+  readonly isForAuto: boolean;
   /** The device when available, else the reason. */
   readonly detail: string;
 }
 
-/** What this machine has, with the reason for each engine that is missing. */
+/** What this machine has, best first, with the reason for each engine that is missing. */
 export async function listEngines(): Promise<EngineStatus[]> {
   return Promise.all(
     preference.map(async (name) => {
       const entry = await loaders[name]();
       const status = await entry.probe();
-      const detail = status.available ? status.device : status.reason;
-      return { name, description: entry.description, available: status.available, detail };
+      const { available } = status;
+      return {
+        name,
+        description: entry.description,
+        available,
+        isForAuto: isForAuto(status),
+        detail: available ? status.device : status.reason,
+      };
     }),
   );
 }
+
+const isForAuto = (status: EngineProbe): boolean => status.available && !status.software;
 
 /**
  * Opens an engine by name, or with `auto` the best one present.
@@ -45,7 +55,7 @@ export async function openEngine(
     for (const candidate of preference) {
       const entry = await loaders[candidate]();
       const status = await entry.probe();
-      if (status.available && !status.software) {
+      if (isForAuto(status)) {
         const missing = reasons.length > 0 ? `; ${reasons.join('; ')}` : '';
         return { engine: await entry.create(options), why: `the best engine present${missing}` };
       }

@@ -6,10 +6,11 @@ import { fakeIo } from './fakeIo.js';
 interface Listed {
   readonly name: string;
   readonly available: boolean;
+  readonly isForAuto: boolean;
   readonly detail: string;
 }
 
-test('engines lists every engine, and auto is the first that can run', async () => {
+test('engines lists every engine, and auto is the first that can run, never a software GPU', async () => {
   const io = fakeIo();
   assert.equal(await main(['engines', '--json'], io), 0);
   const { engines, auto, why } = JSON.parse(io.out()) as {
@@ -18,12 +19,14 @@ test('engines lists every engine, and auto is the first that can run', async () 
     why: string;
   };
   assert.deepEqual(
-    engines.map((engine) => engine.name).filter((name) => name !== 'webgpu'),
-    ['onnx', 'tfjs'],
+    engines.map((engine) => engine.name),
+    ['webgpu', 'onnx', 'tfjs'],
   );
+  for (const { available, isForAuto, detail } of engines)
+    assert.ok(!isForAuto || (available && !detail.includes('software GPU')));
   for (const { name, detail } of engines)
     assert.ok(detail.length > 0, `${name} says what it runs on, or why not`);
-  assert.equal(auto, engines.find((engine) => engine.available)?.name ?? null);
+  assert.equal(auto, engines.find((engine) => engine.isForAuto)?.name ?? null);
   assert.ok(why.length > 0);
 });
 
