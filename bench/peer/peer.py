@@ -1,4 +1,4 @@
-"""One measured PyTorch process: `peer.py PROBLEM.safetensors train|evaluate f32|bf16 eager|compile THREADS`.
+"""One measured PyTorch process: `peer.py PROBLEM.safetensors train|evaluate f32|bf16 eager|compile THREADS [cuda]`.
 
 Answers in JSON lines. First {"losses"} or {"logits"}: what the first two steps or the first batch gave. Then, for each
 number of seconds read from standard input, {"milliseconds": [...], "peakMegabytes"}: the steps done in that time.
@@ -75,7 +75,8 @@ def evaluation(network, pixels, autocast, compiled):
 
     def step():
         with torch.inference_mode(), autocast():
-            return forward(pixels)
+            logits = forward(pixels)
+        return logits.cpu()  # waits for a GPU
 
     answer({"logits": step().float().flatten().tolist()})
     return step
@@ -95,16 +96,17 @@ def elapsed(work):
 
 
 def main():
-    path, task, precision, mode, threads = sys.argv[1:]
+    path, task, precision, mode, threads, *rest = sys.argv[1:]
+    device = rest[0] if rest else "cpu"
     warnings.filterwarnings("ignore")
     torch.set_num_threads(int(threads))
     plan, tensors = read_problem(path)
-    pixels, labels = tensors.pop("pixels"), tensors.pop("labels").long()
-    network = Network(plan, tensors)
+    pixels, labels = tensors.pop("pixels").to(device), tensors.pop("labels").long().to(device)
+    network = Network(plan, tensors).to(device)
     del tensors
 
     def autocast():
-        return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
+        return torch.autocast(device, torch.bfloat16, enabled=precision == "bf16")
 
     compiled = mode == "compile"
     if task == "train":
@@ -122,6 +124,8 @@ def main():
         while time.perf_counter() < end or not milliseconds:
             milliseconds.append(1000 * elapsed(step))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        if device == "cuda":
+            peak = torch.cuda.max_memory_allocated() / 1e6
         answer({"milliseconds": milliseconds, "peakMegabytes": peak})
 
 

@@ -9,7 +9,7 @@ import type {
   LinearLayer,
   MaxPoolLayer,
 } from '../../model/graph.js';
-import { geometryOf, isDense, mapBytes, weightCount, weightRows } from './features.js';
+import { geometryOf, isDense, mapBytes, productFlop, weightCount, weightRows } from './features.js';
 import {
   type ForwardContext,
   type ForwardValues,
@@ -122,6 +122,7 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
       },
       tensors: { dy, w, scales, range: context.range, dx: owe(layer.inputs[0]) },
       workgroups: [...tilesOf(path, extent), phases],
+      flop: productFlop(window, output.shape),
     });
   }
 
@@ -149,6 +150,7 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
       },
       tensors: { x: input.tensor, dy, range: context.range, dw },
       workgroups: [rowTiles, columnTiles, splits],
+      flop: productFlop(window, output.shape),
     });
     return { dw, splits };
   }

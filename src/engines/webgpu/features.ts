@@ -73,6 +73,10 @@ export function geometryOf({ kernel, stride, padding }: Window, input: MapShape,
 export const isDense = ({ kernel, stride, padding }: Window): boolean =>
   kernel === 1 && stride === 1 && padding === 0;
 
+/** Floating-point operations of each of a layer's three products, without padding. */
+export const productFlop = ({ kernel, inChannels, outChannels }: Window, { pixels }: MapShape): number =>
+  2 * pixels * kernel ** 2 * inChannels * outChannels;
+
 /** Rows of the padded weight matrix: taps · padded input channels. */
 export const weightRows = ({ kernel, inChannels }: Window): number => kernel ** 2 * 4 * quadsOf(inChannels);
 

@@ -1,7 +1,7 @@
 /** @file Emits the dispatches of the forward pass. */
 import type { Normalization } from '../../model/backbone.js';
 import type { BatchNormLayer, ConvLayer, LinearLayer, MaxPoolLayer } from '../../model/graph.js';
-import { type FeatureMap, geometryOf, isDense, type MapShape, mapBytes } from './features.js';
+import { type FeatureMap, geometryOf, isDense, type MapShape, mapBytes, productFlop } from './features.js';
 import type { FusedGraph, PointwiseGroup } from './fusion.js';
 import { linearWorkgroups } from './kernel.js';
 import { type FeatureFormat, forwardKernel } from './kernels/convolution.js';
@@ -198,6 +198,7 @@ function emitConvolution(
     params: { ...geometryOf(window, input.shape, output.shape), inputStep: input.step },
     tensors: { x: input.tensor, w: values, scales, y: output.tensor },
     workgroups: [...tilesOf(path, extent), 1],
+    flop: productFlop(window, output.shape),
   });
 }
 

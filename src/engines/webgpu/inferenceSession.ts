@@ -10,7 +10,7 @@ import { fuseGraph, readsLevels } from './fusion.js';
 import { linearWorkgroups } from './kernel.js';
 import { biasKernel } from './kernels/ends.js';
 import { coefficientLayout, frozenCoefficients } from './normalization.js';
-import { type Plan, PlanBuilder, type Tensor } from './plan.js';
+import { type KernelUse, type Plan, PlanBuilder, type Tensor } from './plan.js';
 import { Products, type Weights } from './products.js';
 
 /** Runs a folded network: no masks, no statistics, no buffers for gradients. */
@@ -82,6 +82,16 @@ export class WebGpuInferenceSession implements InferenceSession {
       logits: valuesOf(logits, this.logits),
       taps: Object.fromEntries(names.map((name, i) => [name, valuesOf(taps[i], this.taps.get(name)!)])),
     };
+  }
+
+  /** Runs the last batch again, and says what each kind of kernel took. */
+  profile(): Promise<KernelUse[]> {
+    return this.plan.profile();
+  }
+
+  /** Of all buffers on the GPU. */
+  get bytes(): number {
+    return this.plan.bytes;
   }
 
   async close(): Promise<void> {

@@ -30,10 +30,23 @@ interface Dispatch {
   readonly tensors: readonly Tensor[];
   readonly params: Readonly<Record<string, number>>;
   readonly workgroups: Workgroups;
+  readonly flop: number;
+}
+
+/** What all dispatches of one kind of kernel did in one run. */
+export interface KernelUse {
+  readonly label: string;
+  readonly microseconds: number;
+  /** Floating-point operations of products; 0 for other kernels. */
+  readonly flop: number;
+  /** Of all tensors bound, each counted once: what has to move at least. */
+  readonly bytes: number;
 }
 
 interface Encoded {
   readonly label: string;
+  readonly flop: number;
+  readonly bytes: number;
   readonly pipeline: GPUComputePipeline;
   readonly bindGroup: GPUBindGroup;
   readonly workgroups: Workgroups;
@@ -70,10 +83,13 @@ export class PlanBuilder {
       params: Readonly<Record<P, number>>;
       tensors: Readonly<Record<B, Tensor>>;
       workgroups: Workgroups;
+      /** For profiles. */
+      flop?: number;
     },
   ): void {
+    const { params, workgroups, flop = 0 } = call;
     const tensors = Object.keys(kernel.buffers).map((name) => call.tensors[name as B]);
-    this.#dispatches.push({ kernel, tensors, params: call.params, workgroups: call.workgroups });
+    this.#dispatches.push({ kernel, tensors, params, workgroups, flop });
   }
 
   /**
@@ -117,13 +133,10 @@ export class PlanBuilder {
     const uniforms = this.#uniforms();
     made.push(uniforms.params, uniforms.step);
     const encoded = this.#dispatches.map((dispatch, i): Encoded => {
+      const { kernel, workgroups, flop, tensors } = dispatch;
+      const bytes = tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
       const bindGroup = bind(gpu, dispatch, pipelines[i], i, uniforms, buffers);
-      return {
-        label: dispatch.kernel.label,
-        pipeline: pipelines[i],
-        bindGroup,
-        workgroups: dispatch.workgroups,
-      };
+      return { label: kernel.label, flop, bytes, pipeline: pipelines[i], bindGroup, workgroups };
     });
     const cleared = this.#cleared.map((tensor) => buffers.get(tensor)!);
     return new Plan(gpu, encoded, cleared, buffers, made, uniforms.step, total);
@@ -215,9 +228,9 @@ export class Plan {
 
   /**
    * Runs once with a time stamp before and after every dispatch.
-   * @returns microseconds by kernel label
+   * @returns by kernel label, the longest first
    */
-  async profile(): Promise<Map<string, number>> {
+  async profile(): Promise<KernelUse[]> {
     const { device, canTime } = this.gpu;
     if (!canTime) throw new UserError('this GPU has no time stamps', undefined, ExitCode.unavailable);
     const count = 2 * this.dispatches.length;
@@ -242,14 +255,20 @@ export class Plan {
     encoder.copyBufferToBuffer(resolved, 0, staging, 0, 8 * count);
     device.queue.submit([encoder.finish()]);
     const stamps = new BigUint64Array(await this.gpu.settle(take(staging)));
-    const times = new Map<string, number>();
-    this.dispatches.forEach(({ label }, i) => {
+    const uses = new Map<string, KernelUse>();
+    this.dispatches.forEach(({ label, flop, bytes }, i) => {
+      const sum = uses.get(label) ?? { label, microseconds: 0, flop: 0, bytes: 0 };
       const nanoseconds = Number(stamps[2 * i + 1] - stamps[2 * i]);
-      times.set(label, (times.get(label) ?? 0) + nanoseconds / 1000);
+      uses.set(label, {
+        label,
+        microseconds: sum.microseconds + nanoseconds / 1000,
+        flop: sum.flop + flop,
+        bytes: sum.bytes + bytes,
+      });
     });
     querySet.destroy();
     resolved.destroy();
-    return times;
+    return [...uses.values()].sort((a, b) => b.microseconds - a.microseconds);
   }
 
   close(): void {

@@ -3,6 +3,7 @@ import type { Batch } from '../../data/batch.js';
 import { checkBatchStatistics, checkTrainingBatch } from '../checkBatch.js';
 import type { StepMetrics, StepSettings, TrainingPlan, TrainingSession } from '../engine.js';
 import type { Gpu } from './device.js';
+import type { KernelUse } from './plan.js';
 import { type CompiledTraining, compileTraining } from './trainingPlan.js';
 
 const MAX_STEPS_IN_FLIGHT = 2;
@@ -60,9 +61,14 @@ export class WebGpuTrainingSession implements TrainingSession {
     this.compiled.plan.close();
   }
 
-  /** @returns microseconds on the GPU by kernel kind; computes a step with the last batch and settings */
-  profile(): Promise<Map<string, number>> {
+  /** Computes a step with the last batch and settings, and says what each kind of kernel took. */
+  profile(): Promise<KernelUse[]> {
     return this.compiled.plan.profile();
+  }
+
+  /** Of all buffers on the GPU. */
+  get bytes(): number {
+    return this.compiled.plan.bytes;
   }
 
   #stepValues({ step, learningRates }: StepSettings) {

@@ -1,0 +1,39 @@
+/** @file One row of bench:webgpu, in a process of its own: `rowProcess.js ROW`. */
+import { fileURLToPath } from 'node:url';
+import type { MethodName } from '../../src/adaption/method.js';
+import { adapterFacts, Gpu, requestAdapter } from '../../src/engines/webgpu/device.js';
+import type { KernelUse } from '../../src/engines/webgpu/plan.js';
+
+export interface Row {
+  readonly network: string;
+  readonly imageSize: number;
+  readonly batchSize: number;
+  readonly method: MethodName | 'evaluation';
+  readonly precision: 'mixed' | 'float32';
+}
+
+export interface RowReport {
+  /** Of all buffers on the GPU. */
+  readonly bytes: number;
+  /** Null where the GPU has no time stamps. */
+  readonly uses: KernelUse[] | null;
+}
+
+export const rowCommand = (row: Row): string[] => [
+  process.execPath,
+  fileURLToPath(new URL('./rowProcess.js', import.meta.url)),
+  JSON.stringify(row),
+];
+
+/** @throws Error when Dawn finds no GPU */
+export async function openBenchmarkGpu(
+  precision: Row['precision'],
+): Promise<{ gpu: Gpu; description: string }> {
+  const adapter = await requestAdapter();
+  if (!adapter) throw new Error('Dawn finds no GPU: see `xbm engines`');
+  const { name, software } = adapterFacts(adapter);
+  const gpu = await Gpu.open(adapter, precision);
+  const { units } = gpu;
+  const matrices = units ? `, matrix units ${units.rows}×${units.columns}×${units.depth}` : '';
+  return { gpu, description: `${name}${software ? ', a software GPU' : ''}${matrices}` };
+}
