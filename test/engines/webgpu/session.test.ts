@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { after, describe, test } from 'node:test';
+import type { Gpu } from '../../../src/engines/webgpu/device.js';
+import { WebGpuTrainingSession } from '../../../src/engines/webgpu/trainingSession.js';
+import { ExitCode, UserError } from '../../../src/errors.js';
+import { learningRates, tinyBatch, tinyPlan, tinyState } from '../fixtures.js';
+import { testGpu } from './gpu.js';
+
+const { skip, open } = await testGpu();
+const gpu = skip ? null : await open();
+after(() => gpu?.device.destroy());
+
+const plan = tinyPlan({ network: 'basic' });
+const state = tinyState(plan);
+const batch = tinyBatch(plan);
+
+describe('a training session on the GPU', { skip }, () => {
+  if (!gpu) return;
+
+  test('a batch that no buffer holds is refused before anything is allocated, with what and how much', async () => {
+    const tooLarge = { ...plan, batchSize: 2 ** 24 };
+    await assert.rejects(WebGpuTrainingSession.open(gpu, tooLarge, state), (error: UserError) => {
+      assert.match(error.message, /too large for this GPU: .* takes \d+ MiB, and the GPU allows \d+ MiB/);
+      assert.match(error.hint!, /training\.batchSize/);
+      assert.equal(error.exitCode, ExitCode.unavailable);
+      return true;
+    });
+  });
+
+  test('a profile names every kind of kernel, and gives operations to products only', async (t) => {
+    if (!gpu.canTime) return t.skip('this GPU has no time stamps');
+    const session = await WebGpuTrainingSession.open(gpu, plan, state);
+    const { metrics } = await session.trainStep(batch, { step: 0, learningRates });
+    await metrics;
+    const uses = await session.profile();
+    await session.close();
+    const flop = Object.fromEntries(uses.map((use) => [use.label, use.flop]));
+    // One product of the head more in each direction than there are convolutions with an input gradient.
+    assert.equal(flop.convolution, flop['weight gradient']);
+    assert.ok(flop['input gradient'] > 0 && flop['input gradient'] < flop.convolution);
+    assert.equal(flop.update, 0);
+    assert.ok(uses.every(({ microseconds, bytes }) => microseconds >= 0 && bytes > 0));
+  });
+
+  test('once the GPU reports an error no further step runs: its results could not be trusted', async () => {
+    const own = await open();
+    const session = await WebGpuTrainingSession.open(own, plan, state);
+    provokeError(own);
+    const step = async () => (await session.trainStep(batch, { step: 0, learningRates })).metrics;
+    // The error arrives a moment later: with this step or the next.
+    await assert.rejects(
+      async () => {
+        await step();
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        await step();
+      },
+      (error: UserError) => {
+        assert.ok(error instanceof UserError);
+        assert.match(error.message, /the GPU reports: /);
+        assert.match(error.hint!, /--resume/);
+        return true;
+      },
+    );
+    own.device.destroy();
+  });
+});
+
+/** A buffer that can be mapped for reading cannot be a storage buffer. */
+function provokeError({ device }: Gpu): void {
+  device.createBuffer({ size: 16, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.STORAGE });
+}
