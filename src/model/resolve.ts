@@ -30,7 +30,7 @@ export interface BackboneRequest {
 
 /** Calibration images on demand: opened only when a backbone has to be made. */
 export interface CalibrationRequest {
-  /** Says which images, how many and at which size: another key makes another backbone. */
+  /** Says which images, how many, at which size and in which batches: another key makes another backbone. */
   key(): Promise<string>;
   open(): Promise<CalibrationSource & { close(): Promise<void> }>;
 }

@@ -25,11 +25,12 @@ export function trainingCalibration(
   const { imageSize, batchSize } = experiment.training;
   const order = permutation(dataSet.train.length, 0).subarray(0, count);
   const samples = Array.from(order, (index) => dataSet.train[index]);
-  const description = `${samples.length} training images of ${experiment.name ?? experiment.task} at ${imageSize} pixels`;
+  const description = `${samples.length} training images of ${experiment.name ?? experiment.task} at ${imageSize} pixels, in batches of ${batchSize}`;
   return {
     async key() {
       const images = await hashSplit(experiment, dataSet, 'train', options, samples);
-      return JSON.stringify({ images, imageSize, engine: engine.name });
+      // Clips are means over batches, so their size decides too.
+      return JSON.stringify({ images, imageSize, batchSize, engine: engine.name });
     },
     async open() {
       const loader = await openSplit(experiment, dataSet, 'train', options, samples, 'evaluate');

@@ -9,7 +9,7 @@ import { writeClassFolders } from '../data/images.js';
 import { DoubleEngine } from '../training/doubles.js';
 import { temporaryFolder } from './fixtures.js';
 
-test('a quantised backbone is kept for the pixels it was calibrated on, wherever they lie', async (t) => {
+test('a quantised backbone is kept for the pixels and batches it was calibrated on, wherever they lie', async (t) => {
   const folder = temporaryFolder(t);
   const root = join(folder, 'images');
   await writeClassFolders(root, { a: 6, b: 6 });
@@ -35,6 +35,7 @@ test('a quantised backbone is kept for the pixels it was calibrated on, wherever
     await keyOf({ root: moved }),
     await keyOf({ augmentation: 'random-resized-crop' }),
     await keyOf({}, { imageSize: 12 }),
+    await keyOf({}, { batchSize: 3 }),
   ];
   assert.equal(new Set(keys).size, keys.length);
 });
