@@ -50,11 +50,11 @@ export class InputGuard {
     const { task, data, training } = experiment;
     const seed = data.validationPercent > 0 ? training.seed : null;
     const key = JSON.stringify([task, data, training.imageSize, seed]);
-    const images = this.#images.get(key) ?? (await this.#readImages(experiment));
-    this.#images.set(key, images);
-    return images instanceof UserError
-      ? { is: 'unknown', why: images.message }
-      : compareImages(images, summary);
+    return compareImages(summary, async () => {
+      const images = this.#images.get(key) ?? (await this.#readImages(experiment));
+      this.#images.set(key, images);
+      return images;
+    });
   }
 
   async #readImages(experiment: Experiment): Promise<PresentImages | UserError> {

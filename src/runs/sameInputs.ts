@@ -82,15 +82,23 @@ export async function presentImages(
   return { root: dataSet.root, train: await read('train'), test: await read('test') };
 }
 
-/** Compares images with those that a run was trained and tested on. */
-export function compareImages(now: PresentImages, summary: RunSummary): Comparison {
+/**
+ * Compares images with those that a run was trained and tested on.
+ * @param read gives the images, or why there are none; not asked when the run noted nothing to compare with
+ */
+export async function compareImages(
+  summary: RunSummary,
+  read: () => Promise<PresentImages | UserError>,
+): Promise<Comparison> {
+  const { trainImages, testImages, trainImagesHash, testImagesHash } = summary;
+  if (trainImagesHash === undefined || testImagesHash === undefined) return NOT_NOTED;
+  const now = await read();
+  if (now instanceof UserError) return { is: 'unknown', why: now.message };
   const others: string[] = [];
   const compare = (split: string, { count, hash }: PresentSplit, then: PresentSplit) => {
     if (count !== then.count) others.push(`${count} ${split} images instead of ${then.count}`);
     else if (hash !== then.hash) others.push(`other ${split} images (names, labels or pixels)`);
   };
-  const { trainImages, testImages, trainImagesHash, testImagesHash } = summary;
-  if (trainImagesHash === undefined || testImagesHash === undefined) return NOT_NOTED;
   compare('training', now.train, { count: trainImages, hash: trainImagesHash });
   compare('test', now.test, { count: testImages, hash: testImagesHash });
   return others.length === 0 ? SAME : { is: 'different', differs: `${now.root} has ${others.join(' and ')}` };

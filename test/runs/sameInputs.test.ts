@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { experimentSchema } from '../../src/config/schema.js';
+import { UserError } from '../../src/errors.js';
 import { fileSha256 } from '../../src/model/hash.js';
 import { buildNetwork } from '../../src/model/networks.js';
 import { saveBackbone } from '../../src/model/store.js';
-import { compareBackbone, compareImages } from '../../src/runs/sameInputs.js';
+import { compareBackbone, compareImages, type PresentImages } from '../../src/runs/sameInputs.js';
 import { randomBackbone } from '../../src/training/randomBackbone.js';
 import { writeBackbone } from '../cli/smallTask.js';
 import { finish, runsOf } from '../reproduce/fixtures.js';
@@ -49,14 +50,24 @@ test('float weights are known by the file that the run’s backbone was made fro
   assert.match(gone.is === 'unknown' ? gone.why : '', /the store no longer has backbone b{12}…/);
 });
 
-test('images are the same by count, and by names, labels and pixels', () => {
+test('images are the same by count, and by names, labels and pixels', async () => {
   const images = { root: '/images', train: { count: 9, hash: 'a' }, test: { count: 3, hash: 'b' } };
   const noted = { trainImages: 9, testImages: 3, trainImagesHash: 'a', testImagesHash: 'b' };
-  const compare = (changes: object) => compareImages(images, finish(run, { ...noted, ...changes }).summary);
-  assert.deepEqual(compare({}), { is: 'same' });
-  assert.deepEqual(compare({ trainImages: 8, testImagesHash: 'c' }), {
+  const compare = (changes: object, now: PresentImages | UserError = images) =>
+    compareImages(finish(run, { ...noted, ...changes }).summary, async () => now);
+  assert.deepEqual(await compare({}), { is: 'same' });
+  assert.deepEqual(await compare({ trainImages: 8, testImagesHash: 'c' }), {
     is: 'different',
     differs: '/images has 9 training images instead of 8 and other test images (names, labels or pixels)',
   });
-  assert.equal(compare({ trainImagesHash: undefined }).is, 'unknown');
+  assert.deepEqual(await compare({}, new UserError('no such folder')), {
+    is: 'unknown',
+    why: 'no such folder',
+  });
+});
+
+test('for a run that noted no images none are read: that may take minutes', async () => {
+  const older = finish(run, { trainImagesHash: undefined, testImagesHash: undefined }).summary;
+  const compared = await compareImages(older, () => assert.fail('images were read'));
+  assert.match(compared.is === 'unknown' ? compared.why : '', /an older version of xbm/);
 });
