@@ -93,7 +93,16 @@ export async function peekCheckpoint(path: string): Promise<CheckpointContext & 
 }
 
 function parsePosition(path: string, metadata: Readonly<Record<string, string>>): z.infer<typeof schema> {
-  if (metadata.format !== FORMAT) throw damaged(path, `metadata "format" is not "${FORMAT}"`);
+  const { format } = metadata;
+  if (format !== FORMAT) {
+    const isOtherVersion = format?.startsWith('xbm-checkpoint-');
+    throw damaged(
+      path,
+      isOtherVersion
+        ? `another version of xbm wrote it (${format}; this one reads ${FORMAT})`
+        : `metadata "format" is not "${FORMAT}"`,
+    );
+  }
   let position: unknown;
   try {
     position = JSON.parse(metadata.position);

@@ -47,6 +47,17 @@ test('a checkpoint of another method or network does not fit', async (t) => {
   await assert.rejects(readCheckpoint(file, classes), /"tensors.fc.weight" should be F32 of 16 elements/);
 });
 
+test('a checkpoint of another version of xbm is called that, not damaged', async (t) => {
+  const file = join(temporaryFolder(t), 'checkpoint.safetensors');
+  await writeCheckpoint(file, checkpoint, context);
+  const older = readFileSync(file).toString('latin1').replace('xbm-checkpoint-2', 'xbm-checkpoint-1');
+  writeFileSync(file, older, 'latin1');
+  await assert.rejects(peekCheckpoint(file), {
+    message: `${file}: no usable checkpoint: another version of xbm wrote it (xbm-checkpoint-1; this one reads xbm-checkpoint-2)`,
+    hint: 'Train again from the start with --force.',
+  });
+});
+
 test('when it cannot be written, the old checkpoint is intact and nothing else is left', async (t) => {
   if (process.getuid?.() === 0) return t.skip('root may write everywhere');
   const folder = temporaryFolder(t);
