@@ -6,9 +6,10 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { buildIntegerModel, imagesPerRun } from '../../../src/engines/onnx/frozen/integerModel.js';
 import { createOnnxEngine } from '../../../src/engines/onnx/index.js';
+import { layersOfKind } from '../../../src/model/graph.js';
 import { buildNetwork } from '../../../src/model/networks.js';
 import { assertClose } from '../assertClose.js';
-import { separatedCase } from '../cases.js';
+import { type AgreementCase, separatedCase } from '../cases.js';
 import {
   type CaseOptions,
   folded,
@@ -32,6 +33,52 @@ describe('logits without taps against float64', () => {
           inferenceAgrees(engine, separatedCase(options), { taps: false }));
       }
     }
+  }
+});
+
+describe('channels with nothing to compute, and batch norms that turn signs', () => {
+  for (const network of ['bottleneck', 'basic'] as TinyNetwork[]) {
+    for (const [weightBits, activationBits] of [
+      [2, 2],
+      [4, 4],
+      [2, 8],
+      [8, 8],
+    ]) {
+      test(`${network}, ${weightBits}-bit weights, ${activationBits}-bit activations, one image`, () => {
+        const options: CaseOptions = { network, weightBits, activationBits, batchSize: 1 };
+        return inferenceAgrees(engine, awkward(separatedCase(options)), { taps: false });
+      });
+    }
+  }
+
+  /** Behind the stem, whose max pool would see ties: weight scales and gains of 0, filters masked off, negative gains. */
+  function awkward(agreementCase: AgreementCase): AgreementCase {
+    const { plan, state } = agreementCase;
+    const [, ...others] = layersOfKind(plan.graph, 'conv');
+    const convs = { ...plan.backbone.convs };
+    const tensors = { ...state.tensors };
+    for (const { name } of others) {
+      const conv = convs[name];
+      assert.ok(conv.kind === 'levels');
+      const scales = conv.scales.map((scale, channel) => (channel % 5 === 0 ? 0 : scale));
+      convs[name] = { ...conv, scales };
+      const bits = tensors[`${name}.scores`].length / scales.length;
+      tensors[`${name}.scores`] = tensors[`${name}.scores`].map((score, i) =>
+        Math.floor(i / bits) % 5 === 1 ? -1 : score,
+      );
+    }
+    for (const { name } of layersOfKind(plan.graph, 'batchNorm').slice(1)) {
+      const change = (suffix: string, to: (value: number, channel: number) => number) => {
+        tensors[`${name}.${suffix}`] = tensors[`${name}.${suffix}`].map(to);
+      };
+      change('weight', (gain, channel) => [gain, gain, 0, -gain][channel % 4]);
+      change('running_var', (variance, channel) => (channel % 7 === 3 ? 0 : variance));
+    }
+    return {
+      ...agreementCase,
+      plan: { ...plan, backbone: { ...plan.backbone, convs } },
+      state: { ...state, tensors },
+    };
   }
 });
 
