@@ -45,6 +45,7 @@ const paths = [
 ].map((path) => ({ ...path, milliseconds: 0, correct: 0, moved: 0, margins: [] as number[] }));
 const [reference] = paths;
 let images = 0;
+let timed = 0;
 for await (const batch of loader.epoch(0)) {
   let expected = new Float32Array();
   for (const path of paths) {
@@ -56,6 +57,7 @@ for await (const batch of loader.epoch(0)) {
       if (label >= 0) compare(path, label, rowOf(logits, i), rowOf(expected, i));
     });
   }
+  if (images > 0) timed += batchSize; // padding of the last batch is computed too
   images += batch.labels.filter((label) => label >= 0).length;
 }
 await Promise.all([...paths.map((path) => path.close()), loader.close()]);
@@ -64,9 +66,10 @@ console.log(
   `${images} images of ${imageSize} px, batch ${batchSize}; ${task.method.name} on ${experiment.task}`,
 );
 for (const { name, correct, milliseconds, moved, margins } of paths) {
-  const rate = (1000 * (images - batchSize)) / milliseconds;
+  const speed =
+    timed > 0 ? `, ${((1000 * timed) / milliseconds).toFixed(1)} images/s (the network alone)` : '';
   const accuracy = ((100 * correct) / images).toFixed(2);
-  console.log(`${name.padEnd(18)} ${accuracy} %, ${rate.toFixed(1)} images/s (the network alone)`);
+  console.log(`${name.padEnd(18)} ${accuracy} %${speed}`);
   if (name === reference.name) continue;
   const widest = Math.max(0, ...margins);
   console.log(

@@ -2,7 +2,7 @@ import { hashedContent } from './hash.js';
 import { isMapping } from './layer.js';
 import type { Experiment } from './schema.js';
 
-/** The keys that give two experiments different config hashes, with both values: "method.name: xbm, now finetune". */
+/** The keys that give two experiments different config hashes, with both values: `method.name: "xbm", now "finetune"`. */
 export function differingKeys(before: Experiment, now: Experiment): string[] {
   return differences(hashedContent(before), hashedContent(now), '');
 }
