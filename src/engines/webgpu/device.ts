@@ -2,7 +2,7 @@
 import { tmpdir } from 'node:os';
 import { ExitCode, UserError } from '../../errors.js';
 import { FIRST_BUFFER_BINDING, type Kernel, PARAMS_BINDING, STEP_BINDING } from './kernel.js';
-import type { MatrixUnits } from './kernels/matrixGemm.js';
+import { type MatrixUnits, matrixTiles } from './kernels/matrixGemm.js';
 
 export interface AdapterFacts {
   /** "NVIDIA H100 (Vulkan driver …)" */
@@ -59,24 +59,26 @@ interface MatrixConfig {
   readonly resultComponentType: string;
 }
 
-/** The adapter's matrix units for float16 operands with float32 sums, or null where it has none. */
-export function matrixUnits({ features, info }: GPUAdapter): MatrixUnits | null {
+/** The adapter's matrix units for float16 operands with float32 sums, or null where it has none that a tile fits. */
+export function matrixUnits({ features, info, limits }: GPUAdapter): MatrixUnits | null {
   if (!matrixFeatures.every((name) => features.has(name))) return null;
   const { subgroupMatrixConfigs = [] } = info as { subgroupMatrixConfigs?: Iterable<MatrixConfig> };
-  const config = [...subgroupMatrixConfigs].find(
-    ({ componentType, resultComponentType }) => componentType === 'f16' && resultComponentType === 'f32',
-  );
   const subgroupSize = info.subgroupMaxSize;
-  if (!config || !subgroupSize) return null;
-  return { rows: config.M, columns: config.N, depth: config.K, subgroupSize };
+  if (!subgroupSize) return null;
+  const shapes = [...subgroupMatrixConfigs]
+    .filter((config) => config.componentType === 'f16' && config.resultComponentType === 'f32')
+    .map(({ M, N, K }): MatrixUnits => ({ rows: M, columns: N, depth: K, subgroupSize }));
+  return shapes.find((units) => matrixTiles(units, limits).length > 0) ?? null;
 }
 
-/** What limits of the adapter a device asks for: as much memory and as many buffers per kernel as there may be. */
+/** What limits of the adapter a device asks for: as much memory, and for a kernel as many buffers and threads, as may be. */
 const wantedLimits = [
   'maxBufferSize',
   'maxStorageBufferBindingSize',
   'maxStorageBuffersPerShaderStage',
   'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxComputeWorkgroupSizeX',
 ] as const satisfies readonly (keyof GPUSupportedLimits)[];
 
 export class Gpu {
@@ -100,11 +102,19 @@ export class Gpu {
     const canTime = adapter.features.has('timestamp-query');
     const units = precision === 'mixed' ? matrixUnits(adapter) : null;
     const features = [...(canTime ? ['timestamp-query'] : []), ...(units ? matrixFeatures : [])];
-    const device = await adapter.requestDevice({
-      requiredLimits: Object.fromEntries(wantedLimits.map((name) => [name, adapter.limits[name]])),
-      requiredFeatures: features as GPUFeatureName[],
-    });
-    return new Gpu(device, canTime, units);
+    try {
+      const device = await adapter.requestDevice({
+        requiredLimits: Object.fromEntries(wantedLimits.map((name) => [name, adapter.limits[name]])),
+        requiredFeatures: features as GPUFeatureName[],
+      });
+      return new Gpu(device, canTime, units);
+    } catch (error) {
+      throw new UserError(
+        `${adapterFacts(adapter).name} does not open: ${oneLine(String((error as Error).message))}`,
+        'Choose another engine with --engine; see `xbm engines`.',
+        ExitCode.unavailable,
+      );
+    }
   }
 
   get limits(): GPUSupportedLimits {
@@ -116,7 +126,11 @@ export class Gpu {
     if (this.#failure) throw this.#failure;
   }
 
-  /** Awaits work of the GPU; when the device fails meanwhile, says how. */
+  /**
+   * Awaits work of the GPU; when the device fails meanwhile, says how.
+   * @throws UserError also for what Dawn rejects with: a lost device ends mappings with an AbortError, which elsewhere
+   * means that the user interrupted
+   */
   async settle<T>(work: Promise<T>): Promise<T> {
     try {
       const result = await work;
@@ -124,6 +138,7 @@ export class Gpu {
       return result;
     } catch (error) {
       await new Promise((resolve) => setImmediate(resolve)); // lets `lost` be heard first
+      if (error instanceof DOMException) this.#fail(`the GPU failed: ${error.message || error.name}`);
       this.check();
       throw error;
     }
@@ -133,7 +148,7 @@ export class Gpu {
   pipeline(kernel: Kernel): Promise<GPUComputePipeline> {
     let pipeline = this.#pipelines.get(kernel.code);
     if (!pipeline) {
-      pipeline = this.#compile(kernel);
+      pipeline = this.settle(this.#compile(kernel));
       this.#pipelines.set(kernel.code, pipeline);
     }
     return pipeline;
@@ -141,7 +156,7 @@ export class Gpu {
 
   #fail(message: string): void {
     this.#failure ??= new UserError(
-      message,
+      oneLine(message),
       'What was written so far is intact: continue with --resume, or choose another engine with --engine.',
       ExitCode.unavailable,
     );
@@ -170,3 +185,6 @@ export class Gpu {
     });
   }
 }
+
+/** Dawn's messages have a line for each call they come from. */
+const oneLine = (message: string): string => message.trim().replace(/\s*\n\s*(- )?/g, '; ');

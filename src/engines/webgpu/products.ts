@@ -30,8 +30,8 @@ export class Products {
   readonly #matrixTiles: readonly MatrixTile[];
 
   constructor({ units, limits }: Gpu) {
-    this.#matrixTiles = units ? matrixTiles(units, limits.maxComputeWorkgroupStorageSize) : [];
-    this.#units = this.#matrixTiles.length > 0 ? units : null;
+    this.#units = units;
+    this.#matrixTiles = units ? matrixTiles(units, limits) : [];
   }
 
   /** Whether products of levels with levels run on matrix units: there they are exact. */

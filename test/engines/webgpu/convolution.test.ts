@@ -67,7 +67,7 @@ const windows: Readonly<Record<string, { window: Window; size: number; batch: nu
 const paths: ProductPath[][] = [floatTiles.map((tile) => ({ kind: 'float', tile }))];
 if (gpu?.units) {
   const { units } = gpu;
-  const tiles = matrixTiles(units, gpu.limits.maxComputeWorkgroupStorageSize);
+  const tiles = matrixTiles(units, gpu.limits);
   paths.push(tiles.map((tile) => ({ kind: 'matrix', tile, units })));
 }
 

@@ -28,15 +28,29 @@ const tiles: readonly MatrixTile[] = [
 /** Keeps rows of the workgroup's tiles in different banks, float16 values. */
 const PAD = 8;
 
-/** The tiles that the hardware's matrices divide and whose workgroup memory there is. */
-export function matrixTiles(units: MatrixUnits, maxWorkgroupBytes: number): MatrixTile[] {
-  return tiles.filter(
-    (tile) =>
+/** What a device allows a workgroup. */
+export type WorkgroupLimits = Pick<
+  GPUSupportedLimits,
+  'maxComputeWorkgroupStorageSize' | 'maxComputeInvocationsPerWorkgroup' | 'maxComputeWorkgroupSizeX'
+>;
+
+/**
+ * The tiles that the hardware's matrices divide, whose threads share both operands evenly (with subgroups of 64 there
+ * are 512 of them), and whose threads and memory a workgroup may have.
+ */
+export function matrixTiles(units: MatrixUnits, limits: WorkgroupLimits): MatrixTile[] {
+  const maxThreads = Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX);
+  return tiles.filter((tile) => {
+    const threads = matrixThreads(tile, units);
+    return (
       tile.subgroupRows % units.rows === 0 &&
       tile.subgroupColumns % units.columns === 0 &&
       tile.depth % units.depth === 0 &&
-      workgroupBytes(tile, units) <= maxWorkgroupBytes,
-  );
+      [tile.rows, tile.columns].every((side) => ((side * tile.depth) / 4) % threads === 0) &&
+      threads <= maxThreads &&
+      workgroupBytes(tile, units) <= limits.maxComputeWorkgroupStorageSize
+    );
+  });
 }
 
 export const matrixThreads = (tile: MatrixTile, { subgroupSize }: MatrixUnits): number =>
