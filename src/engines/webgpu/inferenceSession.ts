@@ -104,6 +104,6 @@ function valuesOf(bytes: ArrayBuffer, { shape, format, step }: FeatureMap): Floa
   const values =
     format === 'float'
       ? new Float32Array(bytes)
-      : Float32Array.from(new Uint8Array(bytes), (level) => level * step);
+      : new Float32Array(new Uint8Array(bytes)).map((level) => level * step);
   return unpadMap(values, shape);
 }

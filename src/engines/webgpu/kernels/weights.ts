@@ -151,7 +151,10 @@ ${linearEntry(`
 
 type TrainedGroup = 'Weights' | 'Head';
 
-/** One thread per trained weight; \`grid\`: the gradient passes where |w/scale| ≤ limit. */
+/**
+ * One thread per trained weight; `grid`: the gradient passes where |w| ≤ limit · scale. Not |w/scale| ≤ limit: weights
+ * start as level · scale, many of them on that very edge, and a GPU's division may end on either side of it.
+ */
 export function weightUpdateKernel(optimizer: OptimizerSpec, group: TrainedGroup, grid: boolean) {
   const update = optimizerSource(optimizer);
   const buffers: Record<string, BufferType> = { dw: 'read f32', ...update.buffers };
@@ -175,7 +178,7 @@ ${
   grid
     ? `
   let scale = scales[outChannel];
-  if (scale != 0.0 && abs(tensors[index] / scale) > params.limit) { gradient = 0.0; }`
+  if (scale != 0.0 && abs(tensors[index]) > params.limit * scale) { gradient = 0.0; }`
     : ''
 }
   update(index, gradient, step.learningRate${group});`)}`,
