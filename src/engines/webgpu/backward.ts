@@ -31,14 +31,9 @@ import {
 } from './kernels/pointwise.js';
 import { averagePoolGradientKernel, maxPoolGradientKernel } from './kernels/pools.js';
 import { MAX_DEPTH } from './kernels/product.js';
+import { sumSplitsKernel } from './kernels/weights.js';
 import type { Tensor } from './plan.js';
 import { ENOUGH_WORKGROUPS, tilesOf } from './products.js';
-
-/** A weight gradient in parts: the reader adds up `splits` matrices. */
-export interface WeightGradient {
-  readonly dw: Tensor;
-  readonly splits: number;
-}
 
 export interface BackwardContext extends ForwardContext {
   /** Largest magnitudes, as bits, of the gradients that are read in float16; zeros at the start of a step. */
@@ -47,7 +42,7 @@ export interface BackwardContext extends ForwardContext {
   trainsWeights(layer: ConvLayer | LinearLayer): boolean;
   readonly trainsBatchNorm: boolean;
   /** Emits the update of what a layer's weights are made from. */
-  updateWeights(layer: ConvLayer | LinearLayer, gradient: WeightGradient, dy: Tensor): void;
+  updateWeights(layer: ConvLayer | LinearLayer, dw: Tensor, dy: Tensor): void;
   /** Emits the update of a batch norm's weight and bias, and the means its input's gradient needs. */
   updateAffine(layer: BatchNormLayer, sums: Tensor, chunks: number, pixels: number): void;
 }
@@ -126,7 +121,7 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
     });
   }
 
-  function weightGradient(layer: ConvLayer | LinearLayer, dy: Tensor): WeightGradient {
+  function weightGradient(layer: ConvLayer | LinearLayer, dy: Tensor): Tensor {
     const [input, output] = [maps.get(layer.inputs[0])!, maps.get(layer.name)!];
     const { window, onMatrixUnits } = context.weights(layer);
     const extent = { rows: weightRows(window), columns: 4 * output.shape.quads };
@@ -152,7 +147,12 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
       workgroups: [rowTiles, columnTiles, splits],
       flop: productFlop(window, output.shape),
     });
-    return { dw, splits };
+    if (splits > 1) {
+      const size = weightCount(window) / 4;
+      const workgroups = linearWorkgroups(size);
+      builder.dispatch(sumSplitsKernel, { params: { size, splits }, tensors: { dw }, workgroups });
+    }
+    return dw;
   }
 
   function maxPoolGradient(layer: MaxPoolLayer): void {

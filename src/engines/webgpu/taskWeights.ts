@@ -3,7 +3,6 @@ import { maskShape, rowsPerBit } from '../../adaption/geometry.js';
 import type { ConvLayer, LinearLayer } from '../../model/graph.js';
 import { hashString } from '../../random.js';
 import type { TrainingPlan } from '../engine.js';
-import type { WeightGradient } from './backward.js';
 import { channelScales, frozenWeights, weightBytes } from './deviceWeights.js';
 import { quadsOf, type Window, windowOf } from './features.js';
 import { type FusedGraph, feedsBatchNormOnly, readsLevels } from './fusion.js';
@@ -52,7 +51,7 @@ export class TaskWeights {
     return layer.kind === 'linear' || mask !== null || trainWeights;
   }
 
-  update(layer: ConvLayer | LinearLayer, { dw, splits }: WeightGradient, dy: Tensor): void {
+  update(layer: ConvLayer | LinearLayer, dw: Tensor, dy: Tensor): void {
     const { method, optimizer } = this.training;
     const { window, scales, onMatrixUnits } = this.get(layer);
     if (layer.kind === 'conv' && method.mask) {
@@ -60,7 +59,7 @@ export class TaskWeights {
       const [outChannels, bitsPerFilter] = maskShape(layer, method.mask);
       const frozen = this.#frozen.get(layer.name)!.values;
       this.builder.dispatch(maskUpdateKernel(method.mask, optimizer, type), {
-        params: { ...this.#params(window, 'scores'), ...this.#maskParams(layer), splits },
+        params: { ...this.#params(window, 'scores'), ...this.#maskParams(layer) },
         tensors: { frozen, scales, dw, ...this.task.optimized },
         workgroups: linearWorkgroups(outChannels * bitsPerFilter),
       });
@@ -69,7 +68,7 @@ export class TaskWeights {
     const limit = layer.kind === 'conv' ? this.#limit(layer) : null;
     const group = layer.kind === 'linear' ? 'Head' : 'Weights';
     this.builder.dispatch(weightUpdateKernel(optimizer, group, limit !== null), {
-      params: { ...this.#params(window, 'weight'), limit: limit ?? 0, splits },
+      params: { ...this.#params(window, 'weight'), limit: limit ?? 0 },
       tensors: { dw, scales, ...this.task.optimized },
       workgroups: linearWorkgroups(window.outChannels * window.inChannels * window.kernel ** 2),
     });

@@ -12,7 +12,7 @@ import {
   quadsOf,
   type Window,
 } from '../../../src/engines/webgpu/features.js';
-import type { Kernel } from '../../../src/engines/webgpu/kernel.js';
+import { type Kernel, linearWorkgroups } from '../../../src/engines/webgpu/kernel.js';
 import {
   forwardKernel,
   inputGradientKernel,
@@ -23,6 +23,7 @@ import {
 import { floatTiles } from '../../../src/engines/webgpu/kernels/gemm.js';
 import { matrixTiles } from '../../../src/engines/webgpu/kernels/matrixGemm.js';
 import { MAX_DEPTH } from '../../../src/engines/webgpu/kernels/product.js';
+import { sumSplitsKernel } from '../../../src/engines/webgpu/kernels/weights.js';
 import { PlanBuilder } from '../../../src/engines/webgpu/plan.js';
 import { tilesOf } from '../../../src/engines/webgpu/products.js';
 import { hash32 } from '../../../src/random.js';
@@ -229,18 +230,19 @@ async function productsAgree(
     [...tilesOf(path, { rows: kernel ** 2 * 4 * input.quads, columns: 4 * output.quads }), splits],
     dw,
     (values) => {
-      const sum = new Float64Array(dw.length);
-      for (let split = 0; split < splits; split++) {
-        for (let w = 0; w < sum.length; w++) {
-          const [tap, channel] = [w % kernel ** 2, Math.floor(w / kernel ** 2) % inChannels];
-          const out = Math.floor(w / kernel ** 2 / inChannels);
-          const row = split * kernel ** 2 * 4 * input.quads + tap * 4 * input.quads + channel;
-          sum[w] += values[row * 4 * output.quads + out];
-        }
-      }
-      return sum;
+      const [inPadded, outPadded] = [4 * input.quads, 4 * output.quads];
+      return Float64Array.from(dw, (_, w) => {
+        const [tap, channel] = [w % kernel ** 2, Math.floor(w / kernel ** 2) % inChannels];
+        const out = Math.floor(w / kernel ** 2 / inChannels);
+        return values[(tap * inPadded + channel) * outPadded + out];
+      });
     },
   );
+  builder.dispatch(sumSplitsKernel, {
+    params: { size: paddedWeights.length / 4, splits },
+    tensors: { dw: results[results.length - 1].actual },
+    workgroups: linearWorkgroups(paddedWeights.length / 4),
+  });
 
   const plan = await builder.finish();
   const read = await plan.run(results.map(({ actual }) => actual));

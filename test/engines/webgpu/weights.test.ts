@@ -31,7 +31,6 @@ describe('update of trained weights', { skip }, () => {
         taps: 1,
         offset: 0,
         limit,
-        splits: 1,
       },
       tensors: {
         dw: upload('dw', padded),

@@ -311,8 +311,8 @@ ${dense ? denseGradientRows : phasedRows}`,
 
 /**
  * dw[split, tap · inC, outC] = inputStep · Σ over the split's output pixels of x[gathered pixel, inC] · dy[pixel, outC]
- * Grid: tiles of weight rows × tiles of output channels × splits. The reader adds up the splits, which start at
- * multiples of MAX_DEPTH.
+ * Grid: tiles of weight rows × tiles of output channels × splits. Splits start at multiples of MAX_DEPTH; sumSplitsKernel
+ * adds them up.
  */
 export function weightGradientKernel(
   variant: ConvVariant,

@@ -106,17 +106,20 @@ ${linearEntry(`${elementOfLayout}
   });
 }
 
-/** WGSL: a weight's gradient, summed over the splits of {@link weightGradientKernel}. */
-const gradientAt = `
-fn gradientAt(row: u32, outChannel: u32) -> f32 {
-  let outPadded = 4u * params.outQuads;
-  let size = params.taps * 4u * params.inQuads * outPadded;
-  var sum = 0.0;
-  for (var split = 0u; split < params.splits; split++) {
-    sum += dw[split * size + row * outPadded + outChannel];
-  }
-  return sum;
-}`;
+/**
+ * Adds up the splits of {@link weightGradientKernel}, into the first. One thread per four values: an update has one
+ * thread per mask bit, far too few to read hundreds of splits.
+ */
+export const sumSplitsKernel = defineKernel({
+  label: 'weight gradient',
+  params: { size: 'u32', splits: 'u32' },
+  buffers: { dw: 'read_write vec4f' },
+  body: linearEntry(`
+  if (i >= params.size) { return; }
+  var sum = dw[i];
+  for (var split = 1u; split < params.splits; split++) { sum += dw[split * params.size + i]; }
+  dw[i] = sum;`),
+});
 
 /**
  * One thread per mask bit: dL/dbit = scale · Σ over its rows of frozen · dL/dw, through the binariser, into the
@@ -126,11 +129,10 @@ export function maskUpdateKernel(mask: MaskSpec, optimizer: OptimizerSpec, type:
   const update = optimizerSource(optimizer);
   return defineKernel({
     label: 'update',
-    params: { ...LAYER, ...MASK, splits: 'u32' },
+    params: { ...LAYER, ...MASK },
     usesStep: true,
     buffers: { frozen: `read ${type}`, scales: 'read f32', dw: 'read f32', ...update.buffers },
     body: `${binarizer(mask)}
-${gradientAt}
 ${update.functions}
 ${linearEntry(`
   if (i >= params.bitsPerFilter * params.outChannels) { return; }
@@ -141,7 +143,8 @@ ${linearEntry(`
   var sum = 0.0;
   for (var r = segment * params.rowsPerBit; r < end; r++) {
     let row = (r % params.taps) * 4u * params.inQuads + r / params.taps;
-    sum += f32(frozen[row * 4u * params.outQuads + outChannel]) * gradientAt(row, outChannel);
+    let at = row * 4u * params.outQuads + outChannel;
+    sum += f32(frozen[at]) * dw[at];
   }
   let bit = outChannel * params.bitsPerFilter + segment;
   let gradient = sum * scales[outChannel];
@@ -161,11 +164,10 @@ export function weightUpdateKernel(optimizer: OptimizerSpec, group: TrainedGroup
   if (grid) buffers.scales = 'read f32';
   return defineKernel({
     label: 'update',
-    params: { ...LAYER, ...GRID, splits: 'u32' },
+    params: { ...LAYER, ...GRID },
     usesStep: true,
     buffers,
-    body: `${gradientAt}
-${update.functions}
+    body: `${update.functions}
 ${linearEntry(`
   if (i >= params.outChannels * params.inChannels * params.taps) { return; }
   let outChannel = i % params.outChannels;
@@ -173,7 +175,7 @@ ${linearEntry(`
   let inChannel = rest % params.inChannels;
   let tap = rest / params.inChannels;
   let index = params.offset + (outChannel * params.inChannels + inChannel) * params.taps + tap;
-  var gradient = gradientAt(tap * 4u * params.inQuads + inChannel, outChannel);
+  var gradient = dw[(tap * 4u * params.inQuads + inChannel) * 4u * params.outQuads + outChannel];
 ${
   grid
     ? `
