@@ -149,7 +149,7 @@ export class PlanBuilder {
   #checkSize({ label, bytes }: Tensor): void {
     const limit = Math.min(this.gpu.limits.maxBufferSize, this.gpu.limits.maxStorageBufferBindingSize);
     if (bytes <= limit) return;
-    throw tooLarge(`${label} takes ${mebibytes(bytes)}, and the GPU allows ${mebibytes(limit)} per buffer`);
+    throw tooLarge(`"${label}" takes ${mebibytes(bytes)}, and the GPU allows ${mebibytes(limit)} per buffer`);
   }
 
   #checkDispatch({ kernel, workgroups }: Dispatch): void {
@@ -345,7 +345,7 @@ async function allocate<T>({ device }: Gpu, total: number, made: GPUBuffer[], ma
 function tooLarge(problem: string): UserError {
   return new UserError(
     `the step is too large for this GPU: ${problem}`,
-    'Use a smaller training.batchSize or training.imageSize.',
+    'Use a smaller training.batchSize or training.imageSize, or another engine with --engine.',
     ExitCode.unavailable,
   );
 }
