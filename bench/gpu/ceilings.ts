@@ -28,7 +28,7 @@ export async function measureCeilings(gpu: Gpu): Promise<Ceilings> {
     return flops;
   };
   const float32 = await best(floatTiles.map((tile) => ({ kind: 'float', tile })));
-  const tiles = units ? matrixTiles(units, gpu.limits.maxComputeWorkgroupStorageSize) : [];
+  const tiles = units ? matrixTiles(units, gpu.limits) : [];
   const matrix = units ? await best(tiles.map((tile) => ({ kind: 'matrix', tile, units }))) : null;
   return { float32, matrix, gigabytes: await copying(gpu) };
 }
