@@ -21,10 +21,10 @@ export function makeFolder(path: string): string | undefined {
 }
 
 /**
- * Removes a folder in which nothing is.
- * @param topmost also those above it, up to this one
+ * Removes a folder, and those above it up to `topmost`, as long as nothing is in them.
+ * @param topmost as {@link makeFolder} returned it
  */
-export function removeEmptyFolder(path: string, topmost = path): void {
+export function removeEmptyFolders(path: string, topmost: string): void {
   for (let folder = path; folder.startsWith(topmost); folder = dirname(folder)) {
     try {
       rmdirSync(folder);

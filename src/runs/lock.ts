@@ -5,10 +5,10 @@ import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:
 import { hostname } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { ExitCode, UserError } from '../errors.js';
-import { makeFolder, removeEmptyFolder } from '../folders.js';
+import { makeFolder, removeEmptyFolders } from '../folders.js';
 
 export interface Lock {
-  /** Also removes the folder when nothing else is in it: a failed start leaves none. */
+  /** Also removes the folders made for it when nothing else is in them: a failed start leaves none. */
   release(): void;
 }
 
@@ -39,7 +39,7 @@ export function acquireLock(path: string): Lock {
       return {
         release() {
           release(path, mine);
-          removeEmptyFolder(folder, topmost);
+          if (topmost !== undefined) removeEmptyFolders(folder, topmost);
         },
       };
     }
