@@ -37,7 +37,9 @@ const commandOfOptions: Readonly<Record<string, string>> = {
 
 /** The script that inline options of a document may belong to, besides the commands. */
 const scriptOfOptions: Readonly<Record<string, string>> = {
+  'docs/performance.md': 'bench/cpu.ts',
   'docs/tensorflow.md': 'scripts/tensorflow/options.mjs',
+  'docs/webgpu.md': 'bench/webgpu.ts',
 };
 
 /** What must be in the folder before a document's first example. */
