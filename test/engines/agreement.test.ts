@@ -5,14 +5,15 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { taskTensors } from '../../src/adaption/parameters.js';
+import { initialTaskState, taskTensors } from '../../src/adaption/parameters.js';
 import type { Engine } from '../../src/engines/engine.js';
 import { listEngines, openEngine } from '../../src/engines/registry.js';
 import { gradients } from '../../src/engines/tfjs/gradients.js';
 import { createWebGpuEngine } from '../../src/engines/webgpu/index.js';
+import { layersOfKind } from '../../src/model/graph.js';
 import { assertClose, largest } from './assertClose.js';
 import { type AgreementCase, agreementCases, separatedCase } from './cases.js';
-import { learningRates, plainSgd } from './fixtures.js';
+import { learningRates, plainSgd, tinyBatch, tinyMethod, tinyPlan } from './fixtures.js';
 import { inferenceAgrees } from './inferenceAgreement.js';
 import { optimizersAgree } from './optimizerAgreement.js';
 
@@ -57,6 +58,7 @@ function agrees(title: string, skip: false | string, engine?: Engine): void {
     for (const title of onePerMethod) {
       test(`${title}: one plain SGD step`, () => sgdStepAgrees(engine, caseOf(title)));
     }
+    test('finetune trains weights that start on the largest level', () => largestLevelsAreTrained(engine));
     optimizersAgree(engine);
   });
 }
@@ -147,4 +149,34 @@ function countCorrect(logits: Float64Array, labels: Int32Array): number {
     const row = [...logits.subarray(n * classes, (n + 1) * classes)];
     return count + Number(row.indexOf(Math.max(...row)) === label);
   }, 0);
+}
+
+/** |w/scale| ≤ 7 may round to false where w = 7 · scale: such weights must not be left without a gradient. */
+async function largestLevelsAreTrained(engine: Engine): Promise<void> {
+  const plan = tinyPlan({ method: tinyMethod('finetune'), optimizer: plainSgd, network: 'basic' });
+  const state = initialTaskState(plan.graph, plan.backbone, plan.method, plan.optimizer, 1);
+  const session = await engine.openTraining(plan, state);
+  const { metrics } = await session.trainStep(tinyBatch(plan), { step: 0, learningRates: ones });
+  await metrics;
+  const after = await session.readState();
+  await session.close();
+  let checked = 0;
+  for (const { name } of layersOfKind(plan.graph, 'conv')) {
+    const weights = plan.backbone.convs[name];
+    assert.ok(weights.kind === 'levels');
+    const { levels, scales } = weights;
+    const perFilter = levels.length / scales.length;
+    const [before, moved] = [state.tensors[`${name}.weight`], after.tensors[`${name}.weight`]];
+    const hasMoved = (i: number) => before[i] !== moved[i];
+    for (let i = 0; i < levels.length; i++) {
+      const filter = Math.floor(i / perFilter) * perFilter;
+      const isAlive = levels
+        .subarray(filter, filter + perFilter)
+        .every((_, k) => hasMoved(filter + k) || Math.abs(levels[filter + k]) === 7);
+      if (Math.abs(levels[i]) !== 7 || !isAlive) continue;
+      assert.ok(hasMoved(i), `${name}, weight ${i}`);
+      checked++;
+    }
+  }
+  assert.ok(checked > 20, `only ${checked} weights on the largest level`);
 }

@@ -68,7 +68,7 @@ export function maskedWeight(
 
 /**
  * Trained weights on the backbone's grid: round(clip(w / scale, −L, L)) · scale with the straight-through gradient
- * 1 where |w / scale| ≤ L; plain weights when the backbone is full precision.
+ * 1 where |w| ≤ L · scale; plain weights when the backbone is full precision.
  * @param weights [outC, inC, k, k]
  */
 export function trainedWeight(
@@ -90,7 +90,9 @@ export function trainedWeight(
   return {
     value,
     gradient: (gradient) => {
-      const inside = builder.op('Equal', [ratio, clipped]);
+      // Not |ratio| ≤ L: rounding makes that false for some weights that start on the largest level.
+      const largest = frozen.scales.map((scale) => (scale === 0 ? Number.POSITIVE_INFINITY : limit * scale));
+      const inside = builder.op('LessOrEqual', [builder.op('Abs', [weights]), perChannel(largest)]);
       return builder.op('Where', [inside, gradient, builder.scalar(0)]);
     },
   };

@@ -41,7 +41,8 @@ export function quantizeActivation<T extends tf.Tensor>(x: T, clip: number, bits
 
 /**
  * Weight quantiser of the finetune method: round(clip(w/scale, −L, L))·scale with L = 2^(bits−1) − 1.
- * Gradient: 1 where |w/scale| ≤ L, else 0. A channel of scale 0 stays 0.
+ * Gradient: 1 where |w| ≤ L·scale, else 0: not |w/scale| ≤ L, which rounding makes false for some weights that start on
+ * the largest level. A channel of scale 0 stays 0.
  * @param weights [outC, inC, k, k]
  * @param scales [outC, 1, 1, 1]
  */
@@ -50,7 +51,7 @@ export function quantizeWeights(weights: tf.Tensor4D, scales: tf.Tensor4D, bits:
   return straightThrough(
     weights,
     (w) => tf.divNoNan(w, scales).clipByValue(-limit, limit).round().mul(scales),
-    (w) => tf.divNoNan(w, scales).abs().lessEqual(limit).cast('float32'),
+    (w) => w.abs().lessEqual(scales.mul(limit)).logicalOr(scales.equal(0)).cast('float32'),
   );
 }
 

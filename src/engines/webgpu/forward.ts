@@ -143,7 +143,7 @@ export function groupInputs(
 
 function clipOf({ clips }: Pick<ForwardContext, 'clips'>, name: string): number {
   const clip = clips[name];
-  if (clip === undefined) throw new Error(`no activation clip for ${name}`);
+  if (!(clip > 0)) throw new Error(`activation clip of ${name} is ${clip}, expected a positive number`);
   return Math.fround(clip);
 }
 

@@ -2,11 +2,12 @@
  * @file Sums over pixels per channel, in two stages and a fixed order, so that results repeat bit by bit: partial sums of
  * chunks of pixels here, their total in the kernel that reads them.
  */
-import { MAX_WORKGROUPS, type ScalarType, type Workgroups } from '../kernel.js';
+import type { ScalarType, Workgroups } from '../kernel.js';
 
 const THREADS = 256;
 
-/** Chunks that keep a large GPU busy; more would only cost the reader. */
+/** Workgroups that keep a large GPU busy. The reader of the sums goes through all chunks of a channel, one by one. */
+const ENOUGH_WORKGROUPS = 1024;
 const MAX_CHUNKS = 256;
 const MIN_PIXELS_PER_CHUNK = 64;
 
@@ -26,7 +27,8 @@ export interface SumGrid {
 export function sumGrid(pixels: number, quads: number): SumGrid {
   const lanes = 2 ** Math.min(4, Math.ceil(Math.log2(quads)));
   const columns = Math.ceil(quads / lanes);
-  const wanted = Math.min(MAX_CHUNKS, Math.ceil(pixels / MIN_PIXELS_PER_CHUNK), MAX_WORKGROUPS);
+  const enough = Math.min(MAX_CHUNKS, Math.ceil(ENOUGH_WORKGROUPS / columns));
+  const wanted = Math.min(enough, Math.ceil(pixels / MIN_PIXELS_PER_CHUNK));
   const pixelsPerChunk = Math.ceil(pixels / wanted);
   const chunks = Math.ceil(pixels / pixelsPerChunk);
   return { lanes, chunks, pixelsPerChunk, workgroups: [columns, chunks, 1] };
