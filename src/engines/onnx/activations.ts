@@ -19,16 +19,22 @@ export interface TensorShape {
 /** Reshapes and transposes between layouts. */
 export class Layouts {
   readonly #shapes: ReadonlyMap<string, TensorShape>;
+  readonly #beforePooling: ReadonlySet<string>;
 
-  /** @param mergedPixels feature maps of at most this many pixels are merged; 0: never */
+  /**
+   * @param mergedPixels feature maps of at most this many pixels are merged; 0: never
+   * @param winogradChannels merged 3×3 convolutions of at least this many channels are Winograd's
+   */
   constructor(
     readonly builder: GraphBuilder,
     graph: LayerGraph,
     readonly batchSize: number,
     imageSize: number,
     readonly mergedPixels: number,
+    readonly winogradChannels = Number.POSITIVE_INFINITY,
   ) {
     this.#shapes = layerShapes(graph, imageSize);
+    this.#beforePooling = beforePooling(graph);
   }
 
   shapeOf(layer: string): TensorShape {
@@ -37,10 +43,13 @@ export class Layouts {
     return shape;
   }
 
-  /** The layout in which a layer's output is computed on, by the size of its feature map. */
+  /**
+   * The layout in which a layer's output is computed on, by the size of its feature map; in front of a max pool, which
+   * needs nchw, nothing is merged.
+   */
   layoutOf(layer: string): Layout {
     const { height, width } = this.shapeOf(layer);
-    return height * width <= this.mergedPixels ? 'merged' : 'nchw';
+    return height * width <= this.mergedPixels && !this.#beforePooling.has(layer) ? 'merged' : 'nchw';
   }
 
   /** The dimensions of a tensor of `shape`. */
@@ -101,6 +110,15 @@ export class Layouts {
     const perImage = builder.op('Reshape', [sums, builder.ints(batchSize, channels)]);
     return builder.op('ReduceSum', [perImage, builder.ints(0)], { keepdims: 0 });
   }
+}
+
+/** The names of all layers, and the input, that a max pool depends on. */
+function beforePooling(graph: LayerGraph): Set<string> {
+  const names = new Set<string>();
+  for (const { name, kind, inputs } of [...graph.layers].reverse()) {
+    if (kind === 'maxPool' || names.has(name)) for (const input of inputs) names.add(input);
+  }
+  return names;
 }
 
 /** Layer outputs by name, handed out in whichever layout is asked for; conversions are made once. */

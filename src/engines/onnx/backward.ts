@@ -3,7 +3,7 @@ import type { BatchNormLayer, ConvLayer, Layer, MaxPoolLayer, QuantizeLayer } fr
 import { BATCH_NORM_EPSILON, headOf } from '../../model/graph.js';
 import type { Layout } from './activations.js';
 import { clipOf, windowAttributes } from './common.js';
-import { convSite, inputGradient, weightGradient } from './convolution.js';
+import { convSite, gradientPatches, inputGradient, weightGradient } from './convolution.js';
 import type { EffectiveWeight } from './effectiveWeights.js';
 import type { ForwardContext, ForwardValues } from './forward.js';
 
@@ -163,14 +163,15 @@ export function emitBackward(context: BackwardContext, logitsGradient: string): 
     const weight = context.weights.get(layer.name)!;
     const site = convSite(layer, layouts);
     const outputGradient = layouts.convert(gradient, site.output, layout, site.layout);
+    const tiles = gradientPatches(site, outputGradient);
     const [source] = layer.inputs;
     if (weight.gradient) {
       const input = activations.get(source, site.layout);
       const columns = context.columns.get(layer.name) ?? null;
-      const fromWeight = weightGradient(site, input, columns, outputGradient);
+      const fromWeight = weightGradient(site, input, columns, outputGradient, tiles);
       parameters.set(`conv:${layer.name}`, weight.gradient(fromWeight));
     }
-    send(source, site.layout, () => inputGradient(site, weight.value, outputGradient));
+    send(source, site.layout, () => inputGradient(site, weight.value, outputGradient, tiles));
   }
 
   /** The gradient goes to the first largest pixel of each window, found by MaxPool's own indices. */

@@ -3,6 +3,14 @@ import type { ConvLayer } from '../../model/graph.js';
 import type { Layout, Layouts, TensorShape } from './activations.js';
 import { convolveNchw, inputGradientNchw, weightGradientNchw } from './convolutionNchw.js';
 import { columnsUnderFilter, columnsUnderFlippedFilter, pixelsInOrder, tapClasses } from './im2col.js';
+import {
+  convolveWinograd,
+  inputGradientWinograd,
+  isWinograd,
+  patches,
+  transformedInput,
+  weightGradientWinograd,
+} from './winograd.js';
 
 /** One convolution at its place in the graph. */
 export interface ConvSite {
@@ -26,6 +34,7 @@ export function convSite(conv: ConvLayer, layouts: Layouts): ConvSite {
  */
 export function convolve(site: ConvSite, weight: string, input: string, columns: string | null): string {
   if (site.layout === 'nchw') return convolveNchw(site, weight, input);
+  if (isWinograd(site)) return convolveWinograd(site, weight, columns!);
   const { builder } = site.layouts;
   const product = builder.op('MatMul', [asMatrix(site, weight), columns!]);
   return builder.op('Reshape', [product, builder.ints(...site.layouts.dims(site.output, 'merged'))]);
@@ -33,11 +42,27 @@ export function convolve(site: ConvSite, weight: string, input: string, columns:
 
 /** The merged input as a matrix [inC·k², output pixels·batch]: shared by the forward pass and the weight gradient. */
 export function inputColumns(site: ConvSite, input: string): string | null {
-  return site.layout === 'nchw' ? null : columnsUnderFilter(site, input);
+  if (site.layout === 'nchw') return null;
+  if (isWinograd(site)) return transformedInput(site, patches(site, input, site.conv.inChannels));
+  return columnsUnderFilter(site, input);
 }
 
-/** dL/dx in the site's layout. */
-export function inputGradient(site: ConvSite, weight: string, outputGradient: string): string {
+/** Tiles of the output gradient for Winograd's gradients, null for others: shared by both gradients. */
+export function gradientPatches(site: ConvSite, outputGradient: string): string | null {
+  return isWinograd(site) ? patches(site, outputGradient, site.conv.outChannels) : null;
+}
+
+/**
+ * dL/dx in the site's layout.
+ * @param tiles see {@link gradientPatches}
+ */
+export function inputGradient(
+  site: ConvSite,
+  weight: string,
+  outputGradient: string,
+  tiles: string | null,
+): string {
+  if (tiles) return inputGradientWinograd(site, weight, tiles);
   if (site.layout === 'nchw') return inputGradientNchw(site, weight, outputGradient);
   const { conv, layouts } = site;
   const { builder } = layouts;
@@ -79,7 +104,9 @@ export function weightGradient(
   input: string,
   columns: string | null,
   outputGradient: string,
+  tiles: string | null,
 ): string {
+  if (tiles) return weightGradientWinograd(site, columns!, tiles);
   if (site.layout === 'nchw') return weightGradientNchw(site, input, outputGradient);
   const { conv, layouts } = site;
   const gradients = flatten(site, outputGradient);

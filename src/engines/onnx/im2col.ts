@@ -122,12 +122,27 @@ function gather(
   columns: number,
 ): string {
   const { builder, batchSize } = site.layouts;
+  const gathered = gatherPixels(site, value, channels, pixels, indices);
+  return builder.op('Reshape', [gathered, builder.ints(-1, columns * batchSize)]);
+}
+
+/**
+ * @param pixels of `value` [1, channels, pixels·batch]; index `pixels` means a zero
+ * @returns [channels, indices, batch]
+ */
+export function gatherPixels(
+  { layouts }: ConvSite,
+  value: string,
+  channels: number,
+  pixels: number,
+  indices: readonly number[],
+): string {
+  const { builder, batchSize } = layouts;
   let source = builder.op('Reshape', [value, builder.ints(channels, pixels, batchSize)]);
   if (indices.includes(pixels)) {
     const zeroPixel = builder.constant(new Float32Array(channels * batchSize), [channels, 1, batchSize]);
     source = builder.op('Concat', [source, zeroPixel], { axis: 1 });
   }
   const positions = builder.constant(Int32Array.from(indices), [indices.length]);
-  const gathered = builder.op('Gather', [source, positions], { axis: 1 });
-  return builder.op('Reshape', [gathered, builder.ints(-1, columns * batchSize)]);
+  return builder.op('Gather', [source, positions], { axis: 1 });
 }

@@ -10,6 +10,8 @@ export interface WorkerOptions {
   readonly profile?: string;
   /** Overrides the size below which feature maps are computed in the merged layout; tests cover both layouts. */
   readonly mergedPixels?: number;
+  /** Overrides the channels from which on merged 3×3 convolutions are Winograd's. */
+  readonly winogradChannels?: number;
 }
 
 export type WorkerInput =

@@ -17,8 +17,10 @@ import { GraphBuilder } from './graphBuilder.js';
 import { type FlatVector, type StateLayout, stateLayout } from './layout.js';
 import { emitUpdate } from './optimizer.js';
 
-/** Feature maps of at most this many pixels are computed in the merged layout; measured with bench/step.ts. */
-export const MERGED_PIXELS = 256;
+/** Feature maps of at most this many pixels are computed in the merged layout; measured with bench/cpu. */
+export const MERGED_PIXELS = 3136;
+/** 3×3 convolutions of at least this many channels are computed by Winograd's filtering. */
+export const WINOGRAD_CHANNELS = 16;
 
 export interface TrainingModel {
   readonly bytes: Uint8Array;
@@ -36,10 +38,11 @@ export function buildTrainingModel(
   plan: TrainingPlan,
   state: TaskState,
   mergedPixels: number = MERGED_PIXELS,
+  winogradChannels: number = WINOGRAD_CHANNELS,
 ): TrainingModel {
   const { graph, backbone, method, batchSize, imageSize, optimizer } = plan;
   const builder = new GraphBuilder();
-  const layouts = new Layouts(builder, graph, batchSize, imageSize, mergedPixels);
+  const layouts = new Layouts(builder, graph, batchSize, imageSize, mergedPixels, winogradChannels);
   const layout = stateLayout(taskTensors(graph, method), optimizer.kind);
   const masks = layout.groups.get('masks');
   const noiseLength = method.mask?.noise && masks ? masks.length : 0;

@@ -30,7 +30,12 @@ export class TrainingRunner {
   }
 
   static async open(plan: TrainingPlan, state: TaskState, options: WorkerOptions): Promise<TrainingRunner> {
-    const { bytes, layout, noiseLength } = buildTrainingModel(plan, state, options.mergedPixels);
+    const { bytes, layout, noiseLength } = buildTrainingModel(
+      plan,
+      state,
+      options.mergedPixels,
+      options.winogradChannels,
+    );
     const session = await createSession(bytes, options);
     return new TrainingRunner(plan, state, { layout, noiseLength }, session);
   }

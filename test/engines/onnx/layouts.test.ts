@@ -15,17 +15,27 @@ const titles = [
   'finetune, 4 bits',
   'finetune, 8 bits, basic blocks',
 ];
-/** nchw throughout, and borders before the last and before the middle stage of the tiny networks. */
-const borders = [0, 4, 16];
+/**
+ * nchw throughout, borders before the last and before the middle stage of the tiny networks, and Winograd's filtering in
+ * every layer that can have it.
+ */
+const variants = [
+  { mergedPixels: 0 },
+  { mergedPixels: 4 },
+  { mergedPixels: 16 },
+  { mergedPixels: 64, winogradChannels: 1 },
+];
 const ones = { masks: 1, weights: 1, batchNorm: 1, head: 1 };
 
 describe('layouts of the onnx engine', () => {
   for (const title of titles) {
     const { plan, state, batch } = separatedCase(agreementCases[title]);
-    for (const mergedPixels of borders) {
-      test(`${title}: merged up to ${mergedPixels} pixels`, async () => {
+    for (const variant of variants) {
+      const { mergedPixels, winogradChannels } = variant;
+      const how = winogradChannels ? ', by Winograd' : '';
+      test(`${title}: merged up to ${mergedPixels} pixels${how}`, async () => {
         const reference = await gradients(plan, state, batch, 0);
-        const engine = createOnnxEngine({ threads: 1, mergedPixels });
+        const engine = createOnnxEngine({ threads: 1, ...variant });
         const session = await engine.openTraining(
           { ...plan, optimizer: plainSgd },
           { ...state, moments: zeroMoments() },
