@@ -4,7 +4,7 @@ import { defineKernel, linearEntry, linearWorkgroups } from '../../src/engines/w
 import { forwardKernel, type ProductPath } from '../../src/engines/webgpu/kernels/convolution.js';
 import { floatTiles } from '../../src/engines/webgpu/kernels/gemm.js';
 import { matrixTiles } from '../../src/engines/webgpu/kernels/matrixGemm.js';
-import { PlanBuilder } from '../../src/engines/webgpu/plan.js';
+import { PlanBuilder } from '../../src/engines/webgpu/planBuilder.js';
 import { tilesOf } from '../../src/engines/webgpu/products.js';
 
 export interface Ceilings {

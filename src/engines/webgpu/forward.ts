@@ -8,7 +8,8 @@ import { type FeatureFormat, forwardKernel } from './kernels/convolution.js';
 import { normalizeKernel } from './kernels/ends.js';
 import { type GroupShape, groupBuffers, groupForwardKernel, groupParams } from './kernels/pointwise.js';
 import { averagePoolKernel, maxPoolKernel } from './kernels/pools.js';
-import type { PlanBuilder, Tensor } from './plan.js';
+import type { Tensor } from './plan.js';
+import type { PlanBuilder } from './planBuilder.js';
 import { ENOUGH_WORKGROUPS, type Products, tilesOf, type Weights } from './products.js';
 
 export interface ForwardContext {

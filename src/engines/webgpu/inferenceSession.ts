@@ -10,7 +10,8 @@ import { fuseGraph, readsLevels } from './fusion.js';
 import { linearWorkgroups } from './kernel.js';
 import { biasKernel } from './kernels/ends.js';
 import { coefficientLayout, frozenCoefficients } from './normalization.js';
-import { type KernelUse, type Plan, PlanBuilder, type Tensor } from './plan.js';
+import type { KernelUse, Plan, Tensor } from './plan.js';
+import { PlanBuilder } from './planBuilder.js';
 import { Products, type Weights } from './products.js';
 
 /** Runs a folded network: no masks, no statistics, no buffers for gradients. */

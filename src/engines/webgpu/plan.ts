@@ -1,36 +1,13 @@
-/**
- * @file A compiled plan: all dispatches of a step in order, with buffers, pipelines and bind groups made once. Running
- * it only encodes and submits.
- */
+/** @file A compiled plan: all dispatches of a step in order. Running it only encodes and submits. */
 import { ExitCode, UserError } from '../../errors.js';
 import type { Gpu } from './device.js';
-import {
-  encodeScalars,
-  FIRST_BUFFER_BINDING,
-  type Kernel,
-  MAX_WORKGROUPS,
-  PARAMS_BINDING,
-  STEP_BINDING,
-  STEP_FIELDS,
-  type StepField,
-  UNIFORM_ALIGNMENT,
-  type Workgroups,
-} from './kernel.js';
-import { planMemory } from './memory.js';
+import { encodeScalars, STEP_FIELDS, type StepField, UNIFORM_ALIGNMENT, type Workgroups } from './kernel.js';
 
 /** A tensor on the device. Transient ones live between their first and last dispatch and share buffers. */
 export interface Tensor {
   readonly label: string;
   readonly bytes: number;
   readonly transient: boolean;
-}
-
-interface Dispatch {
-  readonly kernel: Kernel;
-  readonly tensors: readonly Tensor[];
-  readonly params: Readonly<Record<string, number>>;
-  readonly workgroups: Workgroups;
-  readonly flop: number;
 }
 
 /** What all dispatches of one kind of kernel did in one run. */
@@ -43,144 +20,14 @@ export interface KernelUse {
   readonly bytes: number;
 }
 
-interface Encoded {
+/** A dispatch with everything it needs, made once. */
+export interface Encoded {
   readonly label: string;
   readonly flop: number;
   readonly bytes: number;
   readonly pipeline: GPUComputePipeline;
   readonly bindGroup: GPUBindGroup;
   readonly workgroups: Workgroups;
-}
-
-/** Collects dispatches, then compiles them. */
-export class PlanBuilder {
-  readonly #dispatches: Dispatch[] = [];
-  readonly #cleared: Tensor[] = [];
-  readonly #initial = new Map<Tensor, ArrayBufferView<ArrayBuffer> | null>();
-
-  constructor(readonly gpu: Gpu) {}
-
-  /** A tensor that need not outlive the step. */
-  transient(label: string, bytes: number): Tensor {
-    return { label, bytes: alignBytes(bytes), transient: true };
-  }
-
-  /** A tensor with a buffer of its own. @param data its contents at first; null: zeros */
-  persistent(label: string, bytes: number, data: ArrayBufferView<ArrayBuffer> | null = null): Tensor {
-    const tensor = { label, bytes: alignBytes(bytes), transient: false };
-    this.#initial.set(tensor, data);
-    return tensor;
-  }
-
-  /** Fills a persistent tensor with zeros at the start of every run. */
-  clearFirst(tensor: Tensor): void {
-    this.#cleared.push(tensor);
-  }
-
-  dispatch<P extends string, B extends string>(
-    kernel: Kernel<P, B>,
-    call: {
-      params: Readonly<Record<P, number>>;
-      tensors: Readonly<Record<B, Tensor>>;
-      workgroups: Workgroups;
-      /** For profiles. */
-      flop?: number;
-    },
-  ): void {
-    const { params, workgroups, flop = 0 } = call;
-    const tensors = Object.keys(kernel.buffers).map((name) => call.tensors[name as B]);
-    this.#dispatches.push({ kernel, tensors, params, workgroups, flop });
-  }
-
-  /**
-   * Compiles kernels and makes all buffers.
-   * @param keep transient tensors that are read back after the step: nothing may overwrite them
-   * @throws UserError when they do not fit the device
-   */
-  async finish(keep: readonly Tensor[] = []): Promise<Plan> {
-    const { gpu } = this;
-    const kept = new Set(keep);
-    const transients = [
-      ...new Set(this.#dispatches.flatMap(({ tensors }) => tensors).filter((t) => t.transient)),
-    ];
-    const lifetimes = transients.map((tensor) => {
-      const uses = (dispatch: Dispatch) => dispatch.tensors.includes(tensor);
-      const last = kept.has(tensor) ? this.#dispatches.length : this.#dispatches.findLastIndex(uses);
-      return { bytes: tensor.bytes, first: this.#dispatches.findIndex(uses), last };
-    });
-    for (const tensor of [...transients, ...this.#initial.keys()]) this.#checkSize(tensor);
-    for (const dispatch of this.#dispatches) this.#checkDispatch(dispatch);
-
-    const memory = planMemory(lifetimes);
-    const pipelines = await Promise.all(this.#dispatches.map(({ kernel }) => gpu.pipeline(kernel)));
-    const total = memory.buffers.reduce((sum, bytes) => sum + bytes, 0) + this.#persistentBytes();
-    const made: GPUBuffer[] = [];
-    const buffers = await allocate(gpu, total, made, () => {
-      const create = (bytes: number) => {
-        const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
-        made.push(gpu.device.createBuffer({ size: bytes, usage }));
-        return made[made.length - 1];
-      };
-      const shared = memory.buffers.map(create);
-      return new Map([
-        ...transients.map((tensor, i) => [tensor, shared[memory.assignment[i]]] as const),
-        ...[...this.#initial.keys()].map((tensor) => [tensor, create(tensor.bytes)] as const),
-      ]);
-    });
-    for (const [tensor, data] of this.#initial) {
-      if (data) write(gpu, buffers.get(tensor)!, data);
-    }
-    const uniforms = this.#uniforms();
-    made.push(uniforms.params, uniforms.step);
-    const encoded = this.#dispatches.map((dispatch, i): Encoded => {
-      const { kernel, workgroups, flop, tensors } = dispatch;
-      const bytes = tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
-      const bindGroup = bind(gpu, dispatch, pipelines[i], i, uniforms, buffers);
-      return { label: kernel.label, flop, bytes, pipeline: pipelines[i], bindGroup, workgroups };
-    });
-    const cleared = this.#cleared.map((tensor) => buffers.get(tensor)!);
-    return new Plan(gpu, encoded, cleared, buffers, made, uniforms.step, total);
-  }
-
-  #persistentBytes(): number {
-    return [...this.#initial.keys()].reduce((sum, { bytes }) => sum + bytes, 0);
-  }
-
-  #checkSize({ label, bytes }: Tensor): void {
-    const limit = Math.min(this.gpu.limits.maxBufferSize, this.gpu.limits.maxStorageBufferBindingSize);
-    if (bytes <= limit) return;
-    throw tooLarge(`"${label}" takes ${mebibytes(bytes)}, and the GPU allows ${mebibytes(limit)} per buffer`);
-  }
-
-  #checkDispatch({ kernel, workgroups }: Dispatch): void {
-    const count = Object.keys(kernel.buffers).length;
-    const limit = this.gpu.limits.maxStorageBuffersPerShaderStage;
-    if (count > limit) {
-      throw new UserError(
-        `kernel ${kernel.label} binds ${count} buffers, and the GPU allows ${limit}`,
-        'Use another engine: --engine onnx.',
-        ExitCode.unavailable,
-      );
-    }
-    if (workgroups.some((n) => n > MAX_WORKGROUPS)) {
-      throw tooLarge(
-        `kernel ${kernel.label} would need ${Math.max(...workgroups)} workgroups in one dimension`,
-      );
-    }
-  }
-
-  #uniforms(): { params: GPUBuffer; step: GPUBuffer } {
-    const { device } = this.gpu;
-    const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
-    const bytes = Math.max(1, this.#dispatches.length) * UNIFORM_ALIGNMENT;
-    const values = new ArrayBuffer(bytes);
-    this.#dispatches.forEach(({ kernel, params }, i) => {
-      encodeScalars(kernel.params, params, values, i * UNIFORM_ALIGNMENT);
-    });
-    const params = device.createBuffer({ size: bytes, usage });
-    device.queue.writeBuffer(params, 0, values);
-    return { params, step: device.createBuffer({ size: UNIFORM_ALIGNMENT, usage }) };
-  }
 }
 
 /** Runs its dispatches in order; reads and writes its tensors. */
@@ -198,7 +45,7 @@ export class Plan {
 
   /** Queued before whatever is submitted later. */
   write(tensor: Tensor, data: ArrayBufferView<ArrayBuffer>): void {
-    write(this.gpu, this.#buffer(tensor), data);
+    writeBuffer(this.gpu, this.#buffer(tensor), data);
   }
 
   writeStep(values: Readonly<Record<StepField, number>>): void {
@@ -294,7 +141,8 @@ export class Plan {
   }
 }
 
-function write({ device }: Gpu, buffer: GPUBuffer, data: ArrayBufferView<ArrayBuffer>): void {
+/** Queued before whatever is submitted later; in words, so the rest of the last one becomes 0. */
+export function writeBuffer({ device }: Gpu, buffer: GPUBuffer, data: ArrayBufferView<ArrayBuffer>): void {
   const whole = data.byteLength - (data.byteLength % 4);
   device.queue.writeBuffer(buffer, 0, data.buffer, data.byteOffset, whole);
   if (whole === data.byteLength) return;
@@ -313,42 +161,3 @@ async function take(staging: GPUBuffer): Promise<ArrayBuffer> {
   staging.destroy();
   return copy;
 }
-
-function bind(
-  { device }: Gpu,
-  { kernel, tensors }: Dispatch,
-  pipeline: GPUComputePipeline,
-  index: number,
-  uniforms: { params: GPUBuffer; step: GPUBuffer },
-  buffers: ReadonlyMap<Tensor, GPUBuffer>,
-): GPUBindGroup {
-  const params = { buffer: uniforms.params, offset: index * UNIFORM_ALIGNMENT, size: UNIFORM_ALIGNMENT };
-  const entries: GPUBindGroupEntry[] = [{ binding: PARAMS_BINDING, resource: params }];
-  if (kernel.usesStep) entries.push({ binding: STEP_BINDING, resource: { buffer: uniforms.step } });
-  tensors.forEach((tensor, i) => {
-    const resource = { buffer: buffers.get(tensor)!, size: tensor.bytes };
-    entries.push({ binding: FIRST_BUFFER_BINDING + i, resource });
-  });
-  return device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
-}
-
-/** @throws UserError when the GPU has not enough memory; buffers already made are freed */
-async function allocate<T>({ device }: Gpu, total: number, made: GPUBuffer[], make: () => T): Promise<T> {
-  device.pushErrorScope('out-of-memory');
-  const result = make();
-  const error = await device.popErrorScope();
-  if (!error) return result;
-  for (const buffer of made) buffer.destroy();
-  throw tooLarge(`${mebibytes(total)} do not fit the GPU's memory`);
-}
-
-function tooLarge(problem: string): UserError {
-  return new UserError(
-    `the step is too large for this GPU: ${problem}`,
-    'Use a smaller training.batchSize or training.imageSize, or another engine with --engine.',
-    ExitCode.unavailable,
-  );
-}
-
-const alignBytes = (bytes: number): number => Math.max(4, Math.ceil(bytes / 4) * 4);
-const mebibytes = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20)} MiB`;

@@ -5,7 +5,8 @@ import { linearWorkgroups } from './kernel.js';
 import { affineUpdateKernel, statisticsKernel, statisticsSumsKernel } from './kernels/batchNorm.js';
 import { sumBytes, sumGrid } from './kernels/channelSums.js';
 import { coefficientLayout, frozenCoefficients } from './normalization.js';
-import type { PlanBuilder, Tensor } from './plan.js';
+import type { Tensor } from './plan.js';
+import type { PlanBuilder } from './planBuilder.js';
 import type { TaskTensors } from './taskTensors.js';
 
 /** A task's batch norms: coefficients from the batch's statistics, or frozen; updates of weight and bias. */

@@ -15,7 +15,8 @@ import {
   plainWeightsKernel,
   weightUpdateKernel,
 } from './kernels/weights.js';
-import type { PlanBuilder, Tensor } from './plan.js';
+import type { Tensor } from './plan.js';
+import type { PlanBuilder } from './planBuilder.js';
 import type { Products, Weights } from './products.js';
 import type { TaskTensors } from './taskTensors.js';
 

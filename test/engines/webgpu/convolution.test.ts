@@ -24,7 +24,7 @@ import { floatTiles } from '../../../src/engines/webgpu/kernels/gemm.js';
 import { matrixTiles } from '../../../src/engines/webgpu/kernels/matrixGemm.js';
 import { MAX_DEPTH } from '../../../src/engines/webgpu/kernels/product.js';
 import { sumSplitsKernel } from '../../../src/engines/webgpu/kernels/weights.js';
-import { PlanBuilder } from '../../../src/engines/webgpu/plan.js';
+import { PlanBuilder } from '../../../src/engines/webgpu/planBuilder.js';
 import { tilesOf } from '../../../src/engines/webgpu/products.js';
 import { hash32 } from '../../../src/random.js';
 import { assertClose } from '../assertClose.js';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { weightUpdateKernel } from '../../../src/engines/webgpu/kernels/weights.js';
-import { PlanBuilder } from '../../../src/engines/webgpu/plan.js';
+import { PlanBuilder } from '../../../src/engines/webgpu/planBuilder.js';
 import { uniform } from '../../../src/random.js';
 import { plainSgd } from '../fixtures.js';
 import { testGpu } from './gpu.js';

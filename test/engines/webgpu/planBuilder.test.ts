@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Gpu } from '../../../src/engines/webgpu/device.js';
 import { defineKernel, type Workgroups } from '../../../src/engines/webgpu/kernel.js';
-import { PlanBuilder } from '../../../src/engines/webgpu/plan.js';
+import { PlanBuilder } from '../../../src/engines/webgpu/planBuilder.js';
 import { ExitCode, UserError } from '../../../src/errors.js';
 
 const gpu = {
