@@ -67,13 +67,7 @@ export function emitForward(context: ForwardContext): ForwardValues {
         case 'globalAveragePool':
           return emitGlobalAveragePool(activations, layer.inputs[0]);
         case 'linear':
-          return builder.op(
-            'Gemm',
-            [activations.flat(layer.inputs[0]), context.head.weight, context.head.bias],
-            {
-              transB: 1,
-            },
-          );
+          return emitHead(context, activations.flat(layer.inputs[0]), layer.outFeatures);
       }
     }
   }
@@ -100,6 +94,17 @@ function emitQuantize(context: ForwardContext, name: string, input: string): str
   const zeroPoint = builder.constant(Uint8Array.of(255 - topLevel), []);
   const levels = builder.op('QuantizeLinear', [input, scale, zeroPoint]);
   return builder.op('DequantizeLinear', [levels, scale, zeroPoint]);
+}
+
+/**
+ * Logits [batch, classes]. ONNX Runtime divides a product along its longer side among threads, and sums up in other steps
+ * where that leaves few columns each: the longer side has to be the rows for logits not to depend on their number.
+ */
+function emitHead({ builder, layouts, head }: ForwardContext, features: string, classes: number): string {
+  if (classes <= layouts.batchSize)
+    return builder.op('Gemm', [features, head.weight, head.bias], { transB: 1 });
+  const turned = builder.op('Gemm', [head.weight, features], { transB: 1 });
+  return builder.op('Add', [builder.op('Transpose', [turned], { perm: [1, 0] }), head.bias]);
 }
 
 /** Mean over pixels: [batch, channels]. */
