@@ -1,6 +1,7 @@
 /** @file From a task and its backbone to the network that inference runs: masked weights folded, no masks left. */
 import { type Backbone, type ConvWeights, dequantize, type Normalization } from '../model/backbone.js';
 import { type LayerGraph, layersOfKind } from '../model/graph.js';
+import { levelLimit } from '../model/quantize.js';
 import { roundHalfEven } from '../model/rounding.js';
 import { rowsPerBit } from './geometry.js';
 import type { MaskSpec, MethodSpec } from './method.js';
@@ -58,7 +59,7 @@ export function applyMask(
 /** Rounds trained weights to the backbone's grid: level = round(clip(w / scale)), the finetune method's forward value. */
 export function quantizeToGrid(weights: Float32Array, grid: ConvWeights): ConvWeights {
   if (grid.kind === 'float') return { kind: 'float', values: weights };
-  const limit = 2 ** (grid.bits - 1) - 1;
+  const limit = levelLimit(grid.bits);
   const perFilter = weights.length / grid.scales.length;
   const levels = Int8Array.from(weights, (w, i) => {
     const scale = grid.scales[Math.floor(i / perFilter)];

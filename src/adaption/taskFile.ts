@@ -8,6 +8,7 @@ import type { Tensor, TensorData } from '../model/dtype.js';
 import { type ConvLayer, type LayerGraph, layersOfKind, withClasses } from '../model/graph.js';
 import { buildNetwork } from '../model/networks.js';
 import { packLevels, unpackLevels } from '../model/packing.js';
+import { levelLimit } from '../model/quantize.js';
 import { readSafetensors, type Safetensors, writeSafetensors } from '../model/safetensors.js';
 import { maskShape, weightCount } from './geometry.js';
 import { packBits, packedBytes, unpackBits } from './pack.js';
@@ -107,7 +108,7 @@ class TaskTensors {
       bits <= 4
         ? unpackLevels(this.#array(`${conv.name}.levels`, 'U8', Math.ceil(count / 2)) as Uint8Array, count)
         : (this.#array(`${conv.name}.levels`, 'I8', count) as Int8Array);
-    const limit = 2 ** (bits - 1) - 1;
+    const limit = levelLimit(bits);
     if (levels.some((level) => Math.abs(level) > limit))
       throw this.#damaged(`${conv.name}.levels has a level beyond ±${limit}`);
     return { kind: 'levels', levels, scales: this.floats(`${conv.name}.scales`, conv.outChannels), bits };

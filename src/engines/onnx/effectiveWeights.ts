@@ -3,6 +3,7 @@ import { filterRows, maskShape, rowsPerBit } from '../../adaption/geometry.js';
 import type { MaskSpec } from '../../adaption/method.js';
 import { type Backbone, dequantize } from '../../model/backbone.js';
 import type { ConvLayer } from '../../model/graph.js';
+import { levelLimit } from '../../model/quantize.js';
 import type { GraphBuilder } from './graphBuilder.js';
 
 /** A convolution's weight in the graph and the way back from its gradient. */
@@ -79,7 +80,7 @@ export function trainedWeight(
 ): EffectiveWeight {
   const frozen = backbone.convs[conv.name];
   if (frozen.kind === 'float') return { value: weights, gradient: (gradient) => gradient };
-  const limit = 2 ** (frozen.bits - 1) - 1;
+  const limit = levelLimit(frozen.bits);
   // A channel whose weights are all zero has scale 0; its weights stay at level 0.
   const inverse = Float32Array.from(frozen.scales, (scale) => (scale === 0 ? 0 : 1));
   const divisor = Float32Array.from(frozen.scales, (scale) => (scale === 0 ? 1 : scale));

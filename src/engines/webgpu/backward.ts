@@ -157,10 +157,9 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
 
   function maxPoolGradient(layer: MaxPoolLayer): void {
     const [input, output] = [maps.get(layer.inputs[0])!, maps.get(layer.name)!];
-    const { pixels, quads, channels } = input.shape;
-    const window = { ...layer, inChannels: channels, outChannels: channels };
+    const { pixels, quads } = input.shape;
     builder.dispatch(maxPoolGradientKernel, {
-      params: geometryOf(window, input.shape, output.shape),
+      params: geometryOf(layer, input.shape, output.shape),
       tensors: {
         dy: gradientOf(layer.name),
         winners: values.winners.get(layer.name)!,
@@ -239,7 +238,7 @@ function layersNeedingGradient(context: BackwardContext): Set<string> {
 }
 
 /** Where in the range buffer each convolution on matrix units has the largest magnitude of its output's gradient. */
-export function rangeIndices(context: Pick<BackwardContext, 'fused' | 'weights'>): Map<string, number> {
+function rangeIndices(context: Pick<BackwardContext, 'fused' | 'weights'>): Map<string, number> {
   const convs = context.fused.nodes.filter((node) => node.kind === 'conv');
   const onUnits = convs.filter((conv) => context.weights(conv).onMatrixUnits);
   return new Map(onUnits.map(({ name }, i) => [name, i]));

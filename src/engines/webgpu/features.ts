@@ -54,7 +54,11 @@ export function windowOf(layer: ConvLayer | LinearLayer): Window {
   return { name, inChannels: inFeatures, outChannels: outFeatures, kernel: 1, stride: 1, padding: 0 };
 }
 
-export function geometryOf({ kernel, stride, padding }: Window, input: MapShape, output: MapShape): Geometry {
+export function geometryOf(
+  { kernel, stride, padding }: Pick<Window, 'kernel' | 'stride' | 'padding'>,
+  input: MapShape,
+  output: MapShape,
+): Geometry {
   return {
     batch: input.batch,
     inHeight: input.height,

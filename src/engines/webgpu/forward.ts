@@ -5,7 +5,7 @@ import { type FeatureMap, geometryOf, isDense, type MapShape, mapBytes, productF
 import type { FusedGraph, PointwiseGroup } from './fusion.js';
 import { linearWorkgroups } from './kernel.js';
 import { type FeatureFormat, forwardKernel } from './kernels/convolution.js';
-import { normalizeKernel } from './kernels/ends.js';
+import { biasKernel, normalizeKernel } from './kernels/ends.js';
 import { type GroupShape, groupBuffers, groupForwardKernel, groupParams } from './kernels/pointwise.js';
 import { averagePoolKernel, maxPoolKernel } from './kernels/pools.js';
 import type { Tensor } from './plan.js';
@@ -28,8 +28,8 @@ export interface ForwardContext {
   readonly normOffsets: ReadonlyMap<string, number>;
   /** Emits what turns a batch norm's input into its coefficients; nothing where statistics are frozen. */
   statistics(layer: BatchNormLayer, input: FeatureMap): void;
-  /** Adds the head's bias in place. */
-  bias(layer: LinearLayer, logits: FeatureMap): void;
+  /** The head's bias: a tensor, and where in it the bias starts. */
+  readonly bias: { readonly tensors: Tensor; readonly offset: number };
 }
 
 export interface ForwardValues {
@@ -71,7 +71,7 @@ export function emitForward(context: ForwardContext): ForwardValues {
       case 'linear': {
         const logits = make(node.name);
         emitConvolution(context, node, mapOf(node.inputs[0]), logits);
-        context.bias(node, logits);
+        emitBias(context, node, logits);
         break;
       }
       case 'maxPool':
@@ -203,17 +203,30 @@ function emitConvolution(
   });
 }
 
+/** Adds the head's bias in place. */
+function emitBias(
+  { builder, bias }: ForwardContext,
+  layer: LinearLayer,
+  { tensor, shape }: FeatureMap,
+): void {
+  const padded = 4 * shape.quads;
+  builder.dispatch(biasKernel, {
+    params: { batch: shape.batch, classes: layer.outFeatures, padded, offset: bias.offset },
+    tensors: { logits: tensor, tensors: bias.tensors },
+    workgroups: linearWorkgroups(shape.batch * padded),
+  });
+}
+
 function emitMaxPool(
   { builder }: ForwardContext,
   layer: MaxPoolLayer,
   input: FeatureMap,
   output: FeatureMap,
 ): Tensor {
-  const { pixels, quads, channels } = output.shape;
+  const { pixels, quads } = output.shape;
   const winners = builder.transient(`${layer.name}, winners`, pixels * quads * 4);
-  const window = { ...layer, inChannels: channels, outChannels: channels };
   builder.dispatch(maxPoolKernel, {
-    params: geometryOf(window, input.shape, output.shape),
+    params: geometryOf(layer, input.shape, output.shape),
     tensors: { x: input.tensor, y: output.tensor, winners },
     workgroups: linearWorkgroups(pixels * quads),
   });

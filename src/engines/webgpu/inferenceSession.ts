@@ -7,8 +7,6 @@ import { frozenWeights } from './deviceWeights.js';
 import { type FeatureMap, mapShapes, unpadMap, windowOf } from './features.js';
 import { emitForward } from './forward.js';
 import { fuseGraph, readsLevels } from './fusion.js';
-import { linearWorkgroups } from './kernel.js';
-import { biasKernel } from './kernels/ends.js';
 import { coefficientLayout, frozenCoefficients } from './normalization.js';
 import type { KernelUse, Plan, Tensor } from './plan.js';
 import { PlanBuilder } from './planBuilder.js';
@@ -58,14 +56,7 @@ export class WebGpuInferenceSession implements InferenceSession {
       coefficients: builder.persistent('batch norm coefficients', norms.bytes, coefficients),
       normOffsets: norms.offsets,
       statistics: () => {},
-      bias: ({ outFeatures }, { tensor, shape }) => {
-        const padded = 4 * shape.quads;
-        builder.dispatch(biasKernel, {
-          params: { batch: batchSize, classes: outFeatures, padded, offset: 0 },
-          tensors: { logits: tensor, tensors: biasTensor },
-          workgroups: linearWorkgroups(batchSize * padded),
-        });
-      },
+      bias: { tensors: biasTensor, offset: 0 },
     });
     const tapped = new Map(taps.map((name) => [name, maps.get(fused.aliases.get(name) ?? name)!]));
     const logits = maps.get(head.name)!;

@@ -1,6 +1,7 @@
 /** @file What a task's convolutions and head compute with, made anew each step, and how a step updates it. */
 import { maskShape, rowsPerBit } from '../../adaption/geometry.js';
 import type { ConvLayer, LinearLayer } from '../../model/graph.js';
+import { levelLimit } from '../../model/quantize.js';
 import { hashString } from '../../random.js';
 import type { TrainingPlan } from '../engine.js';
 import { channelScales, frozenWeights, weightBytes } from './deviceWeights.js';
@@ -13,6 +14,7 @@ import {
   maskedWeightsKernel,
   maskUpdateKernel,
   plainWeightsKernel,
+  type WeightType,
   weightUpdateKernel,
 } from './kernels/weights.js';
 import type { Tensor } from './plan.js';
@@ -56,10 +58,9 @@ export class TaskWeights {
     const { method, optimizer } = this.training;
     const { window, scales, onMatrixUnits } = this.get(layer);
     if (layer.kind === 'conv' && method.mask) {
-      const type = onMatrixUnits ? 'f16' : 'f32';
       const [outChannels, bitsPerFilter] = maskShape(layer, method.mask);
       const frozen = this.#frozen.get(layer.name)!.values;
-      this.builder.dispatch(maskUpdateKernel(method.mask, optimizer, type), {
+      this.builder.dispatch(maskUpdateKernel(method.mask, optimizer, typeOf(onMatrixUnits)), {
         params: { ...this.#params(window, 'scores'), ...this.#maskParams(layer) },
         tensors: { frozen, scales, dw, ...this.task.optimized },
         workgroups: linearWorkgroups(outChannels * bitsPerFilter),
@@ -84,7 +85,7 @@ export class TaskWeights {
     if (!method.mask) return frozen;
     this.#frozen.set(layer.name, frozen);
     const values = this.#transient(layer, onMatrixUnits);
-    this.builder.dispatch(maskedWeightsKernel(method.mask, onMatrixUnits ? 'f16' : 'f32'), {
+    this.builder.dispatch(maskedWeightsKernel(method.mask, typeOf(onMatrixUnits)), {
       params: { ...this.#params(layer, 'scores'), ...this.#maskParams(layer) },
       tensors: { frozen: frozen.values, tensors: this.task.tensors, w: values },
       workgroups: elements(values, onMatrixUnits),
@@ -97,7 +98,7 @@ export class TaskWeights {
     if (limit === null) return this.#plain(layer);
     const scales = channelScales(this.builder, layer, this.training.backbone.convs[layer.name]);
     const values = this.#transient(layer, onMatrixUnits);
-    this.builder.dispatch(gridWeightsKernel(onMatrixUnits ? 'f16' : 'f32'), {
+    this.builder.dispatch(gridWeightsKernel(typeOf(onMatrixUnits)), {
       params: { ...this.#params(layer, 'weight'), limit },
       tensors: { tensors: this.task.tensors, scales: scales.scales, w: values },
       workgroups: elements(values, onMatrixUnits),
@@ -140,7 +141,7 @@ export class TaskWeights {
   /** Largest level of a convolution's grid; null without one. */
   #limit({ name }: ConvLayer): number | null {
     const grid = this.training.backbone.convs[name];
-    return grid.kind === 'levels' ? 2 ** (grid.bits - 1) - 1 : null;
+    return grid.kind === 'levels' ? levelLimit(grid.bits) : null;
   }
 
   #updateBias({ name, outFeatures }: LinearLayer, dlogits: Tensor): void {
@@ -156,6 +157,8 @@ export class TaskWeights {
     });
   }
 }
+
+const typeOf = (onMatrixUnits: boolean): WeightType => (onMatrixUnits ? 'f16' : 'f32');
 
 const elements = ({ bytes }: Tensor, onMatrixUnits: boolean) =>
   linearWorkgroups(bytes / (onMatrixUnits ? 2 : 4));

@@ -6,8 +6,7 @@ import type { Gpu } from './device.js';
 import { mapShapes, quadsOf } from './features.js';
 import { emitForward } from './forward.js';
 import { fuseGraph } from './fusion.js';
-import { linearWorkgroups } from './kernel.js';
-import { biasKernel, lossKernel, metricsKernel } from './kernels/ends.js';
+import { lossKernel, metricsKernel } from './kernels/ends.js';
 import type { Plan, Tensor } from './plan.js';
 import { PlanBuilder } from './planBuilder.js';
 import { Products } from './products.js';
@@ -45,6 +44,7 @@ export async function compileTraining(
   const range = builder.persistent('largest gradients', 4 * layersOfKind(graph, 'conv').length);
   builder.clearFirst(range);
 
+  const head = headOf(graph);
   const context: BackwardContext = {
     builder,
     fused,
@@ -58,15 +58,7 @@ export async function compileTraining(
     coefficients: norms.coefficients,
     normOffsets: norms.offsets,
     statistics: (layer, input) => norms.emitStatistics(layer, input),
-    bias: (layer, { tensor, shape }) => {
-      const padded = 4 * shape.quads;
-      const offset = task.layout.offset(`${layer.name}.bias`);
-      builder.dispatch(biasKernel, {
-        params: { batch: batchSize, classes: layer.outFeatures, padded, offset },
-        tensors: { logits: tensor, tensors: task.tensors },
-        workgroups: linearWorkgroups(batchSize * padded),
-      });
-    },
+    bias: { tensors: task.tensors, offset: task.layout.offset(`${head.name}.bias`) },
     range,
     trainsWeights: (layer) => weights.areTrained(layer),
     trainsBatchNorm: method.trainBatchNorm,
@@ -74,7 +66,6 @@ export async function compileTraining(
     updateAffine: (layer, sums, chunks, count) => norms.update(layer, sums, chunks, count),
   };
   const values = emitForward(context);
-  const head = headOf(graph);
   const loss = emitLoss(builder, values.maps.get(head.name)!.tensor, batchSize, head.outFeatures);
   emitBackward(context, values, loss.gradient);
   const plan = await builder.finish();

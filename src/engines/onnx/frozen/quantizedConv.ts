@@ -2,6 +2,7 @@
 import type { FoldedNetwork } from '../../../adaption/fold.js';
 import type { ConvWeights } from '../../../model/backbone.js';
 import type { ConvLayer } from '../../../model/graph.js';
+import { levelLimit } from '../../../model/quantize.js';
 import { windowAttributes } from '../common.js';
 import { batchNormAffine } from './batchNorm.js';
 import { clipLevels, emitLevels, type FrozenContext } from './emit.js';
@@ -128,7 +129,7 @@ interface IntegerForm {
  */
 function integerForm(network: FoldedNetwork, conv: ConvLayer): IntegerForm {
   const top = 2 ** network.activationBits - 1;
-  const limit = 2 ** (levelsOf(network, conv).bits - 1) - 1;
+  const limit = levelLimit(levelsOf(network, conv).bits);
   const multiplier = Math.floor(Math.min(127, 32767 / (2 * top)) / limit);
   return { top, multiplier: Math.max(1, multiplier), offset: multiplier < 1 };
 }

@@ -2,10 +2,21 @@
 
 import type { OptimizerSpec } from '../../../adaption/method.js';
 import { BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM } from '../../../model/graph.js';
-import { defineKernel, type Kernel, linearEntry } from '../kernel.js';
+import { defineKernel, type Kernel, linearEntry, type ScalarType } from '../kernel.js';
 import { channelSums, SUM_PARAMS } from './channelSums.js';
 import { optimizerSource } from './optimizer.js';
 import { COEFFICIENTS } from './pointwise.js';
+
+/** One batch norm: where its coefficients, sums and affine parameters lie. `count`: pixels of the batch. */
+const NORM = {
+  channels: 'u32',
+  quads: 'u32',
+  chunks: 'u32',
+  norm: 'u32',
+  count: 'f32',
+  weightOffset: 'u32',
+  biasOffset: 'u32',
+} as const satisfies Record<string, ScalarType>;
 
 /** WGSL: coefficient vectors of one batch norm, addressed by scalars. */
 const at = (name: (typeof COEFFICIENTS)[number]): string =>
@@ -45,17 +56,7 @@ export function statisticsSumsKernel(lanes: number) {
  */
 export const statisticsKernel = defineKernel({
   label: 'batch norm statistics',
-  params: {
-    channels: 'u32',
-    quads: 'u32',
-    chunks: 'u32',
-    norm: 'u32',
-    count: 'f32',
-    weightOffset: 'u32',
-    biasOffset: 'u32',
-    meanOffset: 'u32',
-    varianceOffset: 'u32',
-  },
+  params: { ...NORM, meanOffset: 'u32', varianceOffset: 'u32' },
   buffers: {
     x: 'read f32',
     sums: 'read f32',
@@ -91,15 +92,7 @@ export function affineUpdateKernel(optimizer: OptimizerSpec): Kernel {
   const update = optimizerSource(optimizer);
   return defineKernel({
     label: 'update',
-    params: {
-      channels: 'u32',
-      quads: 'u32',
-      chunks: 'u32',
-      norm: 'u32',
-      count: 'f32',
-      weightOffset: 'u32',
-      biasOffset: 'u32',
-    },
+    params: NORM,
     usesStep: true,
     buffers: { sums: 'read f32', coefficients: 'read_write f32', ...update.buffers },
     body: `${update.functions}

@@ -2,7 +2,7 @@
  * @file A matrix product in float32 on any GPU: 256 threads compute a tile, each a part of it in registers, from two
  * tiles in workgroup memory, both [inner][rows or columns].
  */
-import { lines, type Product, type Tile } from './product.js';
+import { lines, operandQuad, type Product, type Tile } from './product.js';
 
 const THREADS = 256;
 /** Threads along each side of a tile. */
@@ -104,7 +104,7 @@ class Operand {
 
   #loadStraight(i: number): string {
     const inner = `innerBase + ${this.#item(i)} / ${this.side / 4}u`;
-    return `      ${this.name}[${this.#item(i)}] = ${this.#quad(inner, this.#placeName(i, 0))};`;
+    return `      ${this.name}[${this.#item(i)}] = ${operandQuad(this.name, this.#placeName(i, 0), inner)};`;
   }
 
   #loadTurned(i: number): string {
@@ -112,17 +112,13 @@ class Operand {
     const sideQuad = `${this.#item(i)} % ${this.side / 4}u`;
     const inner = `innerBase + 4u * (${innerQuad})`;
     return [
-      lines(4, (j) => `      let quad${j} = ${this.#quad(inner, this.#placeName(i, j))};`),
+      lines(4, (j) => `      let quad${j} = ${operandQuad(this.name, this.#placeName(i, j), inner)};`),
       lines(4, (k) => {
         const turned = [0, 1, 2, 3].map((j) => `quad${j}.${components[k]}`).join(', ');
         const at = `(4u * (${innerQuad}) + ${k}u) * ${this.side / 4}u + ${sideQuad}`;
         return `      ${this.name}[${at}] = vec4f(${turned});`;
       }),
     ].join('\n');
-  }
-
-  #quad(inner: string, place: string): string {
-    return this.name === 'left' ? `leftQuad(${place}, ${inner})` : `rightQuad(${inner}, ${place})`;
   }
 
   #placeName(i: number, j: number): string {

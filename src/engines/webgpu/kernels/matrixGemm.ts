@@ -2,7 +2,7 @@
  * @file A matrix product on matrix units: operands in float16, sums in float32. Each subgroup computes a part of the
  * workgroup's tile as a grid of hardware-sized matrices; while it does, the next tiles are on their way into registers.
  */
-import { lines, type Product, type Tile } from './product.js';
+import { lines, operandQuad, type Product, type Tile } from './product.js';
 
 /** The hardware's matrix shape: left [rows, depth] · right [depth, columns]. */
 export interface MatrixUnits {
@@ -205,9 +205,7 @@ class Operand {
     return lines(this.#perThread, (i) => {
       const { line, start } = this.#place(i);
       const inner = `${base} + ${this.alongInner ? start : line}`;
-      const place = `${this.place}${i}`;
-      const quad = this.name === 'left' ? `leftQuad(${place}, ${inner})` : `rightQuad(${inner}, ${place})`;
-      return `      ${this.name}${i} = vec4<f16>(${quad});`;
+      return `      ${this.name}${i} = vec4<f16>(${operandQuad(this.name, `${this.place}${i}`, inner)});`;
     });
   }
 

@@ -93,6 +93,10 @@ const outputName = (m: number) => `output${m}`;
 const coefficient = (member: number, name: Coefficient): string =>
   `coefficients[params.norm${member} + ${COEFFICIENTS.indexOf(name)}u * params.quads + quad]`;
 
+/** WGSL: x̂ of a batch norm, from the expression of its input. */
+const normalizedInput = (member: number, x: string): string =>
+  `(${x} - ${coefficient(member, 'mean')}) * ${coefficient(member, 'inverse')}`;
+
 const elementEntry = (body: string) =>
   linearEntry(`  if (i >= params.size) { return; }
   let quad = i % params.quads;
@@ -156,10 +160,9 @@ export function groupSumsKernel(shape: GroupShape, gradients: GroupGradients, la
     const m = index(shape.group.members, norm.name);
     const x = source.value(norm.inputs[0]);
     source.buffers[groupBuffers.sums(shape, norm.name)] = 'read_write vec4f';
-    const normalized = `(${x} - ${coefficient(m, 'mean')}) * ${coefficient(m, 'inverse')}`;
     return {
       target: groupBuffers.sums(shape, norm.name),
-      values: [`g${m}`, `g${m} * ${normalized}`] as const,
+      values: [`g${m}`, `g${m} * ${normalizedInput(m, x)}`] as const,
     };
   });
   const body = channelSums({ lanes, perPixel: `${source.forward()}\n${backward.declarations()}`, sums });
@@ -259,8 +262,7 @@ class BackwardSource {
       case 'batchNorm': {
         const scale = coefficient(m, 'scale');
         if (!this.gradients.trainedNorms.has(member.name)) return `${scale} * g${m}`;
-        const normalized = `(${x} - ${coefficient(m, 'mean')}) * ${coefficient(m, 'inverse')}`;
-        const average = `${coefficient(m, 'meanGradient')} + ${normalized} * ${coefficient(m, 'meanProduct')}`;
+        const average = `${coefficient(m, 'meanGradient')} + ${normalizedInput(m, x)} * ${coefficient(m, 'meanProduct')}`;
         return `${scale} * (g${m} - (${average}))`;
       }
     }

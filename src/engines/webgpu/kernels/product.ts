@@ -68,3 +68,7 @@ fn quotient(n: u32, divisor: u32) -> u32 {
   let rest = i32(n) - i32(guess * divisor);
   return select(select(guess, guess + 1u, rest >= i32(divisor)), guess - 1u, rest < 0);
 }`;
+
+/** WGSL expression of an operand's quad at `inner`; `place`: its row or column. */
+export const operandQuad = (operand: 'left' | 'right', place: string, inner: string): string =>
+  operand === 'left' ? `leftQuad(${place}, ${inner})` : `rightQuad(${inner}, ${place})`;
