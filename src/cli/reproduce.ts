@@ -113,7 +113,7 @@ export async function reproduce(file: string, args: ReproduceArguments, io: Io):
     const plan = await planOf(runs, args, io);
     printPlan(reproduction.name, plan, { ...args, json: false }, { ...io, stdout: io.stderr });
     const unusable = plan.entries.filter(({ state }) => state === 'again').map(({ run }) => run);
-    await clear(unusable);
+    await clearUnusable(unusable);
     const outcomes = await launch(plan, await openLauncher(reproduction.name, folder, args, io), io);
     if (io.signal?.aborted) throw interrupted(plan, outcomes);
     const missing = missingRuns(plan, outcomes);
@@ -184,6 +184,25 @@ async function clear(runs: readonly PlannedRun[]): Promise<void> {
     const lock = folder.lock();
     try {
       folder.clear();
+    } finally {
+      lock.release();
+    }
+  }
+}
+
+/**
+ * Removes what cannot be used. Judged again under the lock: a process of an earlier start may have got on meanwhile. One that
+ * still writes is left to its work; the launcher waits for it.
+ */
+async function clearUnusable(runs: readonly PlannedRun[]): Promise<void> {
+  const { RunFolder } = await import('../runs/runFolder.js');
+  const { inspectRun } = await import('../reproduce/inspect.js');
+  for (const run of runs) {
+    const folder = new RunFolder(run.folder);
+    const lock = folder.lockUnlessWritten();
+    if (!lock) continue;
+    try {
+      if ((await inspectRun(run)).state === 'again') folder.clear();
     } finally {
       lock.release();
     }

@@ -2,8 +2,7 @@
  * @file Reads and writes safetensors files; reads gzipped ones too. Format: https://github.com/huggingface/safetensors.
  * Like the format, typed arrays here are little-endian.
  */
-import { createReadStream } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { createGunzip } from 'node:zlib';
 import { UserError } from '../errors.js';
 import { ByteReader } from './byteReader.js';
@@ -53,22 +52,26 @@ async function withReader<T>(
   path: string,
   use: (reader: ByteReader, header: SafetensorsHeader) => Promise<T>,
 ): Promise<T> {
-  const { size, gzipped } = await inspect(path);
-  const file = createReadStream(path, { highWaterMark: 1 << 20 });
-  const stream = gzipped ? file.pipe(createGunzip({ chunkSize: 1 << 18 })) : file;
-  // pipe() does not forward errors: without this a failing read would leave the gunzip waiting.
-  if (stream !== file) file.on('error', (error) => stream.destroy(error));
-  const reader = new ByteReader(stream);
+  // Opened once: a writer may put another file in its place at any time.
+  const file = await openFile(path);
   try {
-    const largest = gzipped ? size * MAX_INFLATION : size;
-    return await use(reader, await readHeader(path, reader, largest));
+    const { size, gzipped } = await inspect(file);
+    const bytes = file.createReadStream({ start: 0, highWaterMark: 1 << 20, autoClose: false });
+    const stream = gzipped ? bytes.pipe(createGunzip({ chunkSize: 1 << 18 })) : bytes;
+    // pipe() does not forward errors: without this a failing read would leave the gunzip waiting.
+    if (stream !== bytes) bytes.on('error', (error) => stream.destroy(error));
+    const reader = new ByteReader(stream);
+    try {
+      const largest = gzipped ? size * MAX_INFLATION : size;
+      return await use(reader, await readHeader(path, reader, largest));
+    } finally {
+      stream.destroy();
+      bytes.destroy();
+    }
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code?.startsWith('Z_')) throw malformed(path, `its gzip compression is damaged (${code})`);
-    throw error;
+    throw unreadable(path, error);
   } finally {
-    stream.destroy();
-    file.destroy();
+    await file.close();
   }
 }
 
@@ -89,27 +92,31 @@ async function readHeader(path: string, reader: ByteReader, largest: number): Pr
   return header;
 }
 
-async function inspect(path: string): Promise<{ size: number; gzipped: boolean }> {
+async function openFile(path: string): Promise<FileHandle> {
   try {
-    const file = await open(path, 'r');
-    try {
-      const start = new Uint8Array(9);
-      const { bytesRead } = await file.read(start, 0, 9, 0);
-      // A safetensors header of 559,903 + n·2^32 bytes starts like gzip, but its ninth byte opens the JSON.
-      const gzipped =
-        bytesRead === 9 && start[0] === 0x1f && start[1] === 0x8b && start[2] === 8 && start[8] !== 0x7b;
-      return { size: (await file.stat()).size, gzipped };
-    } finally {
-      await file.close();
-    }
+    return await open(path, 'r');
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === 'ENOENT') throw new UserError(`${path}: no such file`, 'Check the path.');
-    if (code === 'EISDIR')
-      throw new UserError(`${path}: is a folder, not a safetensors file`, 'Name a file.');
-    if (code) throw new UserError(`${path}: cannot be read (${code})`, 'Check the path and its permissions.');
-    throw error;
+    throw unreadable(path, error);
   }
+}
+
+/** What to tell of a system's or zlib's error; any other error as it is. */
+function unreadable(path: string, error: unknown): unknown {
+  const { code } = error as NodeJS.ErrnoException;
+  if (!code) return error;
+  if (code.startsWith('Z_')) return malformed(path, `its gzip compression is damaged (${code})`);
+  if (code === 'ENOENT') return new UserError(`${path}: no such file`, 'Check the path.');
+  if (code === 'EISDIR') return new UserError(`${path}: is a folder, not a safetensors file`, 'Name a file.');
+  return new UserError(`${path}: cannot be read (${code})`, 'Check the path and its permissions.');
+}
+
+async function inspect(file: FileHandle): Promise<{ size: number; gzipped: boolean }> {
+  const start = new Uint8Array(9);
+  const { bytesRead } = await file.read(start, 0, 9, 0);
+  // A safetensors header of 559,903 + n·2^32 bytes starts like gzip, but its ninth byte opens the JSON.
+  const gzipped =
+    bytesRead === 9 && start[0] === 0x1f && start[1] === 0x8b && start[2] === 8 && start[8] !== 0x7b;
+  return { size: (await file.stat()).size, gzipped };
 }
 
 function floatsOf(path: string, tensors: ReadonlyMap<string, Tensor>, name: string): Float32Array {

@@ -3,7 +3,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Experiment } from '../config/schema.js';
-import { UserError } from '../errors.js';
+import { ExitCode, UserError } from '../errors.js';
 import { makeFolder } from '../folders.js';
 import { acquireLock, type Lock } from './lock.js';
 import { parseSummary, parseTimings, type RunSummary, type RunTimings } from './summary.js';
@@ -55,6 +55,16 @@ export class RunFolder {
   /** @throws UserError when another process is writing this run */
   lock(): Lock {
     return acquireLock(join(this.path, 'lock'));
+  }
+
+  /** As {@link lock}, but null when another process is writing this run. */
+  lockUnlessWritten(): Lock | null {
+    try {
+      return this.lock();
+    } catch (error) {
+      if (error instanceof UserError && error.exitCode === ExitCode.unavailable) return null;
+      throw error;
+    }
   }
 
   /**

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -9,6 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { main } from '../../src/cli/main.js';
 import { ExitCode } from '../../src/errors.js';
+import { RunFolder } from '../../src/runs/runFolder.js';
 import { fakeIo } from './fakeIo.js';
 import { resultFiles, writeBackbone, writeSmallTask } from './smallTask.js';
 
@@ -132,6 +133,30 @@ runs: own
       }
     });
   }
+
+  test('a run that another process writes is waited for, whatever its files look like meanwhile', async () => {
+    writeFileSync(
+      join(folder, 'written.yaml'),
+      readFileSync(join(folder, 'again.yaml'), 'utf8').replace('name: again', 'name: written'),
+    );
+    const finished = join(folder, 'results', 'again', 'runs');
+    const [name] = readdirSync(finished).sort();
+    const run = new RunFolder(join(folder, 'results', 'written', 'runs', name));
+    const lock = run.lock();
+    writeFileSync(run.checkpoint, 'no checkpoint');
+    const io = fakeIo({ cwd: folder, env: process.env });
+    const reproduced = xbm(['written.yaml'], io);
+    while (!io.err().includes('waiting for it')) {
+      await Promise.race([delay(5), reproduced.then(({ err }) => assert.fail(err))]);
+    }
+    assert.equal(readFileSync(run.checkpoint, 'utf8'), 'no checkpoint');
+    rmSync(run.checkpoint);
+    cpSync(join(finished, name), run.path, { recursive: true });
+    lock.release();
+    const { exitCode, err } = await reproduced;
+    assert.equal(exitCode, ExitCode.ok, err);
+    assert.equal(read('written', 'summary.csv'), read('again', 'summary.csv'));
+  });
 
   test('a result worse than the baseline fails and is named', async () => {
     const summary = JSON.parse(read('again', 'summary.json'));

@@ -184,6 +184,23 @@ test('a write that fails leaves the old file and no other', async () => {
   assert.deepEqual(await readFile(target), old);
 });
 
+test('a reader sees the old or the new file while it is replaced, never a mixture', async () => {
+  const versions = [1, 5000].map((length) => ({
+    values: { dtype: 'F32' as const, shape: [length], data: new Float32Array(length).fill(length) },
+  }));
+  let writing = true;
+  const writer = (async () => {
+    for (let i = 0; i < 200; i++) await writeSafetensors(path, versions[i % 2]);
+    writing = false;
+  })();
+  await writeSafetensors(path, versions[0]);
+  while (writing) {
+    const values = (await readSafetensors(path)).floats('values');
+    assert.ok(values.every((value) => value === values.length));
+  }
+  await writer;
+});
+
 test('a full disk is reported, the temporary file removed, the old one kept', async () => {
   const inner = await mkdtemp(join(folder, 'full-'));
   const target = join(inner, 'x.safetensors');
