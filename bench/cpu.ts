@@ -5,7 +5,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { benchOptions } from './arguments.js';
 import { type Comparison, compare, compareLosses, engineCommand, type Task } from './cpu/comparison.js';
 import { Contender } from './cpu/contender.js';
 import { measurePeaks, type Peaks } from './cpu/peaks.js';
@@ -13,33 +13,30 @@ import { buildProblem, type Configuration, writeProblem } from './cpu/problem.js
 import { operatorUses } from './cpu/profile.js';
 import { pythonWithTorch } from './cpu/python.js';
 
-const { values } = parseArgs({
-  options: {
+const values = benchOptions(
+  `npm run bench:cpu -- [--only 224] [--batch 16] [--task train|evaluate] [--rounds 5] [--seconds 3] [--threads n]
+  --compile  torch.compile too (needs a C++ compiler; minutes per row)   --no-peer  the engine alone
+  PyTorch: the interpreter $XBM_BENCH_PYTHON, else installed from PyPI into .cache/torch on first use`,
+  {
     only: { type: 'string' },
+    batch: { type: 'string' },
     task: { type: 'string' },
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '3' },
     threads: { type: 'string', default: String(cpus().length) },
     compile: { type: 'boolean', default: false },
     'no-peer': { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
   },
-});
-if (values.help) {
-  console.log(`npm run bench:cpu -- [--only 224] [--task train|evaluate] [--rounds 5] [--seconds 3] [--threads n]
-  --compile  torch.compile too (needs a C++ compiler; minutes per row)   --no-peer  the engine alone
-  PyTorch: the interpreter $XBM_BENCH_PYTHON, else installed from PyPI into .cache/torch on first use`);
-  process.exit(0);
-}
+);
 
 const all: Configuration[] = [
   { imageSize: 224, batchSize: 8, activationBits: 4 },
   { imageSize: 96, batchSize: 32, activationBits: 4 },
   { imageSize: 64, batchSize: 32, activationBits: 4 },
 ];
-const configurations = all.filter(
-  ({ imageSize }) => !values.only || values.only.split(',').includes(String(imageSize)),
-);
+const configurations = all
+  .filter(({ imageSize }) => !values.only || values.only.split(',').includes(String(imageSize)))
+  .map((one) => ({ ...one, batchSize: Number(values.batch ?? one.batchSize) }));
 const tasks = (['train', 'evaluate'] as const).filter((task) => !values.task || values.task === task);
 const threads = Number(values.threads);
 const scratch = mkdtempSync(join(tmpdir(), 'xbm-bench-'));

@@ -16,9 +16,11 @@ import { exportModel } from '../src/export/exportModel.js';
 import { headOf } from '../src/model/graph.js';
 import { requireBackbone } from '../src/runs/findBackbone.js';
 import { openExperimentData, openSplit } from '../src/runs/openExperiment.js';
+import { benchArguments } from './arguments.js';
 
-const [run, size, count] = process.argv.slice(2);
-if (!run) throw new Error('usage: npm run bench:evaluate -- RUN [SIZE] [IMAGES]');
+const USAGE = 'npm run bench:evaluate -- RUN [SIZE] [IMAGES]';
+const [run, size, count] = benchArguments(USAGE, 3);
+if (!run) throw new Error(`usage: ${USAGE}`);
 const given = loadExperiment({ config: resolve(run, 'config.yaml') });
 const task = await readTaskFile(join(run, 'task.safetensors'));
 const imageSize = Number(size ?? task.imageSize);

@@ -15,8 +15,9 @@ import { buildNetwork } from '../src/model/networks.js';
 import { quantizeBackbone } from '../src/model/quantize.js';
 import { hash32 } from '../src/random.js';
 import { randomBackbone } from '../src/training/randomBackbone.js';
+import { benchArguments } from './arguments.js';
 
-const batchSize = Number(process.argv[2] ?? 8);
+const batchSize = Number(benchArguments('npm run bench:export -- [BATCH SIZE]', 1)[0] ?? 8);
 const rounds = 9;
 const imageSize = 224;
 const graph = buildNetwork('resnet50', 1000);

@@ -8,15 +8,17 @@ import { join, resolve } from 'node:path';
 import sharp from 'sharp';
 import { type Augmentation, createLoader, openDataSet, type Sample } from '../src/data/index.js';
 import { hash32 } from '../src/random.js';
+import { benchArguments } from './arguments.js';
 
 const IMAGES = 384;
 const SECONDS = 4;
 const IMAGE_SIZE = 224;
 const BATCH_SIZE = 32;
 
+const [given] = benchArguments('npm run bench:loader -- [ROOT]', 1);
 const folder = mkdtempSync(join(tmpdir(), 'xbm-bench-'));
 try {
-  const root = process.argv[2] ? resolve(process.argv[2]) : await writeSyntheticSet(join(folder, 'images'));
+  const root = given ? resolve(given) : await writeSyntheticSet(join(folder, 'images'));
   const { train } = await openDataSet({ task: 'folder', root });
   const samples = train.slice(0, 2048);
   console.log(`${samples.length} images, ${IMAGE_SIZE} px, batch ${BATCH_SIZE}, ${cpus().length} cores`);

@@ -13,6 +13,7 @@ import { createOnnxEngine } from '../src/engines/onnx/index.js';
 import { withClasses } from '../src/model/graph.js';
 import { buildNetwork } from '../src/model/networks.js';
 import { adam, learningRates, randomBackbone, tinyBatch, tinyMethod } from '../test/engines/fixtures.js';
+import { benchArguments } from './arguments.js';
 
 interface Row {
   readonly network: string;
@@ -32,7 +33,7 @@ const rows: Row[] = [
   { network: 'cifar-resnet20', imageSize: 32, batchSize: 32, method: 'xbm' },
 ];
 
-const seconds = Number(process.env.XBM_BENCH_SECONDS ?? process.argv[2] ?? 10);
+const seconds = Number(benchArguments('npm run bench:step -- [SECONDS PER ROW]', 1)[0] ?? 10);
 if (process.env.XBM_BENCH_ROW)
   console.log(JSON.stringify(await measure(JSON.parse(process.env.XBM_BENCH_ROW))));
 else printAll();
@@ -40,8 +41,8 @@ else printAll();
 function printAll(): void {
   console.log(`onnx engine, ${cpus().length} cores, ${cpus()[0].model}; median images/s`);
   for (const row of rows) {
-    const output = execFileSync(process.execPath, [fileURLToPath(import.meta.url)], {
-      env: { ...process.env, XBM_BENCH_ROW: JSON.stringify(row), XBM_BENCH_SECONDS: String(seconds) },
+    const output = execFileSync(process.execPath, [fileURLToPath(import.meta.url), String(seconds)], {
+      env: { ...process.env, XBM_BENCH_ROW: JSON.stringify(row) },
       encoding: 'utf8',
     });
     const { rate, gigabytes } = JSON.parse(output);

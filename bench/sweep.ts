@@ -7,7 +7,9 @@ import { hardwareJson } from '../src/report/hardwareJson.js';
 import { hardwareReport } from '../src/report/hardwareReport.js';
 import { hardwareTables } from '../src/report/hardwareTables.js';
 import { publishedResults } from '../src/report/results.js';
+import { benchArguments } from './arguments.js';
 
+benchArguments('npm run bench:sweep', 0);
 const network = crossbarNetwork(buildNetwork('resnet50', 1000), 224);
 const hardware = loadHardware('nn-imc');
 const decades = (from: number, to: number, count: number) =>

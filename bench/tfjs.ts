@@ -18,6 +18,7 @@ import {
   tinyMethod,
   tinyState,
 } from '../test/engines/fixtures.js';
+import { benchArguments } from './arguments.js';
 
 const IMAGE_SIZE = 32;
 const SECONDS = 5;
@@ -28,8 +29,9 @@ interface Row {
   readonly batchSize: number;
 }
 
-const [given] = process.argv.slice(2);
-if (given) console.log(JSON.stringify(await measure(JSON.parse(given))));
+benchArguments('npm run bench:tfjs', 0);
+const row = process.env.XBM_BENCH_ROW;
+if (row) console.log(JSON.stringify(await measure(JSON.parse(row))));
 else compare();
 
 function compare(): void {
@@ -48,8 +50,8 @@ function compare(): void {
   console.log(`Training step of cifar-resnet8, ${IMAGE_SIZE} px, xbm, 4 bits; ${cpus().length} cores`);
   let pureJavaScript = Number.NaN;
   for (const row of rows) {
-    const output = execFileSync(process.execPath, [fileURLToPath(import.meta.url), JSON.stringify(row)], {
-      env: { ...process.env, XBM_TFJS_BACKEND: row.backend },
+    const output = execFileSync(process.execPath, [fileURLToPath(import.meta.url)], {
+      env: { ...process.env, XBM_BENCH_ROW: JSON.stringify(row), XBM_TFJS_BACKEND: row.backend },
       stdio: ['ignore', 'pipe', 'ignore'],
       encoding: 'utf8',
     });

@@ -6,15 +6,19 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { benchOptions } from './arguments.js';
 import { Contender } from './cpu/contender.js';
 import { buildProblem, type Configuration, writeProblem } from './cpu/problem.js';
 import { type Ceilings, measureCeilings } from './gpu/ceilings.js';
 import { cudaPython, peerCommand } from './gpu/peer.js';
 import { openBenchmarkGpu, type Row, type RowReport, rowCommand } from './gpu/row.js';
 
-const { values } = parseArgs({
-  options: {
+const values = benchOptions(
+  `npm run bench:webgpu -- [--network resnet50] [--size 224] [--batch 128] [--rounds 5] [--seconds 3]
+  --methods xbm,piggyback,finetune,classifier,evaluation   which rows
+  --float32   without matrix units                         --no-peer   without PyTorch
+  --compile   torch.compile beside eager PyTorch           $XBM_BENCH_PYTHON: a Python with PyTorch and CUDA`,
+  {
     network: { type: 'string', default: 'resnet50' },
     size: { type: 'string', default: '224' },
     batch: { type: 'string', default: '128' },
@@ -24,16 +28,8 @@ const { values } = parseArgs({
     float32: { type: 'boolean', default: false },
     compile: { type: 'boolean', default: false },
     'no-peer': { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
   },
-});
-if (values.help) {
-  console.log(`npm run bench:webgpu -- [--network resnet50] [--size 224] [--batch 128] [--rounds 5] [--seconds 3]
-  --methods xbm,piggyback,finetune,classifier,evaluation   which rows
-  --float32   without matrix units                         --no-peer   without PyTorch
-  --compile   torch.compile beside eager PyTorch           $XBM_BENCH_PYTHON: a Python with PyTorch and CUDA`);
-  process.exit(0);
-}
+);
 
 const precision = values.float32 ? 'float32' : 'mixed';
 const gpu = await openBenchmarkGpu(precision);

@@ -1,5 +1,6 @@
 /** @file What it costs to write cells: energy and time of one write, digits of a stored level. */
 import { UserError } from '../errors.js';
+import { levelLimit } from '../model/quantize.js';
 import type { HardwareDescription } from './description.js';
 
 /**
@@ -42,7 +43,7 @@ export interface DigitDistances {
 }
 
 export function digitDistances(weightBits: number, digits: number, cellBits: number): DigitDistances {
-  const offset = 2 ** (weightBits - 1) - 1;
+  const offset = levelLimit(weightBits);
   const size = 2 * offset + 1;
   const changedCells = new Uint8Array(size * size);
   const digitSteps = new Uint16Array(size * size);

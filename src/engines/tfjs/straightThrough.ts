@@ -3,6 +3,7 @@
  * passes the gradient through the function the step stands for (straight-through, Bengio et al. 2013).
  */
 import * as tf from '@tensorflow/tfjs';
+import { levelLimit } from '../../model/quantize.js';
 
 /** y = forward(x) with dL/dx = dL/dy · derivative(x). */
 function straightThrough<T extends tf.Tensor>(
@@ -47,7 +48,7 @@ export function quantizeActivation<T extends tf.Tensor>(x: T, clip: number, bits
  * @param scales [outC, 1, 1, 1]
  */
 export function quantizeWeights(weights: tf.Tensor4D, scales: tf.Tensor4D, bits: number): tf.Tensor4D {
-  const limit = 2 ** (bits - 1) - 1;
+  const limit = levelLimit(bits);
   return straightThrough(
     weights,
     (w) => tf.divNoNan(w, scales).clipByValue(-limit, limit).round().mul(scales),
