@@ -1,8 +1,12 @@
 import type { BatchNormLayer } from '../../model/graph.js';
 import type { TrainingPlan } from '../engine.js';
 import { type FeatureMap, quadsOf } from './features.js';
-import { linearWorkgroups } from './kernel.js';
-import { affineUpdateKernel, statisticsKernel, statisticsSumsKernel } from './kernels/batchNorm.js';
+import {
+  affineUpdateKernel,
+  channelWorkgroups,
+  statisticsKernel,
+  statisticsSumsKernel,
+} from './kernels/batchNorm.js';
 import { sumBytes, sumGrid } from './kernels/channelSums.js';
 import { coefficientLayout, frozenCoefficients } from './normalization.js';
 import type { Tensor } from './plan.js';
@@ -46,7 +50,7 @@ export class TaskNorms {
         varianceOffset: layout.offset(`${layer.name}.running_var`),
       },
       tensors: { x, sums, coefficients: this.coefficients, tensors },
-      workgroups: linearWorkgroups(4 * shape.quads),
+      workgroups: channelWorkgroups(shape.quads),
     });
   }
 
@@ -54,7 +58,7 @@ export class TaskNorms {
     this.builder.dispatch(affineUpdateKernel(this.training.optimizer), {
       params: this.#params(layer, chunks, pixels),
       tensors: { sums, coefficients: this.coefficients, ...this.task.optimized },
-      workgroups: linearWorkgroups(layer.channels),
+      workgroups: channelWorkgroups(quadsOf(layer.channels)),
     });
   }
 

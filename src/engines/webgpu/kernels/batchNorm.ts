@@ -2,7 +2,7 @@
 
 import type { OptimizerSpec } from '../../../adaption/method.js';
 import { BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM } from '../../../model/graph.js';
-import { defineKernel, type Kernel, linearEntry, type ScalarType } from '../kernel.js';
+import { defineKernel, type Kernel, type ScalarType, type Workgroups } from '../kernel.js';
 import { channelSums, SUM_PARAMS } from './channelSums.js';
 import { optimizerSource } from './optimizer.js';
 import { COEFFICIENTS } from './pointwise.js';
@@ -22,14 +22,38 @@ const NORM = {
 const at = (name: (typeof COEFFICIENTS)[number]): string =>
   `coefficients[4u * (params.norm + ${COEFFICIENTS.indexOf(name)}u * params.quads) + channel]`;
 
-const totals = (first: string, second: string): string => `
-  var ${first} = 0.0;
-  var ${second} = 0.0;
-  for (var chunk = 0u; chunk < params.chunks; chunk++) {
-    let pair = 8u * (chunk * params.quads + channel / 4u) + channel % 4u;
-    ${first} += sums[pair];
-    ${second} += sums[pair + 4u];
-  }`;
+/** Threads of a workgroup: as many rows share the chunks of a few channels. */
+const CHANNELS = 8;
+const ROWS = 32;
+
+/** The grid of a kernel with {@link channelEntry}. */
+export const channelWorkgroups = (quads: number): Workgroups => [Math.ceil((4 * quads) / CHANNELS), 1, 1];
+
+/** WGSL: adds up the chunks of `sums` in a fixed order; `body` runs once per `channel` with its totals. */
+const channelEntry = (first: string, second: string, body: string): string => `
+var<workgroup> pairs: array<vec2f, ${CHANNELS * ROWS}>;
+
+@compute @workgroup_size(${CHANNELS * ROWS})
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+  let channel = group.x * ${CHANNELS}u + local % ${CHANNELS}u;
+  var pair = vec2f();
+  if (channel < 4u * params.quads) {
+    for (var chunk = local / ${CHANNELS}u; chunk < params.chunks; chunk += ${ROWS}u) {
+      let at = 8u * (chunk * params.quads + channel / 4u) + channel % 4u;
+      pair += vec2f(sums[at], sums[at + 4u]);
+    }
+  }
+  pairs[local] = pair;
+  for (var rows = ${ROWS / 2}u; rows > 0u; rows /= 2u) {
+    workgroupBarrier();
+    if (local < rows * ${CHANNELS}u) { pairs[local] += pairs[local + rows * ${CHANNELS}u]; }
+  }
+  if (local >= ${CHANNELS}u || channel >= 4u * params.quads) { return; }
+  let ${first} = pairs[local].x;
+  let ${second} = pairs[local].y;
+${body}
+}
+`;
 
 /**
  * Partial sums of d and d², d = x − x of the first pixel: near enough to the mean that the variance,
@@ -51,7 +75,7 @@ export function statisticsSumsKernel(lanes: number) {
 }
 
 /**
- * One thread per channel: the batch's mean and (biased) variance become coefficients; the running statistics move by
+ * The batch's mean and (biased) variance become coefficients; the running statistics move by
  * the momentum, with the unbiased variance, as in PyTorch.
  */
 export const statisticsKernel = defineKernel({
@@ -63,14 +87,13 @@ export const statisticsKernel = defineKernel({
     coefficients: 'read_write f32',
     tensors: 'read_write f32',
   },
-  body: linearEntry(`
-  let channel = i;
-  if (channel >= 4u * params.quads) { return; }
-  if (channel >= params.channels) {
+  body: channelEntry(
+    'sum',
+    'squares',
+    `  if (channel >= params.channels) {
 ${COEFFICIENTS.map((name) => `    ${at(name)} = 0.0;`).join('\n')}
     return;
   }
-${totals('sum', 'squares')}
   let shift = sum / params.count;
   let mean = x[channel] + shift;
   let variance = max(squares / params.count - shift * shift, 0.0);
@@ -84,10 +107,11 @@ ${totals('sum', 'squares')}
   let meanAt = params.meanOffset + channel;
   let varianceAt = params.varianceOffset + channel;
   tensors[meanAt] = tensors[meanAt] * keep + mean * ${BATCH_NORM_MOMENTUM};
-  tensors[varianceAt] = tensors[varianceAt] * keep + unbiased * ${BATCH_NORM_MOMENTUM};`),
+  tensors[varianceAt] = tensors[varianceAt] * keep + unbiased * ${BATCH_NORM_MOMENTUM};`,
+  ),
 });
 
-/** One thread per channel: totals of the gradient sums become coefficients, and weight and bias take their step. */
+/** Totals of the gradient sums become coefficients, and weight and bias take their step. */
 export function affineUpdateKernel(optimizer: OptimizerSpec): Kernel {
   const update = optimizerSource(optimizer);
   return defineKernel({
@@ -96,13 +120,14 @@ export function affineUpdateKernel(optimizer: OptimizerSpec): Kernel {
     usesStep: true,
     buffers: { sums: 'read f32', coefficients: 'read_write f32', ...update.buffers },
     body: `${update.functions}
-${linearEntry(`
-  let channel = i;
-  if (channel >= params.channels) { return; }
-${totals('gradient', 'product')}
+${channelEntry(
+  'gradient',
+  'product',
+  `  if (channel >= params.channels) { return; }
   ${at('meanGradient')} = gradient / params.count;
   ${at('meanProduct')} = product / params.count;
   update(params.weightOffset + channel, product, step.learningRateBatchNorm);
-  update(params.biasOffset + channel, gradient, step.learningRateBatchNorm);`)}`,
+  update(params.biasOffset + channel, gradient, step.learningRateBatchNorm);`,
+)}`,
   });
 }

@@ -6,7 +6,7 @@ import type { ScalarType, Workgroups } from '../kernel.js';
 
 const THREADS = 256;
 
-/** Workgroups that keep a large GPU busy. The reader of the sums goes through all chunks of a channel, one by one. */
+/** Workgroups that keep a large GPU busy. */
 const ENOUGH_WORKGROUPS = 1024;
 const MAX_CHUNKS = 256;
 const MIN_PIXELS_PER_CHUNK = 64;
