@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { after, describe, test } from 'node:test';
+import {
+  channelWorkgroups,
+  statisticsKernel,
+  statisticsSumsKernel,
+} from '../../../src/engines/webgpu/kernels/batchNorm.js';
+import { sumBytes, sumGrid } from '../../../src/engines/webgpu/kernels/channelSums.js';
+import { COEFFICIENTS } from '../../../src/engines/webgpu/kernels/pointwise.js';
+import { PlanBuilder } from '../../../src/engines/webgpu/planBuilder.js';
+import { BATCH_NORM_EPSILON } from '../../../src/model/graph.js';
+import { uniform } from '../../../src/random.js';
+import { testGpu } from './gpu.js';
+
+const { skip, open } = await testGpu();
+const gpu = skip ? null : await open();
+after(() => gpu?.device.destroy());
+
+describe('statistics of a batch norm', { skip }, () => {
+  // One chunk; more chunks than threads add them up; channels that do not fill their workgroup.
+  for (const [pixels, channels] of [
+    [50, 10],
+    [5000, 10],
+    [9000, 66],
+  ]) {
+    test(`${pixels} pixels of ${channels} channels, far from zero`, async () => {
+      const quads = Math.ceil(channels / 4);
+      const value = (pixel: number, channel: number) =>
+        Math.fround(30 + channel + uniform(channel, pixel) * (1 + channel));
+      const x = new Float32Array(pixels * 4 * quads);
+      for (let pixel = 0; pixel < pixels; pixel++)
+        for (let channel = 0; channel < channels; channel++)
+          x[pixel * 4 * quads + channel] = value(pixel, channel);
+      const { chunks, ...found } = await statistics(x, pixels, channels);
+      if (pixels >= 5000) assert.ok(chunks > 64, `${chunks} chunks`);
+      for (let channel = 0; channel < channels; channel++) {
+        const values = Array.from({ length: pixels }, (_, pixel) => value(pixel, channel));
+        const mean = values.reduce((sum, v) => sum + v, 0) / pixels;
+        const variance = values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / pixels;
+        const inverse = 1 / Math.sqrt(variance + BATCH_NORM_EPSILON);
+        close(found.mean[channel], mean, 1e-6);
+        close(found.inverse[channel], inverse, 1e-5);
+        close(found.runningMean[channel], 0.1 * mean, 1e-6);
+        close(found.runningVariance[channel], (0.1 * variance * pixels) / (pixels - 1), 2e-5);
+      }
+    });
+  }
+});
+
+const close = (found: number, expected: number, tolerance: number) =>
+  assert.ok(Math.abs(found - expected) <= tolerance * Math.abs(expected), `${found}, expected ${expected}`);
+
+async function statistics(x: Float32Array<ArrayBuffer>, pixels: number, channels: number) {
+  const quads = Math.ceil(channels / 4);
+  const builder = new PlanBuilder(gpu!);
+  const input = builder.persistent('x', x.byteLength, x);
+  const { lanes, chunks, pixelsPerChunk, workgroups } = sumGrid(pixels, quads);
+  const sums = builder.transient('sums', sumBytes(quads, chunks));
+  const coefficients = builder.persistent('coefficients', COEFFICIENTS.length * quads * 16);
+  // Weight and bias, running mean and variance, one after the other.
+  const tensors = builder.persistent('tensors', 4 * channels * 4);
+  builder.dispatch(statisticsSumsKernel(lanes), {
+    params: { quads, pixels, pixelsPerChunk },
+    tensors: { x: input, sums },
+    workgroups,
+  });
+  builder.dispatch(statisticsKernel, {
+    params: {
+      channels,
+      quads,
+      chunks,
+      norm: 0,
+      count: pixels,
+      weightOffset: 0,
+      biasOffset: channels,
+      meanOffset: 2 * channels,
+      varianceOffset: 3 * channels,
+    },
+    tensors: { x: input, sums, coefficients, tensors },
+    workgroups: channelWorkgroups(quads),
+  });
+  const plan = await builder.finish();
+  const [coefficientBytes, tensorBytes] = await plan.run([coefficients, tensors]);
+  plan.close();
+  const coefficient = (name: (typeof COEFFICIENTS)[number]) =>
+    new Float32Array(coefficientBytes).subarray(COEFFICIENTS.indexOf(name) * quads * 4);
+  const tensor = (index: number) => new Float32Array(tensorBytes).subarray(index * channels);
+  return {
+    chunks,
+    mean: coefficient('mean'),
+    inverse: coefficient('inverse'),
+    runningMean: tensor(2),
+    runningVariance: tensor(3),
+  };
+}
