@@ -11,6 +11,7 @@ function nullComments(experiment: Experiment): Readonly<Record<string, string>> 
     'data.crop': `the task's protocol`,
     'data.augmentation': `the task's protocol`,
     'data.cache': '$XBM_HOME/cache',
+    'data.workers': 'one per core, at most 8',
     'method.granularity': 'no masks',
     'method.binarizer': 'no masks',
   };

@@ -42,7 +42,8 @@ export const experimentSchema = z.strictObject({
         .default(null),
       /** Pixel caches; null: $XBM_HOME/cache. */
       cache: path.nullable().default(null),
-      workers: z.int().min(0).max(64).default(2),
+      /** Threads that crop and flip; null: one per core, at most 8. */
+      workers: z.int().min(0).max(64).nullable().default(null),
     })
     .prefault({}),
   backbone: z
