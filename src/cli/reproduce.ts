@@ -153,6 +153,7 @@ async function planOf(runs: readonly PlannedRun[], args: ReproduceArguments, io:
   const { RunFolder, runsFolder } = await import('../runs/runFolder.js');
   const { InputGuard } = await import('./inputGuard.js');
   const guard = new InputGuard(io);
+  const refused: UserError[] = [];
   const states = new Map<string, Awaited<ReturnType<typeof inspectRun>>>();
   for (const run of runs) {
     const inspection = await inspectRun(run);
@@ -160,9 +161,18 @@ async function planOf(runs: readonly PlannedRun[], args: ReproduceArguments, io:
     if (again) states.set(run.name, { state: 'again', steps: 0, note: '--force' });
     else if (inspection.state === 'done') {
       const folder = new RunFolder(run.folder);
-      const unchecked = Object.values(await guard.check(folder, folder.readSummary(), run.experiment));
-      states.set(run.name, { ...inspection, note: unchecked.length > 0 ? unchecked.join('; ') : null });
+      try {
+        const unchecked = Object.values(await guard.check(folder, folder.readSummary(), run.experiment));
+        states.set(run.name, { ...inspection, note: unchecked.length > 0 ? unchecked.join('; ') : null });
+      } catch (error) {
+        if (!(error instanceof UserError)) throw error;
+        refused.push(error);
+      }
     } else states.set(run.name, inspection);
+  }
+  if (refused.length > 0) {
+    const [{ hint, exitCode }] = refused;
+    throw new UserError(refused.map(({ message }) => message).join('\n'), hint, exitCode);
   }
   const missing = runs.filter(({ name }) => states.get(name)!.state !== 'done');
   const folders = new Set([runsFolder(io.cwd), ...runs.map(({ folder }) => resolve(folder, '..'))]);

@@ -186,6 +186,8 @@ runs: own
         err,
         /small-xbm-.*: this finished run was trained on other files: it was trained on backbone/,
       );
+      for (const seed of [0, 1])
+        assert.match(err, new RegExp(`-s${seed}: this finished run`), 'all are named');
     }
     assert.equal(read('again', 'summary.json'), before);
     writeFileSync(file, own);
