@@ -1,79 +1,84 @@
 /**
- * @file 3×3 convolutions by Winograd's minimal filtering in the merged layout (Lavin & Gray 2016, F(4×4, 3×3)): an output
- * tile of 4×4 pixels costs 36 multiplications per pair of channels instead of 144. The forward pass, the input gradient
- * and the weight gradient are 36 matrix products each, one per position of the transformed 6×6 patches.
+ * @file 3×3 convolutions by Winograd's minimal filtering in the merged layout (Lavin & Gray 2016). An output tile of 4×4
+ * pixels costs 36 multiplications per pair of channels instead of 144, one of 3×3 pixels 25 instead of 81. The forward
+ * pass, the input gradient and the weight gradient are 36 (25) matrix products each, one per position of the transformed
+ * 6×6 (5×5) patches.
  */
+import type { TensorShape } from './activations.js';
 import type { ConvSite } from './convolution.js';
 import { gatherPixels } from './im2col.js';
-
-const TILE = 4;
-const PATCH = 6;
-/** Interpolation points 0, ±1, ±2, ∞. */
-const inputTransform = [
-  [4, 0, -5, 0, 1, 0],
-  [0, -4, -4, 1, 1, 0],
-  [0, 4, -4, -1, 1, 0],
-  [0, -2, -1, 2, 1, 0],
-  [0, 2, -1, -2, 1, 0],
-  [0, 4, 0, -5, 0, 1],
-];
-const weightTransform = [
-  [1 / 4, 0, 0],
-  [-1 / 6, -1 / 6, -1 / 6],
-  [-1 / 6, 1 / 6, -1 / 6],
-  [1 / 24, 1 / 12, 1 / 6],
-  [1 / 24, -1 / 12, 1 / 6],
-  [0, 0, 1],
-];
-const outputTransform = [
-  [1, 1, 1, 1, 1, 0],
-  [0, 1, -1, 2, -2, 0],
-  [0, 1, 1, 4, 4, 0],
-  [0, 1, -1, 8, -8, 1],
-];
+import { type Matrix, type TileSize, tileSizes, winogradTransforms } from './winogradTransforms.js';
 
 /** Whether a convolution is computed this way: of stride 1, keeping the size of a map that is worth its tiles. */
 export function isWinograd({ conv, layout, layouts, input }: ConvSite): boolean {
   const { kernel, stride, padding, inChannels, outChannels } = conv;
   if (layout !== 'merged' || kernel !== 3 || stride !== 1 || padding !== 1) return false;
-  const tiles = Math.ceil(input.height / TILE) * Math.ceil(input.width / TILE);
-  return (
-    tiles * PATCH * PATCH < input.height * input.width * 9 &&
-    Math.min(inChannels, outChannels) >= layouts.winogradChannels
-  );
+  if (Math.min(inChannels, outChannels) < layouts.winogradChannels) return false;
+  const direct = input.height * input.width * 9;
+  return tiling(input).products * 2 < direct; // transforms cost as well
 }
 
-/** The 6×6 pixels around every 4×4 tile of a map [1, channels, pixels·batch]: [channels, 36, tiles·batch]. */
+/** How a map is cut into tiles. */
+export interface Tiling {
+  readonly tile: TileSize;
+  readonly rows: number;
+  readonly columns: number;
+  /** Multiplications per pair of channels. */
+  readonly products: number;
+}
+
+/** The tiles of fewest multiplications; of two sizes with as many the smaller one, which has less to transform. */
+export function tiling({ height, width }: Pick<TensorShape, 'height' | 'width'>): Tiling {
+  const choices = tileSizes.map((tile) => {
+    const [rows, columns] = [Math.ceil(height / tile), Math.ceil(width / tile)];
+    return { tile, rows, columns, products: rows * columns * (tile + 2) ** 2 };
+  });
+  return choices.reduce((best, choice) => (choice.products < best.products ? choice : best));
+}
+
+/** The pixels around every tile of a map [1, channels, pixels·batch]: [channels, patch², tiles·batch]. */
 export function patches(site: ConvSite, value: string, channels: number): string {
   const { layouts, input } = site;
-  const [rows, columns] = tileCounts(site);
+  const { tile: size, rows, columns } = tiling(input);
+  const side = size + 2;
   const indices: number[] = [];
-  for (let position = 0; position < PATCH * PATCH; position++) {
+  for (let position = 0; position < side * side; position++) {
     for (let tile = 0; tile < rows * columns; tile++) {
-      const row = Math.floor(tile / columns) * TILE + Math.floor(position / PATCH) - 1;
-      const column = (tile % columns) * TILE + (position % PATCH) - 1;
+      const row = Math.floor(tile / columns) * size + Math.floor(position / side) - 1;
+      const column = (tile % columns) * size + (position % side) - 1;
       const inside = row >= 0 && column >= 0 && row < input.height && column < input.width;
       indices.push(inside ? row * input.width + column : input.height * input.width);
     }
   }
   const gathered = gatherPixels(site, value, channels, input.height * input.width, indices);
   const { builder, batchSize } = layouts;
-  return builder.op('Reshape', [gathered, builder.ints(channels, PATCH * PATCH, rows * columns * batchSize)]);
+  return builder.op('Reshape', [gathered, builder.ints(channels, side * side, rows * columns * batchSize)]);
 }
 
 /** Transformed patches of the input: shared by the forward pass and the weight gradient. */
 export function transformedInput(site: ConvSite, inputPatches: string): string {
-  return transform(site, kronecker(inputTransform), inputPatches);
+  return transform(site, transforms(site).input, inputPatches);
 }
 
 /** [1, outC, pixels·batch] from the transformed input. */
 export function convolveWinograd(site: ConvSite, weight: string, input: string): string {
-  return product(site, weight, input, false);
+  const products = site.layouts.builder.op(
+    'com.microsoft:FusedMatMul',
+    [transformedWeight(site, weight), input],
+    { transBatchB: 1 },
+  );
+  return pixels(site, transforms(site).output, products, site.conv.outChannels);
 }
 
 /** dL/dx [1, inC, pixels·batch]: a convolution with the flipped weight. */
 export function inputGradientWinograd(site: ConvSite, weight: string, gradientPatches: string): string {
-  return product(site, weight, transform(site, kronecker(inputTransform), gradientPatches), true);
+  const flipped = transforms(site, true);
+  const products = site.layouts.builder.op(
+    'com.microsoft:FusedMatMul',
+    [transformedWeight(site, weight), transform(site, flipped.input, gradientPatches)],
+    { transA: 1, transBatchB: 1 },
+  );
+  return pixels(site, flipped.output, products, site.conv.inChannels);
 }
 
 /**
@@ -85,73 +90,63 @@ export function weightGradientWinograd(site: ConvSite, input: string, gradientPa
   const { conv, layouts } = site;
   const { builder } = layouts;
   const { outChannels, inChannels } = conv;
-  const middle = transpose(outputTransform).map((row) => [0, ...row, 0]);
-  const gradients = transform(site, kronecker(middle), gradientPatches);
+  const { weight, outputGradient } = transforms(site);
+  const gradients = transform(site, outputGradient, gradientPatches);
   const products = builder.op('com.microsoft:FusedMatMul', [gradients, input], {
     transBatchA: 1,
     transBatchB: 1,
     transB: 1,
   });
-  const flat = builder.op('Reshape', [products, builder.ints(PATCH * PATCH, outChannels * inChannels)]);
-  const taps = builder.op('com.microsoft:FusedMatMul', [flat, matrix(site, kronecker(weightTransform))], {
-    transA: 1,
-  });
+  const flat = builder.op('Reshape', [products, builder.ints(weight.length, outChannels * inChannels)]);
+  const taps = builder.op('com.microsoft:FusedMatMul', [flat, matrix(site, weight)], { transA: 1 });
   return builder.op('Reshape', [taps, builder.ints(outChannels, inChannels, 3, 3)]);
 }
 
-/** @param backwards with the flipped weight and its channel axes exchanged */
-function product(site: ConvSite, weight: string, input: string, backwards: boolean): string {
+/**
+ * [patch², outC, inC]. The input gradient asks for the same nodes as the forward pass; ONNX Runtime computes them once,
+ * since they are standard operators (it fuses them later), which its elimination of common subexpressions knows.
+ */
+function transformedWeight(site: ConvSite, weight: string): string {
   const { conv, layouts } = site;
-  const { builder, batchSize } = layouts;
-  const channels = backwards ? conv.inChannels : conv.outChannels;
-  const taps = kronecker(weightTransform).map((row) => (backwards ? row.toReversed() : row));
+  const { builder } = layouts;
+  const rows = transforms(site).weight;
   const perFilter = builder.op('Reshape', [weight, builder.ints(conv.outChannels * conv.inChannels, 9)]);
-  const transformed = builder.op('Reshape', [
-    builder.op('com.microsoft:FusedMatMul', [matrix(site, taps), perFilter], { transB: 1 }),
-    builder.ints(PATCH * PATCH, conv.outChannels, conv.inChannels),
-  ]);
-  const products = builder.op('com.microsoft:FusedMatMul', [transformed, input], {
-    transBatchB: 1,
-    ...(backwards ? { transA: 1 } : {}),
-  });
-  const back = kronecker(outputTransform);
-  // [1, 16, 36] times, for each channel, [36, tiles·batch]
-  const tiles = builder.op(
-    'com.microsoft:FusedMatMul',
-    [builder.op('Reshape', [matrix(site, back), builder.ints(1, back.length, PATCH * PATCH)]), products],
-    { transBatchB: 1 },
-  );
-  const [rows, columns] = tileCounts(site);
+  const turned = builder.op('Transpose', [perFilter], { perm: [1, 0] });
+  const transformed = builder.op('MatMul', [matrix(site, rows), turned]);
+  return builder.op('Reshape', [transformed, builder.ints(rows.length, conv.outChannels, conv.inChannels)]);
+}
+
+/** Tiles of the products [patch², channels, tiles·batch], put together to the map [1, channels, pixels·batch]. */
+function pixels(site: ConvSite, output: Matrix, products: string, channels: number): string {
+  const { builder, batchSize } = site.layouts;
   const { height, width } = site.input;
+  const { tile: size, rows, columns } = tiling(site.input);
+  const asBatch = builder.op('Reshape', [
+    matrix(site, output),
+    builder.ints(1, output.length, output[0].length),
+  ]);
+  // [1, tile², patch²] times, for each channel, [patch², tiles·batch]
+  const tiles = builder.op('com.microsoft:FusedMatMul', [asBatch, products], { transBatchB: 1 });
   const indices: number[] = [];
   for (let pixel = 0; pixel < height * width; pixel++) {
     const [row, column] = [Math.floor(pixel / width), pixel % width];
-    const tile = Math.floor(row / TILE) * columns + Math.floor(column / TILE);
-    indices.push(((row % TILE) * TILE + (column % TILE)) * rows * columns + tile);
+    const tile = Math.floor(row / size) * columns + Math.floor(column / size);
+    indices.push(((row % size) * size + (column % size)) * rows * columns + tile);
   }
-  const pixels = gatherPixels(site, tiles, channels, TILE * TILE * rows * columns, indices);
-  return builder.op('Reshape', [pixels, builder.ints(1, channels, height * width * batchSize)]);
+  const inOrder = gatherPixels(site, tiles, channels, output.length * rows * columns, indices);
+  return builder.op('Reshape', [inOrder, builder.ints(1, channels, height * width * batchSize)]);
 }
 
-/** A matrix [m, 36] times every channel of [channels, 36, tiles·batch]. */
-function transform(site: ConvSite, rows: readonly number[][], value: string): string {
+/** A matrix [m, patch²] times every channel of [channels, patch², tiles·batch]. */
+function transform(site: ConvSite, rows: Matrix, value: string): string {
   return site.layouts.builder.op('com.microsoft:FusedMatMul', [matrix(site, rows), value]);
 }
 
-function matrix({ layouts }: ConvSite, rows: readonly number[][]): string {
+function matrix({ layouts }: ConvSite, rows: Matrix): string {
   return layouts.builder.shared(`matrix:${rows.join(';')}`, () => [
     Float32Array.from(rows.flat()),
     [rows.length, rows[0].length],
   ]);
 }
 
-function tileCounts({ input }: ConvSite): [number, number] {
-  return [Math.ceil(input.height / TILE), Math.ceil(input.width / TILE)];
-}
-
-/** The two-dimensional transform of a one-dimensional one. */
-const kronecker = (a: readonly number[][]): number[][] =>
-  a.flatMap((top) => a.map((left) => top.flatMap((x) => left.map((y) => x * y))));
-
-const transpose = (a: readonly number[][]): number[][] =>
-  a[0].map((_, column) => a.map((row) => row[column]));
+const transforms = ({ input }: ConvSite, flipped = false) => winogradTransforms(tiling(input).tile, flipped);

@@ -1,6 +1,7 @@
 /** @file Winograd's filtering against the same convolution by columns, forward and both gradients, on maps of any size. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import fc from 'fast-check';
 import ort from 'onnxruntime-node';
 import { Layouts } from '../../../src/engines/onnx/activations.js';
 import {
@@ -13,7 +14,8 @@ import {
 } from '../../../src/engines/onnx/convolution.js';
 import { GraphBuilder } from '../../../src/engines/onnx/graphBuilder.js';
 import { createSession } from '../../../src/engines/onnx/session.js';
-import { isWinograd } from '../../../src/engines/onnx/winograd.js';
+import { isWinograd, tiling } from '../../../src/engines/onnx/winograd.js';
+import { tileSizes } from '../../../src/engines/onnx/winogradTransforms.js';
 import type { ConvLayer, LayerGraph } from '../../../src/model/graph.js';
 import { assertClose } from '../assertClose.js';
 import { gaussians } from '../fixtures.js';
@@ -58,20 +60,42 @@ async function compute(size: number, winogradChannels: number, threads: number):
 }
 
 describe('Winograd filtering', () => {
-  for (const size of [3, 4, 6, 7, 8, 9, 14]) {
-    test(`${size}×${size} pixels: output and gradients of the convolution by columns`, async () => {
+  const tolerances = { 3: 4e-6, 4: 5e-6 };
+  for (const size of [3, 4, 5, 6, 7, 8, 9, 12, 14]) {
+    const { tile } = tiling({ height: size, width: size });
+    test(`${size}×${size} pixels in tiles of ${tile}: output and gradients of the convolution by columns`, async () => {
       const expected = await compute(size, Number.POSITIVE_INFINITY, 1);
       const actual = await compute(size, 1, 1);
       for (const [i, what] of ['y', 'dx', 'dw'].entries())
-        assertClose(actual[i], expected[i], 5e-6, `${what} at ${size} pixels`);
+        assertClose(actual[i], expected[i], tolerances[tile], `${what} at ${size} pixels`);
     });
   }
 
-  test('the number of threads changes no bit', async () => {
-    assert.deepEqual(await compute(14, 1, 2), await compute(14, 1, 1));
+  for (const size of [6, 14]) {
+    test(`${size}×${size} pixels: the number of threads changes no bit`, async () => {
+      assert.deepEqual(await compute(size, 1, 2), await compute(size, 1, 1));
+    });
+  }
+
+  test('a map of any size is covered by the tiles of fewest multiplications', () => {
+    const side = fc.integer({ min: 1, max: 64 });
+    fc.assert(
+      fc.property(side, side, (height, width) => {
+        const { tile, rows, columns, products } = tiling({ height, width });
+        assert.ok(rows * tile >= height && (rows - 1) * tile < height);
+        assert.ok(columns * tile >= width && (columns - 1) * tile < width);
+        const counts = tileSizes.map(
+          (size) => Math.ceil(height / size) * Math.ceil(width / size) * (size + 2) ** 2,
+        );
+        assert.equal(products, Math.min(...counts));
+      }),
+    );
+    const sizes = [3, 6, 9, 4, 7, 8, 12, 14, 16, 28, 56];
+    const tiles = sizes.map((size) => tiling({ height: size, width: size }).tile);
+    assert.deepEqual(tiles, [3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4]);
   });
 
-  test('a 2×2 map, whose tile would cost as much, is computed by columns', () => {
+  test('a 2×2 map, whose tile saves too little, is computed by columns', () => {
     const layouts = new Layouts(new GraphBuilder(), graph, BATCH, 2, 1024, 1);
     assert.equal(isWinograd(convSite(conv, layouts)), false);
   });
