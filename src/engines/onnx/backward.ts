@@ -2,10 +2,11 @@
 import type { BatchNormLayer, ConvLayer, Layer, MaxPoolLayer, QuantizeLayer } from '../../model/graph.js';
 import { BATCH_NORM_EPSILON, headOf } from '../../model/graph.js';
 import type { Layout } from './activations.js';
-import { clipOf, windowAttributes } from './common.js';
+import { clipOf } from './common.js';
 import { convSite, gradientPatches, inputGradient, weightGradient } from './convolution.js';
 import type { EffectiveWeight } from './effectiveWeights.js';
 import type { ForwardContext, ForwardValues } from './forward.js';
+import { maxPoolGradient } from './maxPool.js';
 
 export interface BackwardContext extends ForwardContext, ForwardValues {
   readonly weights: ReadonlyMap<string, EffectiveWeight>;
@@ -57,10 +58,7 @@ export function emitBackward(context: BackwardContext, logitsGradient: string): 
         quantizeGradient(layer, gradient, layout);
         break;
       case 'maxPool':
-        send(source, 'nchw', () => {
-          const outputGradient = layouts.convert(gradient, layouts.shapeOf(layer.name), layout, 'nchw');
-          return maxPoolGradient(layer, activations.get(source, 'nchw'), outputGradient);
-        });
+        poolGradient(layer, gradient, layout);
         break;
       case 'batchNorm':
         batchNormGradient(layer, activations.get(source, layout), gradient, layout);
@@ -110,9 +108,8 @@ export function emitBackward(context: BackwardContext, logitsGradient: string): 
     const input = activations.get(source, layout);
     const clip = builder.scalar(Math.fround(clipOf(context.clips, layer.name)));
     const belowClip = () => builder.op('LessOrEqual', [input, clip]);
-    const relu = graph.layers.find(({ name, kind }) => name === source && kind === 'relu');
-    const readers = graph.layers.filter(({ inputs }) => inputs.includes(source)).length;
-    if (relu && readers === 1) {
+    const relu = soleRelu(source);
+    if (relu) {
       send(relu.inputs[0], layout, () => {
         const positive = builder.op('Greater', [input, builder.scalar(0)]);
         return gate(builder.op('And', [positive, belowClip()]), gradient);
@@ -174,21 +171,35 @@ export function emitBackward(context: BackwardContext, logitsGradient: string): 
     send(source, site.layout, () => inputGradient(site, weight.value, outputGradient, tiles));
   }
 
-  /** The gradient goes to the first largest pixel of each window, found by MaxPool's own indices. */
-  function maxPoolGradient(layer: MaxPoolLayer, input: string, gradient: string): string {
-    const source = layouts.shapeOf(layer.inputs[0]);
-    const [, indices] = builder.ops('MaxPool', [input], 2, windowAttributes(layer));
-    const size = layouts.batchSize * source.channels * source.height * source.width;
-    const zeros = builder.op('Expand', [builder.scalar(0), builder.ints(size)]);
-    const flatten = (value: string) => builder.op('Reshape', [value, builder.ints(-1)]);
-    const scattered = builder.op('ScatterElements', [zeros, flatten(indices), flatten(gradient)], {
-      axis: 0,
-      reduction: 'add',
+  /** A ReLU in front that nothing else reads is gated here, where there are fewer pixels. */
+  function poolGradient(layer: MaxPoolLayer, gradient: string, layout: Layout): void {
+    const [source] = layer.inputs;
+    const relu = soleRelu(source);
+    send(relu ? relu.inputs[0] : source, 'nchw', () => {
+      const output = activations.get(layer.name, layout);
+      const site = {
+        window: layer,
+        builder,
+        batchSize: layouts.batchSize,
+        input: layouts.shapeOf(source),
+        output: layouts.shapeOf(layer.name),
+      };
+      const open = relu ? gate(builder.op('Greater', [output, builder.scalar(0)]), gradient) : gradient;
+      return maxPoolGradient(
+        site,
+        activations.get(source, 'nchw'),
+        activations.get(layer.name, 'nchw'),
+        layouts.convert(open, site.output, layout, 'nchw'),
+      );
     });
-    return builder.op('Reshape', [
-      scattered,
-      builder.ints(layouts.batchSize, source.channels, source.height, source.width),
-    ]);
+  }
+
+  /** The ReLU of this name, if it is one and has a single reader. */
+  function soleRelu(name: string): Layer | undefined {
+    const readers = graph.layers.filter(({ inputs }) => inputs.includes(name)).length;
+    return readers === 1
+      ? graph.layers.find((layer) => layer.name === name && layer.kind === 'relu')
+      : undefined;
   }
 }
 
