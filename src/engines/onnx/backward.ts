@@ -1,7 +1,8 @@
 /** @file Emits the backward pass: walks the layers in reverse and adds up the gradient of each layer's output. */
 import type { BatchNormLayer, ConvLayer, Layer, MaxPoolLayer, QuantizeLayer } from '../../model/graph.js';
-import { BATCH_NORM_EPSILON, headOf } from '../../model/graph.js';
+import { headOf } from '../../model/graph.js';
 import type { Layout } from './activations.js';
+import { type Norm, NormGradients } from './batchNorm.js';
 import { clipOf } from './common.js';
 import { convSite, gradientPatches, inputGradient, weightGradient } from './convolution.js';
 import type { EffectiveWeight } from './effectiveWeights.js';
@@ -10,8 +11,7 @@ import { maxPoolGradient } from './maxPool.js';
 
 export interface BackwardContext extends ForwardContext, ForwardValues {
   readonly weights: ReadonlyMap<string, EffectiveWeight>;
-  /** Batch mean and variance [channels] of trained batch norms, or the frozen running ones; and the weight γ. */
-  readonly norms: ReadonlyMap<string, { mean: string; variance: string; weight: string }>;
+  readonly norms: ReadonlyMap<string, Norm>;
   readonly trainBatchNorm: boolean;
 }
 
@@ -24,6 +24,7 @@ export function emitBackward(context: BackwardContext, logitsGradient: string): 
   const needed = layersNeedingGradient(context);
   const contributions = new Map<string, string[]>();
   const parameters = new Map<string, string>();
+  const norms = new NormGradients(layouts, context.norms);
 
   contributions.set(headOf(graph).name, [logitsGradient]);
   for (const layer of [...graph.layers].reverse()) {
@@ -120,40 +121,15 @@ export function emitBackward(context: BackwardContext, logitsGradient: string): 
   }
 
   function batchNormGradient(layer: BatchNormLayer, input: string, gradient: string, layout: Layout): void {
-    const { mean, variance, weight } = context.norms.get(layer.name)!;
-    const { channels, height, width } = layouts.shapeOf(layer.name);
-    const perChannel = (value: string) => layouts.perChannel(value, channels, layout);
-    const deviation = builder.op('Sqrt', [builder.op('Add', [variance, builder.scalar(BATCH_NORM_EPSILON)])]);
-    const inverse = builder.op('Reciprocal', [deviation]);
-    const scale = builder.op('Mul', [weight, inverse]);
+    const [source] = layer.inputs;
     if (!context.trainBatchNorm) {
-      send(layer.inputs[0], layout, () => builder.op('Mul', [gradient, perChannel(scale)]));
+      send(source, layout, () => norms.frozen(layer.name, gradient, layout));
       return;
     }
-    const biasGradient = layouts.channelSum(gradient, channels, layout);
-    const productSum = layouts.channelDot(gradient, input, channels, layout);
-    const centred = builder.op('Sub', [productSum, builder.op('Mul', [mean, biasGradient])]);
-    const weightGradient = builder.op('Mul', [centred, inverse]);
-    parameters.set(`${layer.name}.weight`, weightGradient);
-    parameters.set(`${layer.name}.bias`, biasGradient);
-    // dx = γ/σ · (dy − mean(dy) − x̂ · mean(dy · x̂)) = scale · dy + slope · x + shift, x̂ = (x − μ)/σ
-    send(layer.inputs[0], layout, () => {
-      const count = layouts.batchSize * height * width;
-      const scaled = builder.op('Mul', [scale, builder.scalar(-1 / count)]);
-      const slope = builder.op('Mul', [scaled, builder.op('Mul', [weightGradient, inverse])]);
-      const shift = builder.op('Sub', [
-        builder.op('Mul', [scaled, biasGradient]),
-        builder.op('Mul', [slope, mean]),
-      ]);
-      const fromGradient = builder.op('Mul', [gradient, perChannel(scale)]);
-      // slope · x + shift in one pass: a batch normalisation with mean 0 and variance 1.
-      const constant = (value: number) =>
-        builder.constant(new Float32Array(channels).fill(value), [channels]);
-      const fromInput = builder.op('BatchNormalization', [input, slope, shift, constant(0), constant(1)], {
-        epsilon: { float: 0 },
-      });
-      return builder.op('Add', [fromGradient, fromInput]);
-    });
+    const sums = norms.parameters(layer.name, input, gradient, layout);
+    parameters.set(`${layer.name}.weight`, sums.weight);
+    parameters.set(`${layer.name}.bias`, sums.bias);
+    send(source, layout, () => norms.trained(layer.name, input, gradient, sums, layout));
   }
 
   function convGradient(layer: ConvLayer, gradient: string, layout: Layout): void {

@@ -10,7 +10,7 @@ import type { GraphBuilder } from './graphBuilder.js';
 export interface EffectiveWeight {
   /** [outC, inC, k, k] */
   readonly value: string;
-  /** From dL/dW [outC, inC, k, k] to the gradient of the trained tensor behind it; null when nothing is trained. */
+  /** From dL/dW [outC, inC, k, k] to the gradient of the trained weight or the mask; null when neither is trained. */
   readonly gradient: ((weightGradient: string) => string) | null;
 }
 
@@ -22,49 +22,48 @@ export function frozenWeight(builder: GraphBuilder, conv: ConvLayer, backbone: B
 }
 
 /**
- * Frozen weights times the binarised mask. The constant weights are stored as [outC, bits, rows], the ragged last
- * segment padded with zeros, so the mask multiplies them by broadcasting and its gradient is one row sum.
- * @param scores [outC, bits]
- * @param noise Gumbel noise of the scores' shape, or null
+ * Frozen weights times the binarised mask, bits spread over their rows: by broadcasting where segments are whole, by a
+ * product with zeros and ones where the last one is shorter.
+ * @param bits the binarised mask [outC, bits]; `gradient` leads back to it
  */
 export function maskedWeight(
   builder: GraphBuilder,
   conv: ConvLayer,
   backbone: Backbone,
   mask: MaskSpec,
-  scores: string,
-  noise: string | null,
+  bits: string,
 ): EffectiveWeight {
-  const [outChannels, bits] = maskShape(conv, mask);
+  const [outChannels, count] = maskShape(conv, mask);
   const rows = rowsPerBit(conv, mask);
   const filter = filterRows(conv);
-  const padded = bits * rows;
-  const weights = builder.constant(
-    padRows(dequantize(backbone.convs[conv.name]), outChannels, filter, padded),
-    [outChannels, bits, rows],
-  );
-
-  const { hard, scoreGradient } = binarizer(builder, mask, scores, noise);
-  const perRow = builder.op('Reshape', [hard, builder.ints(outChannels, bits, 1)]);
-  let masked = builder.op('Mul', [weights, perRow]);
-  if (padded !== filter) {
-    const flat = builder.op('Reshape', [masked, builder.ints(outChannels, padded)]);
-    masked = builder.op('Slice', [flat, builder.ints(0), builder.ints(filter), builder.ints(1)]);
-  }
+  const missing = count * rows - filter;
+  const dims = missing === 0 ? [outChannels, count, rows] : [outChannels, filter];
+  const weights = builder.constant(dequantize(backbone.convs[conv.name]), dims);
+  const perRow =
+    missing === 0
+      ? builder.op('Reshape', [bits, builder.ints(outChannels, count, 1)])
+      : builder.op('MatMul', [bits, segments(builder, count, rows, filter)]);
+  const masked = builder.op('Mul', [weights, perRow]);
   return {
     value: builder.op('Reshape', [masked, builder.ints(...weightDims(conv))]),
     gradient: (weightGradient) => {
-      let flat = builder.op('Reshape', [weightGradient, builder.ints(outChannels, filter)]);
-      if (padded !== filter) flat = builder.op('Pad', [flat, builder.ints(0, 0, 0, padded - filter)]);
-      const segments = builder.op('Reshape', [flat, builder.ints(outChannels, bits, rows)]);
-      const products = builder.op('Mul', [segments, weights]);
-      const hardGradient =
-        rows === 1
-          ? builder.op('Reshape', [products, builder.ints(outChannels, bits)])
-          : builder.op('ReduceSum', [products, builder.ints(2)], { keepdims: 0 });
-      return scoreGradient(hardGradient);
+      const apart = builder.op('Reshape', [weightGradient, builder.ints(...dims)]);
+      let products = builder.op('Mul', [apart, weights]);
+      if (rows === 1) return products;
+      if (missing > 0) products = builder.op('Pad', [products, builder.ints(0, 0, 0, missing)]);
+      const whole = builder.op('Reshape', [products, builder.ints(outChannels, count, rows)]);
+      return builder.op('ReduceSum', [whole, builder.ints(2)], { keepdims: 0 });
     },
   };
+}
+
+/** [bits, filter]: one where a row belongs to a bit's segment. */
+function segments(builder: GraphBuilder, bits: number, rows: number, filter: number): string {
+  return builder.shared(`segments:${rows},${filter}`, () => {
+    const ones = new Float32Array(bits * filter);
+    for (let row = 0; row < filter; row++) ones[Math.floor(row / rows) * filter + row] = 1;
+    return [ones, [bits, filter]];
+  });
 }
 
 /**
@@ -99,32 +98,26 @@ export function trainedWeight(
   };
 }
 
-function binarizer(builder: GraphBuilder, mask: MaskSpec, scores: string, noise: string | null) {
+/**
+ * The binarised mask, zeros and ones, and the way from its gradient to that of the scores: all layers' in one vector.
+ * @param noise Gumbel noise of the scores' shape, or null
+ */
+export function binarize(builder: GraphBuilder, mask: MaskSpec, scores: string, noise: string | null) {
   const threshold = builder.scalar(Math.fround(mask.threshold));
   if (mask.binarizer === 'identity') {
-    const hard = builder.op('Cast', [builder.op('Greater', [scores, threshold])], { to: 1 });
-    return { hard, scoreGradient: (gradient: string) => gradient };
+    const bits = builder.op('Cast', [builder.op('Greater', [scores, threshold])], { to: 1 });
+    return { bits, scoreGradient: (gradient: string) => gradient };
   }
   let argument = builder.op('Mul', [builder.op('Sub', [scores, threshold]), builder.scalar(mask.slope)]);
   if (noise) argument = builder.op('Add', [argument, noise]);
   // sigmoid(x) ≥ 0.5 where x ≥ 0
-  const hard = builder.op('Cast', [builder.op('GreaterOrEqual', [argument, builder.scalar(0)])], { to: 1 });
+  const bits = builder.op('Cast', [builder.op('GreaterOrEqual', [argument, builder.scalar(0)])], { to: 1 });
   return {
-    hard,
+    bits,
     scoreGradient: (gradient: string) => {
       const soft = builder.op('Sigmoid', [argument]);
       const slope = builder.op('Mul', [soft, builder.op('Sub', [builder.scalar(1), soft])]);
       return builder.op('Mul', [builder.op('Mul', [gradient, slope]), builder.scalar(mask.slope)]);
     },
   };
-}
-
-/** [outC, filter] → [outC, padded], zeros at each row's end. */
-function padRows(values: Float32Array, outChannels: number, filter: number, padded: number): Float32Array {
-  if (padded === filter) return values;
-  const result = new Float32Array(outChannels * padded);
-  for (let channel = 0; channel < outChannels; channel++) {
-    result.set(values.subarray(channel * filter, (channel + 1) * filter), channel * padded);
-  }
-  return result;
 }

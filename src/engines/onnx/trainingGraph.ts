@@ -11,7 +11,14 @@ import {
 import type { TrainingPlan } from '../engine.js';
 import { Layouts } from './activations.js';
 import { emitBackward } from './backward.js';
-import { type EffectiveWeight, frozenWeight, maskedWeight, trainedWeight } from './effectiveWeights.js';
+import type { Norm } from './batchNorm.js';
+import {
+  binarize,
+  type EffectiveWeight,
+  frozenWeight,
+  maskedWeight,
+  trainedWeight,
+} from './effectiveWeights.js';
 import { emitForward } from './forward.js';
 import { GraphBuilder } from './graphBuilder.js';
 import { type FlatVector, type StateLayout, stateLayout } from './layout.js';
@@ -51,20 +58,22 @@ export function buildTrainingModel(
   const tensors = new Map<string, string>();
   for (const [group, vector] of layout.groups) {
     vectors.set(group, builder.input(group, 'float32', [vector.length]));
+    if (group === 'masks') continue; // binarised as a whole
     for (const [name, value] of splitVector(builder, group, vector)) tensors.set(name, value);
   }
   if (layout.statistics) {
     const name = builder.input('statistics', 'float32', [layout.statistics.length]);
     for (const [key, value] of splitVector(builder, name, layout.statistics)) tensors.set(key, value);
   }
-  const noises =
-    noiseLength > 0 ? splitVector(builder, builder.input('noise', 'float32', [noiseLength]), masks!) : null;
+  const noise = noiseLength > 0 ? builder.input('noise', 'float32', [noiseLength]) : null;
+  const mask = method.mask ? binarize(builder, method.mask, vectors.get('masks')!, noise) : null;
+  const maskBits = mask ? splitVector(builder, mask.bits, masks!) : null;
   const tensor = (name: string): string =>
     tensors.get(name) ?? builder.constant(state.tensors[name], [state.tensors[name].length]);
 
   const weights = new Map<string, EffectiveWeight>();
-  const norms = new Map<string, { mean: string; variance: string; weight: string }>();
-  const nextStatistics = new Map<string, string>();
+  const norms = new Map<string, Norm>();
+  const batchStatistics = new Map<string, { value: string; weight: number }>();
   const head = headOf(graph);
   const context = {
     builder,
@@ -93,25 +102,12 @@ export function buildTrainingModel(
   builder.output('loss', 'float32', [], loss);
   builder.output('correct', 'int32', [], correct);
   emitOptimizer();
-  if (layout.statistics) {
-    const parts = layout.statistics.specs.map((spec) => nextStatistics.get(spec.name)!);
-    const next = builder.op('Concat', parts, { axis: 0 });
-    builder.output('next:statistics', 'float32', [layout.statistics.length], next);
-  }
+  if (layout.statistics) emitStatistics(layout.statistics);
   return { bytes: builder.encode(), layout, noiseLength };
 
   function effectiveWeight(conv: ConvLayer): EffectiveWeight {
-    if (method.mask) {
-      const scores = `${conv.name}.scores`;
-      return maskedWeight(
-        builder,
-        conv,
-        backbone,
-        method.mask,
-        tensors.get(scores)!,
-        noises?.get(scores) ?? null,
-      );
-    }
+    if (method.mask)
+      return maskedWeight(builder, conv, backbone, method.mask, maskBits!.get(`${conv.name}.scores`)!);
     if (method.trainWeights)
       return trainedWeight(builder, conv, backbone, tensors.get(`${conv.name}.weight`)!);
     return frozenWeight(builder, conv, backbone);
@@ -124,35 +120,45 @@ export function buildTrainingModel(
       'running_mean',
       'running_var',
     ].map((suffix) => tensor(`${layer.name}.${suffix}`));
-    if (!method.trainBatchNorm) {
-      norms.set(layer.name, { mean: runningMean, variance: runningVariance, weight });
-      return builder.op('BatchNormalization', [input, weight, bias, runningMean, runningVariance], {
-        epsilon: { float: BATCH_NORM_EPSILON },
-      });
-    }
-    // With momentum 0 the node's second and third outputs are the batch statistics themselves. ONNX Runtime writes
-    // them over its fourth and fifth inputs even when others still read these, so it gets scratch vectors; they are
-    // two different expressions, or common-subexpression elimination would make them one.
-    const scratch = [builder.op('Sub', [weight, weight]), builder.op('Sub', [bias, bias])];
-    const [output, mean, variance] = builder.ops('BatchNormalization', [input, weight, bias, ...scratch], 3, {
-      training_mode: 1,
-      momentum: { float: 0 },
-      epsilon: { float: BATCH_NORM_EPSILON },
-    });
-    norms.set(layer.name, { mean, variance, weight });
+    const inputs = [input, weight, bias, runningMean, runningVariance];
+    const epsilon = { float: BATCH_NORM_EPSILON };
+    const { channels } = layer;
     const { height, width } = layouts.shapeOf(layer.name);
     const count = batchSize * height * width;
-    const unbiased = builder.op('Mul', [variance, builder.scalar(count / (count - 1))]);
-    nextStatistics.set(`${layer.name}.running_mean`, average(runningMean, mean));
-    nextStatistics.set(`${layer.name}.running_var`, average(runningVariance, unbiased));
+    if (!method.trainBatchNorm) {
+      norms.set(layer.name, { mean: runningMean, variance: runningVariance, weight, channels, count });
+      return builder.op('BatchNormalization', inputs, { epsilon });
+    }
+    // With momentum 0 the second and third outputs are the batch statistics themselves. ONNX Runtime writes them over
+    // the fourth and fifth inputs even when others still read these: nobody else may read this part of `statistics`.
+    const [output, mean, variance] = builder.ops('BatchNormalization', inputs, 3, {
+      training_mode: 1,
+      momentum: { float: 0 },
+      epsilon,
+    });
+    norms.set(layer.name, { mean, variance, weight, channels, count });
+    batchStatistics.set(`${layer.name}.running_mean`, { value: mean, weight: BATCH_NORM_MOMENTUM });
+    batchStatistics.set(`${layer.name}.running_var`, {
+      value: variance,
+      weight: (BATCH_NORM_MOMENTUM * count) / (count - 1), // unbiased
+    });
     return output;
   }
 
-  function average(running: string, current: string): string {
-    return builder.op('Add', [
-      builder.op('Mul', [running, builder.scalar(1 - BATCH_NORM_MOMENTUM)]),
-      builder.op('Mul', [current, builder.scalar(BATCH_NORM_MOMENTUM)]),
+  /** Running averages of all batch norms as one vector. */
+  function emitStatistics(vector: FlatVector): void {
+    const parts = vector.specs.map(({ name }) => batchStatistics.get(name)!);
+    const weights = parts.flatMap(({ weight }, i) => new Array<number>(vector.sizes[i]).fill(weight));
+    const current = builder.op(
+      'Concat',
+      parts.map(({ value }) => value),
+      { axis: 0 },
+    );
+    const next = builder.op('Add', [
+      builder.op('Mul', ['statistics', builder.scalar(1 - BATCH_NORM_MOMENTUM)]),
+      builder.op('Mul', [current, builder.constant(Float32Array.from(weights), [vector.length])]),
     ]);
+    builder.output('next:statistics', 'float32', [vector.length], next);
   }
 
   function emitOptimizer(): void {
@@ -171,9 +177,10 @@ export function buildTrainingModel(
           builder.input(`${group}.${suffix}`, 'float32', [vector.length]),
         ]),
       );
+      const gradient = builder.op('Concat', parts, { axis: 0 });
       const next = emitUpdate(builder, optimizer, {
         parameters: vectors.get(group)!,
-        gradient: builder.op('Concat', parts, { axis: 0 }),
+        gradient: group === 'masks' ? mask!.scoreGradient(gradient) : gradient,
         moments,
         learningRate: builder.input(`learningRate.${group}`, 'float32', []),
         biasCorrections,
