@@ -67,16 +67,17 @@ export function inputGradient(
   const { conv, layouts } = site;
   const { builder } = layouts;
   const dims = builder.ints(...layouts.dims(site.input, 'merged'));
+  const allTaps = conv.kernel * conv.kernel;
+  const apart = builder.op('Reshape', [weight, builder.ints(conv.outChannels, conv.inChannels, allTaps)]);
+  const exchanged = builder.op('Transpose', [apart], { perm: [1, 0, 2] }); // [inC, outC, k²]
   if (conv.kernel === 1) {
-    const gradients = flatten(site, outputGradient);
-    const value = builder.op('com.microsoft:FusedMatMul', [asMatrix(site, weight), gradients], { transA: 1 });
+    // Through a Reshape: fused into the product the transpose would be made anew for every block of columns.
+    const turned = builder.op('Reshape', [exchanged, builder.ints(conv.inChannels, conv.outChannels)]);
+    const value = builder.op('MatMul', [turned, flatten(site, outputGradient)]);
     if (conv.stride === 1) return builder.op('Reshape', [value, dims]);
     const [{ pixels }] = tapClasses(site).filter(({ taps }) => taps.length > 0);
     return builder.op('Reshape', [pixelsInOrder(site, [{ value, pixels }]), dims]);
   }
-  const allTaps = conv.kernel * conv.kernel;
-  const apart = builder.op('Reshape', [weight, builder.ints(conv.outChannels, conv.inChannels, allTaps)]);
-  const exchanged = builder.op('Transpose', [apart], { perm: [1, 0, 2] }); // [inC, outC, k²]
   const parts = tapClasses(site).map((tapClass) => {
     const { taps, pixels } = tapClass;
     const chosen =
