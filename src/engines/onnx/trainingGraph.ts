@@ -169,7 +169,8 @@ export function buildTrainingModel(
     for (const [group, vector] of layout.groups) {
       const parts = vector.specs.map((spec, i) => {
         const key = spec.group === 'masks' || spec.group === 'weights' ? convKey(spec.name) : spec.name;
-        return builder.op('Reshape', [gradients.get(key)!, builder.ints(vector.sizes[i])]);
+        const part = gradients.get(key)!;
+        return spec.shape.length === 1 ? part : builder.op('Reshape', [part, builder.ints(vector.sizes[i])]);
       });
       const moments = Object.fromEntries(
         layout.moments.map((suffix) => [
