@@ -78,10 +78,13 @@ function flop({
     case 'MatMul':
     case 'FusedMatMul':
     case 'Gemm': {
-      // m·k · k·n · m·n = (m·n·k)²
-      const [a, b, c] = [dims(inputs, 0), dims(inputs, 1), dims(outputs, 0)];
+      const [a, c] = [dims(inputs, 0), dims(outputs, 0)];
       const batch = product(c.slice(0, -2));
       const matrix = (shape: readonly number[]) => product(shape.slice(-2));
+      // A constant that was packed beforehand has no shape here.
+      if (inputs.length === 1) return 2 * batch * matrix(a) * c[c.length - 1];
+      const b = dims(inputs, 1);
+      // m·k · k·n · m·n = (m·n·k)²
       return 2 * batch * Math.round(Math.sqrt(matrix(a) * matrix(b) * matrix(c)));
     }
     default:
