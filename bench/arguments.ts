@@ -3,10 +3,11 @@ import { type ParseArgsConfig, parseArgs } from 'node:util';
 
 type Options = NonNullable<ParseArgsConfig['options']>;
 
-/** Positional arguments, at most `most`. */
-export function benchArguments(usage: string, most: number): string[] {
+/** Positional arguments, from `least` to `most` of them. */
+export function benchArguments(usage: string, most: number, least = 0): string[] {
   const { positionals } = parse(usage, { allowPositionals: true, options: {} });
-  if (positionals.length > most) fail(`at most ${most} arguments`, usage);
+  const { length } = positionals;
+  if (length < least || length > most) fail(`expected ${least} to ${most} arguments, got ${length}`, usage);
   return positionals;
 }
 

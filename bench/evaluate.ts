@@ -18,9 +18,7 @@ import { requireBackbone } from '../src/runs/findBackbone.js';
 import { openExperimentData, openSplit } from '../src/runs/openExperiment.js';
 import { benchArguments } from './arguments.js';
 
-const USAGE = 'npm run bench:evaluate -- RUN [SIZE] [IMAGES]';
-const [run, size, count] = benchArguments(USAGE, 3);
-if (!run) throw new Error(`usage: ${USAGE}`);
+const [run, size, count] = benchArguments('npm run bench:evaluate -- RUN [SIZE] [IMAGES]', 3, 1);
 const given = loadExperiment({ config: resolve(run, 'config.yaml') });
 const task = await readTaskFile(join(run, 'task.safetensors'));
 const imageSize = Number(size ?? task.imageSize);
