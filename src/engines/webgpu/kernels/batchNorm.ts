@@ -3,7 +3,7 @@
 import type { OptimizerSpec } from '../../../adaption/method.js';
 import { BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM } from '../../../model/graph.js';
 import { defineKernel, type Kernel, type ScalarType, type Workgroups } from '../kernel.js';
-import { channelSums, SUM_PARAMS } from './channelSums.js';
+import { channelSums, columnTotal, SUM_PARAMS } from './channelSums.js';
 import { optimizerSource } from './optimizer.js';
 import { COEFFICIENTS } from './pointwise.js';
 
@@ -30,9 +30,11 @@ const ROWS = 32;
 export const channelWorkgroups = (quads: number): Workgroups => [Math.ceil((4 * quads) / CHANNELS), 1, 1];
 
 /** WGSL: adds up the chunks of `sums` in a fixed order; `body` runs once per `channel` with its totals. */
-const channelEntry = (first: string, second: string, body: string): string => `
-var<workgroup> pairs: array<vec2f, ${CHANNELS * ROWS}>;
-
+const channelEntry = (
+  first: string,
+  second: string,
+  body: string,
+): string => `${columnTotal('vec2f', ROWS, CHANNELS)}
 @compute @workgroup_size(${CHANNELS * ROWS})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
   let channel = group.x * ${CHANNELS}u + local % ${CHANNELS}u;
@@ -43,14 +45,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
       pair += vec2f(sums[at], sums[at + 4u]);
     }
   }
-  pairs[local] = pair;
-  for (var rows = ${ROWS / 2}u; rows > 0u; rows /= 2u) {
-    workgroupBarrier();
-    if (local < rows * ${CHANNELS}u) { pairs[local] += pairs[local + rows * ${CHANNELS}u]; }
-  }
+  let total = columnTotal(local, pair);
   if (local >= ${CHANNELS}u || channel >= 4u * params.quads) { return; }
-  let ${first} = pairs[local].x;
-  let ${second} = pairs[local].y;
+  let ${first} = total.x;
+  let ${second} = total.y;
 ${body}
 }
 `;
@@ -75,8 +73,8 @@ export function statisticsSumsKernel(lanes: number) {
 }
 
 /**
- * The batch's mean and (biased) variance become coefficients; the running statistics move by
- * the momentum, with the unbiased variance, as in PyTorch.
+ * The batch's mean and (biased) variance become coefficients; the running statistics move by the momentum, with the
+ * unbiased variance, as in PyTorch.
  */
 export const statisticsKernel = defineKernel({
   label: 'batch norm statistics',

@@ -37,6 +37,21 @@ export function sumGrid(pixels: number, quads: number): SumGrid {
 /** Bytes of one pair of sums per channel and chunk. */
 export const sumBytes = (quads: number, chunks: number): number => quads * chunks * 2 * 16;
 
+/** WGSL: `columnTotal` adds up a column of a workgroup's threads; only its first row gets the total. */
+export const columnTotal = (type: 'vec2f' | 'vec4f', rows: number, columns: number): string => `
+var<workgroup> partial: array<${type}, ${rows * columns}>;
+
+fn columnTotal(local: u32, value: ${type}) -> ${type} {
+  workgroupBarrier();
+  partial[local] = value;
+  for (var rows = ${rows / 2}u; rows > 0u; rows /= 2u) {
+    workgroupBarrier();
+    if (local < rows * ${columns}u) { partial[local] += partial[local + rows * ${columns}u]; }
+  }
+  return partial[local];
+}
+`;
+
 /**
  * WGSL of a kernel with {@link SUM_PARAMS} and `quads`.
  * @param perPixel statements that see `i` (pixel · quads + quad) and `quad`
@@ -53,20 +68,7 @@ export function channelSums(source: {
   const rows = THREADS / lanes;
   const each = (line: (s: number, part: number) => string) =>
     sums.flatMap((_, s) => [0, 1].map((part) => line(s, part))).join('\n');
-  return `
-var<workgroup> partial: array<vec4f, ${THREADS}>;
-
-/** Adds up a column of the workgroup's threads; only its first row gets the total. */
-fn columnTotal(local: u32, value: vec4f) -> vec4f {
-  workgroupBarrier();
-  partial[local] = value;
-  for (var rows = ${rows / 2}u; rows > 0u; rows /= 2u) {
-    workgroupBarrier();
-    if (local < rows * ${lanes}u) { partial[local] += partial[local + rows * ${lanes}u]; }
-  }
-  return partial[local];
-}
-
+  return `${columnTotal('vec4f', rows, lanes)}
 @compute @workgroup_size(${THREADS})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
   let quad = group.x * ${lanes}u + local % ${lanes}u;

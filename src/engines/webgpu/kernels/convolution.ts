@@ -7,8 +7,8 @@
  * are levels, whose value per output channel is in `scales`, or float32 with scales of 1.
  *
  * On matrix units both operands are float16. Levels are exact in it, and so are their sums in float32 up to 2^24 (4 bits:
- * at most 15 · 7 · 4,608): the forward pass loses nothing. Gradients are scaled by a power of two so that the largest of the tensor lies in [2^13, 2^14): those
- * within a factor 2^-27 of it keep 11 bits, those beyond 2^-38 vanish.
+ * at most 15 · 7 · 4,608): the forward pass loses nothing. Gradients are scaled by a power of two so that the largest of
+ * the tensor lies in [2^13, 2^14): those within a factor 2^-27 of it keep 11 bits, those beyond 2^-38 vanish.
  */
 import { type BufferType, defineKernel, type Kernel, type ScalarType } from '../kernel.js';
 import { gemm } from './gemm.js';
