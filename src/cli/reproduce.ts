@@ -201,8 +201,8 @@ async function clear(runs: readonly PlannedRun[]): Promise<void> {
 }
 
 /**
- * Removes what cannot be used. Judged again under the lock: a process of an earlier start may have got on meanwhile. One that
- * still writes is left to its work; the launcher waits for it.
+ * Removes what cannot be used. Judged again under the lock: a process of an earlier start may have got on meanwhile.
+ * One that still writes is left to its work; the launcher waits for it.
  */
 async function clearUnusable(runs: readonly PlannedRun[]): Promise<void> {
   const { RunFolder } = await import('../runs/runFolder.js');
