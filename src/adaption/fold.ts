@@ -1,7 +1,12 @@
 /** @file From a task and its backbone to the network that inference runs: masked weights folded, no masks left. */
-import { type Backbone, type ConvWeights, dequantize, type Normalization } from '../model/backbone.js';
+import {
+  type Backbone,
+  type ConvWeights,
+  dequantize,
+  levelLimit,
+  type Normalization,
+} from '../model/backbone.js';
 import { type LayerGraph, layersOfKind } from '../model/graph.js';
-import { levelLimit } from '../model/quantize.js';
 import { roundHalfEven } from '../model/rounding.js';
 import { rowsPerBit } from './geometry.js';
 import type { MaskSpec, MethodSpec } from './method.js';

@@ -3,12 +3,11 @@
  * its own `<conv>.levels` (two 4-bit levels to a byte, or I8) and `<conv>.scales`, or `<conv>.weight` at full precision.
  */
 import { UserError } from '../errors.js';
-import type { ConvWeights } from '../model/backbone.js';
+import { type ConvWeights, levelLimit } from '../model/backbone.js';
 import type { Tensor, TensorData } from '../model/dtype.js';
 import { type ConvLayer, type LayerGraph, layersOfKind, withClasses } from '../model/graph.js';
 import { buildNetwork } from '../model/networks.js';
 import { packLevels, unpackLevels } from '../model/packing.js';
-import { levelLimit } from '../model/quantize.js';
 import { readSafetensors, type Safetensors, writeSafetensors } from '../model/safetensors.js';
 import { maskShape, weightCount } from './geometry.js';
 import { packBits, packedBytes, unpackBits } from './pack.js';

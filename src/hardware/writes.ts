@@ -1,6 +1,6 @@
 /** @file What it costs to write cells: energy and time of one write, digits of a stored level. */
 import { UserError } from '../errors.js';
-import { levelLimit } from '../model/quantize.js';
+import { levelLimit } from '../model/backbone.js';
 import type { HardwareDescription } from './description.js';
 
 /**

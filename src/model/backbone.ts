@@ -5,13 +5,16 @@ import type { LayerGraph } from './graph.js';
 export type ConvWeights =
   | {
       readonly kind: 'levels';
-      /** Integers −(2^(bits−1) − 1) … 2^(bits−1) − 1. */
+      /** Integers, at most {@link levelLimit} in magnitude. */
       readonly levels: Int8Array;
       /** Weight of one level, per output channel [outChannels]: weight = level · scale. */
       readonly scales: Float32Array;
       readonly bits: number;
     }
   | { readonly kind: 'float'; readonly values: Float32Array };
+
+/** Largest level of a signed weight. */
+export const levelLimit = (bits: number) => 2 ** (bits - 1) - 1;
 
 export interface Backbone {
   /** Its head is the one it was pretrained with. */

@@ -2,16 +2,13 @@
  * @file Weight quantisation: levels −L … L, L = 2^(bits−1) − 1, and one scale per output channel or per layer, so that
  * Σ (w − scale · level)² is smallest.
  */
-import type { Backbone, ConvWeights } from './backbone.js';
+import { type Backbone, type ConvWeights, levelLimit } from './backbone.js';
 import { layersOfKind } from './graph.js';
 import { sealBackbone } from './hash.js';
 import { roundHalfEven } from './rounding.js';
 import { bestScale } from './scaleSearch.js';
 
 export type WeightScale = 'channel' | 'layer';
-
-/** Largest level of a signed weight. */
-export const levelLimit = (bits: number) => 2 ** (bits - 1) - 1;
 
 /** The nearest level; the quotient is rounded to float32 first, the precision that engines divide in. */
 export function weightLevel(weight: number, scale: number, limit: number): number {

@@ -2,9 +2,9 @@
  * @file Rounding with error feedback, GPTQ (Frantar et al. 2022, arXiv:2210.17323): weights are rounded one after the
  * other, and those still to come make up for the error as far as their inputs are correlated. Within blocks of rows.
  */
-import type { ConvWeights } from './backbone.js';
+import { type ConvWeights, levelLimit } from './backbone.js';
 import type { CovarianceBlock } from './inputCovariance.js';
-import { levelLimit, weightLevel } from './quantize.js';
+import { weightLevel } from './quantize.js';
 
 type Levels = Extract<ConvWeights, { kind: 'levels' }>;
 

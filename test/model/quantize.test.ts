@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { quantizeToGrid } from '../../src/adaption/fold.js';
-import { dequantize } from '../../src/model/backbone.js';
-import { levelLimit, quantizeBackbone, quantizeWeights } from '../../src/model/quantize.js';
+import { dequantize, levelLimit } from '../../src/model/backbone.js';
+import { quantizeBackbone, quantizeWeights } from '../../src/model/quantize.js';
 import { bestScale } from '../../src/model/scaleSearch.js';
 import { noise, randomBackbone } from './fixtures.js';
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { levelLimit } from '../../src/model/backbone.js';
 import type { CovarianceBlock } from '../../src/model/inputCovariance.js';
-import { levelLimit, quantizeWeights } from '../../src/model/quantize.js';
+import { quantizeWeights } from '../../src/model/quantize.js';
 import { roundWithFeedback } from '../../src/model/roundWeights.js';
 import { noise } from './fixtures.js';
 

@@ -1,9 +1,8 @@
 /** @file Effective convolution weights in the training graph, and the gradients of what they are made of. */
 import { filterRows, maskShape, rowsPerBit } from '../../adaption/geometry.js';
 import type { MaskSpec } from '../../adaption/method.js';
-import { type Backbone, dequantize } from '../../model/backbone.js';
+import { type Backbone, dequantize, levelLimit } from '../../model/backbone.js';
 import type { ConvLayer } from '../../model/graph.js';
-import { levelLimit } from '../../model/quantize.js';
 import type { GraphBuilder } from './graphBuilder.js';
 
 /** A convolution's weight in the graph and the way back from its gradient. */

@@ -3,7 +3,7 @@
  * passes the gradient through the function the step stands for (straight-through, Bengio et al. 2013).
  */
 import * as tf from '@tensorflow/tfjs';
-import { levelLimit } from '../../model/quantize.js';
+import { levelLimit } from '../../model/backbone.js';
 
 /** y = forward(x) with dL/dx = dL/dy · derivative(x). */
 function straightThrough<T extends tf.Tensor>(

@@ -1,7 +1,7 @@
 /** @file What a task's convolutions and head compute with, made anew each step, and how a step updates it. */
 import { maskShape, rowsPerBit } from '../../adaption/geometry.js';
+import { levelLimit } from '../../model/backbone.js';
 import type { ConvLayer, LinearLayer } from '../../model/graph.js';
-import { levelLimit } from '../../model/quantize.js';
 import { hashString } from '../../random.js';
 import type { TrainingPlan } from '../engine.js';
 import { channelScales, frozenWeights, weightBytes } from './deviceWeights.js';

@@ -1,8 +1,7 @@
 /** @file Convolutions of uint8 levels, channels last: to the next levels, or to float32. */
 import type { FoldedNetwork } from '../../../adaption/fold.js';
-import type { ConvWeights } from '../../../model/backbone.js';
+import { type ConvWeights, levelLimit } from '../../../model/backbone.js';
 import type { ConvLayer } from '../../../model/graph.js';
-import { levelLimit } from '../../../model/quantize.js';
 import { windowAttributes } from '../common.js';
 import { batchNormAffine } from './batchNorm.js';
 import { clipLevels, emitLevels, type FrozenContext } from './emit.js';
