@@ -35,7 +35,7 @@ export interface PreparedPixels {
 
 /** The folder of a cache folder that keeps one kind of pixels. */
 export function specFolder(cacheFolder: string, spec: PixelSpec): string {
-  return join(cacheFolder, `v1-${spec.kind}-${spec.size}`);
+  return join(cacheFolder, `v2-${spec.kind}-${spec.size}`);
 }
 
 /**

@@ -1,13 +1,15 @@
 /**
  * @file Files of the pixel cache. A shard is two files that only grow: `<name>.pixels`, raw RGB of one image after
- * the other, and `<name>.index`, one JSON line per image, written after its pixels. Whatever a killed process
- * leaves behind is a valid shard but for its last line; each process writes a shard of its own, so none waits.
+ * the other, and `<name>.index`, one line per image, written after its pixels: a checksum of the line and JSON.
+ * Whatever a killed process leaves behind is a valid shard but for its last line; each process writes a shard of its
+ * own, so none waits.
  */
 import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { type FileHandle, mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ExitCode, UserError } from '../errors.js';
+import { hashString } from '../random.js';
 import { checksum32 } from './checksum.js';
 import type { DecodedImage } from './decode.js';
 
@@ -54,9 +56,18 @@ export function readShardIndex(folder: string, name: string): ShardEntry[] {
   return lines.flatMap((line) => parseEntry(line, file) ?? []).filter((entry) => fits(entry, bytes));
 }
 
+/** A line of the index; its checksum ties the path of an image to its pixels. */
+function formatLine(entry: readonly (string | number)[]): string {
+  const text = JSON.stringify(entry);
+  return `${hashString(text)} ${text}\n`;
+}
+
 function parseEntry(line: string, file: string): ShardEntry | undefined {
+  const space = line.indexOf(' ');
+  const text = line.slice(space + 1);
+  if (line.slice(0, space) !== String(hashString(text))) return undefined;
   try {
-    const [key, size, mtime, width, height, offset, checksum] = JSON.parse(line);
+    const [key, size, mtime, width, height, offset, checksum] = JSON.parse(text);
     return { key, size, mtime, file, offset, width, height, checksum };
   } catch {
     return undefined;
@@ -103,9 +114,7 @@ export class ShardWriter {
     const checksum = pixelChecksum(width, height, pixels);
     await this.write(this.pixels, pixels);
     const offset = this.offset;
-    this.pending.push(
-      `${JSON.stringify([key, source.size, source.mtimeMs, width, height, offset, checksum])}\n`,
-    );
+    this.pending.push(formatLine([key, source.size, source.mtimeMs, width, height, offset, checksum]));
     this.offset += pixels.length;
     return { file: join(this.folder, `${this.name}.pixels`), offset, width, height, checksum };
   }

@@ -18,6 +18,7 @@ import { createLoader, openDataSet, preparePixels, type Sample } from '../../src
 import { specFolder } from '../../src/data/pixel-cache.js';
 import { readShardIndex } from '../../src/data/shard.js';
 import { ExitCode, UserError } from '../../src/errors.js';
+import { hashString } from '../../src/random.js';
 import { collect, temporaryFolder, writeClassFolders, writeImage } from './images.js';
 
 const spec = { kind: 'square', size: 16 } as const;
@@ -169,9 +170,28 @@ describe('the pixel cache', () => {
       '\u0000',
       '[1,2',
     ]) {
-      appendFileSync(join(shards, name), `${line}\n`);
+      appendFileSync(join(shards, name), `${line}\n${hashString(line)} ${line}\n`);
     }
     assert.equal(readShardIndex(shards, name.slice(0, -'.index'.length)).length, 9);
+  });
+
+  test('a damaged line never gives one image the pixels of another', async (t) => {
+    const { samples, cacheFolder, shards } = await setUp(t);
+    const sizes = samples.map(({ path }) => statSync(path).size);
+    for (const { path } of samples) {
+      // One size and one time: nothing but the path tells the files apart.
+      appendFileSync(path, new Uint8Array(Math.max(...sizes) - statSync(path).size));
+      utimesSync(path, 1e9, 1e9);
+    }
+    await preparePixels({ samples, spec, cacheFolder });
+    const pixels = await pixelsOf(samples, cacheFolder);
+    const [name] = filesEnding(shards, '.index');
+    const lines = readFileSync(join(shards, name), 'utf8').trimEnd().split('\n');
+    const [first, second] = samples.map(({ path }) => path);
+    const flipped = lines.map((line) => line.replace(JSON.stringify(second), JSON.stringify(first)));
+    assert.notDeepEqual(flipped, lines);
+    writeFileSync(join(shards, name), `${flipped.join('\n')}\n`);
+    assert.deepEqual(await pixelsOf(samples, cacheFolder), pixels);
   });
 
   test('damaged and missing images are listed; the loader refuses them by name', async (t) => {

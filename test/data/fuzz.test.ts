@@ -1,6 +1,6 @@
 /** @file Random damage to every kind of file: the result is right or one UserError, never a crash or a hang. */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import sharp from 'sharp';
@@ -10,7 +10,7 @@ import { readMatFile } from '../../src/data/mat.js';
 import { specFolder } from '../../src/data/pixel-cache.js';
 import { UserError } from '../../src/errors.js';
 import { hash32, hashString } from '../../src/random.js';
-import { collect, noisePixels, temporaryFolder, writeClassFolders } from './images.js';
+import { collect, noisePixels, temporaryFolder } from './images.js';
 import {
   cars,
   writeCarsCsv,
@@ -142,9 +142,17 @@ describe('fuzzing', () => {
   });
 });
 
+/** Five images whose files have one size and one time: only the checksums can tell which pixels belong to which. */
 async function cachedSet(t: TestContext) {
   const root = temporaryFolder(t);
-  await writeClassFolders(join(root, 'images'), { a: 5 }, 20);
+  const folder = join(root, 'images', 'a');
+  mkdirSync(folder, { recursive: true });
+  for (let i = 0; i < 5; i++) {
+    const file = join(folder, `${i}.png`);
+    const image = sharp(noisePixels(20, 24, i), { raw: { width: 20, height: 24, channels: 3 } });
+    await image.png({ compressionLevel: 0 }).toFile(file);
+    utimesSync(file, 1e9, 1e9);
+  }
   const { train } = await openDataSet({ task: 'folder', root: join(root, 'images') });
   const cacheFolder = join(root, 'cache');
   const spec = { kind: 'square', size: 16 } as const;
