@@ -7,6 +7,7 @@ import { createGunzip } from 'node:zlib';
 import { UserError } from '../errors.js';
 import { ByteReader } from './byteReader.js';
 import { type Dtype, decodeBFloat16, decodeFloat16, dtypeArrays, type Tensor } from './dtype.js';
+import { BLANK_CHECKSUM, CHECKSUM_KEY, FileCheck, sealFile } from './fileChecksum.js';
 import { replaceFile } from './replaceFile.js';
 import { MAX_HEADER_BYTES, malformed, parseHeader, type SafetensorsHeader } from './safetensorsHeader.js';
 
@@ -25,20 +26,28 @@ export interface Safetensors {
 const MAX_INFLATION = 1032;
 
 /**
- * Reads a whole file.
+ * Reads a whole file; one that xbm wrote is compared with its checksum.
  * @throws UserError naming the file, and the tensor, when it cannot be read or is damaged
  */
 export async function readSafetensors(path: string): Promise<Safetensors> {
-  return withReader(path, async (reader, header) => {
+  return withReader(path, async (reader, { start, checksum, ...header }) => {
+    const check = new FileCheck(start, checksum);
     const tensors = new Map<string, Tensor>();
     for (const { name, dtype, shape, begin, end } of header.entries) {
       const data = new dtypeArrays[dtype]((end - begin) / dtypeArrays[dtype].BYTES_PER_ELEMENT);
       const bytes = new Uint8Array(data.buffer);
       if ((await reader.readInto(bytes)) < bytes.length)
         throw malformed(path, `it ends inside tensor "${name}"`);
+      check.add(bytes);
       tensors.set(name, { dtype, shape, data });
     }
     if (!(await reader.atEnd())) throw malformed(path, 'there are bytes after the last tensor');
+    if (!check.isSound()) {
+      throw new UserError(
+        `${path}: damaged or edited: its content does not match its checksum (metadata "${CHECKSUM_KEY}")`,
+        'Restore the file, or delete it and make it again.',
+      );
+    }
     return { path, tensors, metadata: header.metadata, floats: (name) => floatsOf(path, tensors, name) };
   });
 }
@@ -48,9 +57,16 @@ export async function readSafetensorsMetadata(path: string): Promise<Record<stri
   return withReader(path, async (_, header) => header.metadata);
 }
 
+interface FileStart extends SafetensorsHeader {
+  /** Its bytes. */
+  readonly start: readonly Uint8Array[];
+  /** Not among the metadata. */
+  readonly checksum: string | undefined;
+}
+
 async function withReader<T>(
   path: string,
-  use: (reader: ByteReader, header: SafetensorsHeader) => Promise<T>,
+  use: (reader: ByteReader, start: FileStart) => Promise<T>,
 ): Promise<T> {
   // Opened once: a writer may put another file in its place at any time.
   const file = await openFile(path);
@@ -63,7 +79,7 @@ async function withReader<T>(
     const reader = new ByteReader(stream);
     try {
       const largest = gzipped ? size * MAX_INFLATION : size;
-      return await use(reader, await readHeader(path, reader, largest));
+      return await use(reader, await readStart(path, reader, largest));
     } finally {
       stream.destroy();
       bytes.destroy();
@@ -76,7 +92,7 @@ async function withReader<T>(
 }
 
 /** @param largest an upper bound of the file's (uncompressed) size: nothing beyond it is ever allocated */
-async function readHeader(path: string, reader: ByteReader, largest: number): Promise<SafetensorsHeader> {
+async function readStart(path: string, reader: ByteReader, largest: number): Promise<FileStart> {
   const prefix = new Uint8Array(8);
   if ((await reader.readInto(prefix)) < 8) throw malformed(path, 'it is shorter than 8 bytes');
   const length = Number(new DataView(prefix.buffer).getBigUint64(0, true));
@@ -89,7 +105,8 @@ async function readHeader(path: string, reader: ByteReader, largest: number): Pr
     const last = header.entries[header.entries.length - 1];
     throw malformed(path, `it is truncated: tensor "${last.name}" ends after the end of the file`);
   }
-  return header;
+  const { [CHECKSUM_KEY]: checksum, ...metadata } = header.metadata;
+  return { ...header, metadata, start: [prefix, bytes], checksum };
 }
 
 async function openFile(path: string): Promise<FileHandle> {
@@ -154,7 +171,7 @@ export async function writeSafetensors(
   await replaceFile(path, encodeSafetensors(tensors, metadata));
 }
 
-/** The bytes of a file, in chunks that share memory with the tensors. */
+/** The bytes of a file with its checksum, in chunks that share memory with the tensors. */
 export function encodeSafetensors(
   tensors: ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>,
   metadata: Readonly<Record<string, string>> = {},
@@ -165,11 +182,9 @@ export function encodeSafetensors(
 
   // Built as text: JSON.stringify would move names that look like integers to the front.
   const fields: string[] = [];
-  const keys = Object.keys(metadata).sort();
-  if (keys.length > 0) {
-    const pairs = keys.map((key) => `${JSON.stringify(key)}:${JSON.stringify(metadata[key])}`);
-    fields.push(`"__metadata__":{${pairs.join(',')}}`);
-  }
+  const notes: Record<string, string> = { ...metadata, [CHECKSUM_KEY]: BLANK_CHECKSUM };
+  const pairs = Object.keys(notes).map((key) => `${JSON.stringify(key)}:${JSON.stringify(notes[key])}`);
+  fields.push(`"__metadata__":{${pairs.sort().join(',')}}`);
   let offset = 0;
   const chunks: Uint8Array[] = [];
   for (const [name, { dtype, shape, data }] of entries) {
@@ -187,5 +202,6 @@ export function encodeSafetensors(
   const header = new Uint8Array(8 + padded).fill(0x20);
   new DataView(header.buffer).setBigUint64(0, BigInt(padded), true);
   header.set(json, 8);
+  sealFile(header, chunks);
   return [header, ...chunks];
 }

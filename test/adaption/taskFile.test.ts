@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { foldTask } from '../../src/adaption/fold.js';
 import type { MethodSpec } from '../../src/adaption/method.js';
+import { packBits } from '../../src/adaption/pack.js';
 import { initialTaskState, type TaskState } from '../../src/adaption/parameters.js';
 import { foldIntoBackbone, maskShares, type Task, taskFromState } from '../../src/adaption/task.js';
 import { maskBytes, readTaskFile, writeTaskFile } from '../../src/adaption/taskFile.js';
@@ -15,7 +16,7 @@ import { readSafetensors, readSafetensorsMetadata } from '../../src/model/safete
 import { hashString, uniform } from '../../src/random.js';
 import { methodSpec } from '../../src/training/plan.js';
 import { temporaryFolder, tinyExperiment } from '../runs/fixtures.js';
-import { assertOnlyUserErrors, fuzzRuns, mutate } from '../runs/mutations.js';
+import { assertOnlyUserErrors, fuzzRuns, mutate, withoutChecksum } from '../runs/mutations.js';
 import { tinyBackbone } from '../training/doubles.js';
 
 type Name = MethodSpec['name'];
@@ -166,13 +167,34 @@ test('a float-weights or backbone file is no task', async (t) => {
   await assert.rejects(readTaskFile(file), /is no task file/);
 });
 
+test('a flipped mask bit, or an image size with another digit, is no valid task', async (t) => {
+  const file = join(temporaryFolder(t), 'task.safetensors');
+  const task = trainedTask('xbm');
+  await writeTaskFile(file, task);
+  const intact = readFileSync(file);
+  const mask = task.masks.conv1;
+  const edits = [
+    intact.length - 1,
+    intact.indexOf('"imageSize":"8"') + '"imageSize":"'.length,
+    intact.lastIndexOf(packBits(mask)),
+  ];
+  for (const at of edits) {
+    const damaged = Buffer.from(intact);
+    damaged[at] ^= 1;
+    writeFileSync(file, damaged);
+    await assert.rejects(readTaskFile(file, task.graph), /task.safetensors: damaged or edited/);
+    writeFileSync(file, withoutChecksum(damaged));
+    await readTaskFile(file, task.graph);
+  }
+});
+
 test('damaged task files end in user errors or in a valid task', async (t) => {
   const folder = temporaryFolder(t);
   for (const name of methods) {
     const file = join(folder, `${name}.safetensors`);
     const task = trainedTask(name);
     await writeTaskFile(file, task);
-    const intact = readFileSync(file);
+    const intact = withoutChecksum(readFileSync(file));
     const damaged = join(folder, 'damaged.safetensors');
     await fc.assert(
       fc.asyncProperty(mutate(intact), async (bytes) => {

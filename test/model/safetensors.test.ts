@@ -21,6 +21,7 @@ import {
   writeSafetensors,
 } from '../../src/model/safetensors.js';
 import { hash32, uniform } from '../../src/random.js';
+import { withoutChecksum } from '../runs/mutations.js';
 
 let folder: string;
 let path: string;
@@ -165,6 +166,41 @@ test('a gzip bomb allocates nothing', async () => {
   await assert.rejects(readSafetensors(path), UserError);
 });
 
+test('one flipped bit anywhere is noticed, but for the name of the checksum', async () => {
+  const content = {
+    'conv.mask': { dtype: 'U8' as const, shape: [3], data: Uint8Array.of(1, 2, 3) },
+    'fc.bias': { dtype: 'F32' as const, shape: [2], data: Float32Array.of(0.5, -1) },
+  };
+  const sealed = Buffer.concat(encodeSafetensors(content, { imageSize: '96' }));
+  const key = sealed.indexOf('xbmSha256');
+  for (let at = 0; at < sealed.length; at++) {
+    if (at >= key && at < key + 'xbmSha256'.length) continue;
+    const damaged = Buffer.from(sealed);
+    damaged[at] ^= 1 << (at % 8);
+    await writeFile(path, damaged);
+    await assert.rejects(readSafetensors(path), UserError, `byte ${at}`);
+  }
+  const flipped = Buffer.from(sealed);
+  flipped[sealed.length - 1] ^= 1;
+  for (const bytes of [flipped, gzipSync(flipped)]) {
+    await writeFile(path, bytes);
+    await assert.rejects(readSafetensors(path), {
+      message: `${path}: damaged or edited: its content does not match its checksum (metadata "xbmSha256")`,
+    });
+  }
+  await writeFile(path, withoutChecksum(flipped));
+  assert.equal((await readSafetensors(path)).tensors.size, 2, 'a file without a checksum is read as it is');
+});
+
+test('a checksum kept by a program that wrote the header anew is no excuse', async () => {
+  const content = { a: { dtype: 'U8' as const, shape: [1], data: Uint8Array.of(1) } };
+  const [start] = encodeSafetensors(content);
+  const { __metadata__: notes } = JSON.parse(Buffer.from(start.subarray(8)).toString());
+  const a = { dtype: 'U8', shape: [1], data_offsets: [0, 1] };
+  await writeRaw(JSON.stringify({ __metadata__: notes, a }, null, 1), 1);
+  await assert.rejects(readSafetensors(path), /damaged or edited/);
+});
+
 test('the metadata alone can be read', async () => {
   await writeSafetensors(path, { a: { dtype: 'U8', shape: [1], data: Uint8Array.of(1) } }, { who: 'me' });
   assert.deepEqual({ ...(await readSafetensorsMetadata(path)) }, { who: 'me' });
@@ -219,7 +255,7 @@ test('a full disk is reported, the temporary file removed, the old one kept', as
 });
 
 test('random mutations end in a UserError or a sound file', async () => {
-  const sound = Buffer.concat(
+  const sealed = Buffer.concat(
     encodeSafetensors(
       {
         'layer1.conv.weight': { dtype: 'F16', shape: [4, 3, 3, 3], data: new Uint16Array(108) },
@@ -229,6 +265,7 @@ test('random mutations end in a UserError or a sound file', async () => {
       { format: 'test' },
     ),
   );
+  const sound = withoutChecksum(sealed);
   const files = [sound, gzipSync(sound)];
   const runs = Number(process.env.XBM_FUZZ_RUNS ?? 100);
   let refused = 0;

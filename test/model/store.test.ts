@@ -83,6 +83,19 @@ test('one changed level, scale, statistic or clip is noticed', async () => {
   }
 });
 
+test('one changed bit of the head, which no SHA-256 of a backbone covers, is noticed', async () => {
+  const path = join(folder, 'head.safetensors');
+  const backbone = randomBackbone(4, 4);
+  await saveBackbone(path, backbone, provenance);
+  const bytes = await readFile(path);
+  const { buffer, byteOffset, byteLength } = backbone.head.bias;
+  const at = bytes.indexOf(Buffer.from(buffer, byteOffset, byteLength));
+  assert.ok(at > 0);
+  bytes[at] ^= 1;
+  await writeFile(path, bytes);
+  await assert.rejects(loadBackbone(path), /damaged or edited/);
+});
+
 test('missing tensors, other files and bad names are refused', async () => {
   const path = join(folder, 'sound2.safetensors');
   await saveBackbone(path, randomBackbone(4, 4), provenance);

@@ -130,6 +130,19 @@ test('a checkpoint of another experiment, backbone, data set or engine is refuse
   assert.deepEqual(readFileSync(folder.checkpoint), before);
 });
 
+test('a checkpoint with a flipped bit is not resumed', async (t) => {
+  const folder = temporaryRun(t);
+  const engine = new DoubleEngine({ nanAtStep: 9 });
+  await assert.rejects(executeRun(folder, tinyInputs('xbm', { engine }), { start: 'fresh' }));
+  const bytes = readFileSync(folder.checkpoint);
+  bytes[bytes.length - 1] ^= 1;
+  writeFileSync(folder.checkpoint, bytes);
+  await assert.rejects(
+    executeRun(folder, tinyInputs(), { start: 'resume' }),
+    /checkpoint.safetensors: damaged or edited/,
+  );
+});
+
 test('a changed backbone trips the guard and leaves no summary', async (t) => {
   const folder = temporaryRun(t);
   const backbone = tinyBackbone();

@@ -2,10 +2,18 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { UserError } from '../../src/errors.js';
+import { CHECKSUM_KEY } from '../../src/model/fileChecksum.js';
 
 /** Runs of one fuzz test: 100, or XBM_FUZZ_RUNS. */
 export function fuzzRuns(): number {
   return Number(process.env.XBM_FUZZ_RUNS ?? 100);
+}
+
+/** The file as if an older version had written it: damage then reaches the checks behind the checksum. */
+export function withoutChecksum(bytes: Uint8Array): Buffer {
+  const text = Buffer.from(bytes).toString('latin1');
+  assert.ok(text.includes(CHECKSUM_KEY));
+  return Buffer.from(text.replace(CHECKSUM_KEY, '-'.repeat(CHECKSUM_KEY.length)), 'latin1');
 }
 
 /** Truncated, extended, overwritten, bit-flipped copies; damage prefers the header, where it means most. */
