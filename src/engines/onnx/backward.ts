@@ -1,18 +1,19 @@
 /** @file Emits the backward pass: walks the layers in reverse and adds up the gradient of each layer's output. */
-import type { BatchNormLayer, ConvLayer, Layer, MaxPoolLayer, QuantizeLayer } from '../../model/graph.js';
+import type { BatchNormLayer, ConvLayer, Layer } from '../../model/graph.js';
 import { headOf } from '../../model/graph.js';
 import type { Layout } from './activations.js';
 import { type Norm, NormGradients } from './batchNorm.js';
-import { clipOf } from './common.js';
 import { convSite, gradientPatches, inputGradient, weightGradient } from './convolution.js';
 import type { EffectiveWeight } from './effectiveWeights.js';
 import type { ForwardContext, ForwardValues } from './forward.js';
-import { maxPoolGradient } from './maxPool.js';
+import type { Gate } from './gates.js';
 
 export interface BackwardContext extends ForwardContext, ForwardValues {
   readonly weights: ReadonlyMap<string, EffectiveWeight>;
   readonly norms: ReadonlyMap<string, Norm>;
   readonly trainBatchNorm: boolean;
+  readonly needed: ReadonlySet<string>;
+  readonly gates: ReadonlyMap<string, Gate>;
 }
 
 /**
@@ -21,7 +22,7 @@ export interface BackwardContext extends ForwardContext, ForwardValues {
  */
 export function emitBackward(context: BackwardContext, logitsGradient: string): Map<string, string> {
   const { builder, graph, layouts, activations } = context;
-  const needed = layersNeedingGradient(context);
+  const { needed } = context;
   const contributions = new Map<string, string[]>();
   const parameters = new Map<string, string>();
   const norms = new NormGradients(layouts, context.norms);
@@ -50,16 +51,10 @@ export function emitBackward(context: BackwardContext, logitsGradient: string): 
       case 'add':
         for (const name of layer.inputs) send(name, layout, () => gradient);
         break;
-      case 'relu': {
-        const output = activations.get(layer.name, layout);
-        send(source, layout, () => gate(builder.op('Greater', [output, builder.scalar(0)]), gradient));
-        break;
-      }
+      case 'relu':
       case 'quantize':
-        quantizeGradient(layer, gradient, layout);
-        break;
       case 'maxPool':
-        poolGradient(layer, gradient, layout);
+        gatedGradient(layer.name, gradient, layout);
         break;
       case 'batchNorm':
         batchNormGradient(layer, activations.get(source, layout), gradient, layout);
@@ -77,9 +72,18 @@ export function emitBackward(context: BackwardContext, logitsGradient: string): 
     contributions.set(layer, [...(contributions.get(layer) ?? []), value]);
   }
 
-  /** The gradient where `open`, zero elsewhere. Cast and Mul run on all threads; ONNX Runtime's Where does not. */
-  function gate(open: string, gradient: string): string {
-    return builder.op('Mul', [gradient, builder.op('Cast', [open], { to: 1 })]);
+  /** Through a ReLU, a quantiser or a max pool. */
+  function gatedGradient(layer: string, gradient: string, layout: Layout): void {
+    const gate = context.gates.get(layer);
+    if (!gate) return; // nothing before it needs a gradient
+    const { target, open, winners } = gate;
+    const passed = open ? builder.op('Mul', [gradient, open]) : gradient;
+    if (winners) {
+      const pooled = layouts.convert(passed, layouts.shapeOf(layer), layout, 'nchw');
+      send(target, 'nchw', () => winners.gradient(pooled));
+    } else {
+      send(target, layout, () => passed);
+    }
   }
 
   /** Every pixel of a channel gets 1/(height·width) of the pooled gradient [batch, channels]. */
@@ -95,29 +99,6 @@ export function emitBackward(context: BackwardContext, logitsGradient: string): 
     const row = builder.op('Reshape', [turned, builder.ints(channels, 1, batchSize)]);
     const spread = builder.op('Expand', [row, builder.ints(channels, height * width, batchSize)]);
     return builder.op('Reshape', [spread, builder.ints(1, channels, -1)]);
-  }
-
-  /**
-   * Straight through where 0 ≤ x ≤ clip. Behind a ReLU that nothing else reads, both gates are applied at once.
-   */
-  function quantizeGradient(layer: QuantizeLayer, gradient: string, layout: Layout): void {
-    const [source] = layer.inputs;
-    if (context.activationBits >= 32) {
-      send(source, layout, () => gradient);
-      return;
-    }
-    const input = activations.get(source, layout);
-    const clip = builder.scalar(Math.fround(clipOf(context.clips, layer.name)));
-    const belowClip = () => builder.op('LessOrEqual', [input, clip]);
-    const relu = soleRelu(source);
-    if (relu) {
-      send(relu.inputs[0], layout, () => {
-        const positive = builder.op('Greater', [input, builder.scalar(0)]);
-        return gate(builder.op('And', [positive, belowClip()]), gradient);
-      });
-    } else {
-      send(source, layout, () => gate(belowClip(), gradient));
-    }
   }
 
   function batchNormGradient(layer: BatchNormLayer, input: string, gradient: string, layout: Layout): void {
@@ -146,41 +127,12 @@ export function emitBackward(context: BackwardContext, logitsGradient: string): 
     }
     send(source, site.layout, () => inputGradient(site, weight.value, outputGradient, tiles));
   }
-
-  /** A ReLU in front that nothing else reads is gated here, where there are fewer pixels. */
-  function poolGradient(layer: MaxPoolLayer, gradient: string, layout: Layout): void {
-    const [source] = layer.inputs;
-    const relu = soleRelu(source);
-    send(relu ? relu.inputs[0] : source, 'nchw', () => {
-      const output = activations.get(layer.name, layout);
-      const site = {
-        window: layer,
-        builder,
-        batchSize: layouts.batchSize,
-        input: layouts.shapeOf(source),
-        output: layouts.shapeOf(layer.name),
-      };
-      const open = relu ? gate(builder.op('Greater', [output, builder.scalar(0)]), gradient) : gradient;
-      return maxPoolGradient(
-        site,
-        activations.get(source, 'nchw'),
-        activations.get(layer.name, 'nchw'),
-        layouts.convert(open, site.output, layout, 'nchw'),
-      );
-    });
-  }
-
-  /** The ReLU of this name, if it is one and has a single reader. */
-  function soleRelu(name: string): Layer | undefined {
-    const readers = graph.layers.filter(({ inputs }) => inputs.includes(name)).length;
-    return readers === 1
-      ? graph.layers.find((layer) => layer.name === name && layer.kind === 'relu')
-      : undefined;
-  }
 }
 
 /** Layers whose output depends on something trained in or before them: only these need a gradient. */
-function layersNeedingGradient(context: BackwardContext): Set<string> {
+export function layersNeedingGradient(
+  context: Pick<BackwardContext, 'graph' | 'weights' | 'trainBatchNorm'>,
+): Set<string> {
   const needed = new Set<string>();
   for (const layer of context.graph.layers) {
     if (hasTrained(layer) || layer.inputs.some((name) => needed.has(name))) needed.add(layer.name);

@@ -1,7 +1,7 @@
 /** @file Effective convolution weights in the training graph, and the gradients of what they are made of. */
 import { filterRows, maskShape, rowsPerBit } from '../../adaption/geometry.js';
 import type { MaskSpec } from '../../adaption/method.js';
-import { type Backbone, dequantize, levelLimit } from '../../model/backbone.js';
+import { type Backbone, type ConvWeights, levelLimit } from '../../model/backbone.js';
 import type { ConvLayer } from '../../model/graph.js';
 import type { GraphBuilder } from './graphBuilder.js';
 
@@ -17,7 +17,15 @@ const weightDims = (conv: ConvLayer) => [conv.outChannels, conv.inChannels, conv
 
 /** Frozen weights, nothing trained. */
 export function frozenWeight(builder: GraphBuilder, conv: ConvLayer, backbone: Backbone): EffectiveWeight {
-  return { value: builder.constant(dequantize(backbone.convs[conv.name]), weightDims(conv)), gradient: null };
+  return { value: backboneWeight(builder, backbone.convs[conv.name], weightDims(conv)), gradient: null };
+}
+
+/** The backbone's weights as a constant; levels make the model a quarter as large as their values. */
+function backboneWeight(builder: GraphBuilder, weights: ConvWeights, dims: readonly number[]): string {
+  if (weights.kind === 'float') return builder.constant(weights.values, dims);
+  const { levels, scales } = weights;
+  const scale = builder.constant(scales, [scales.length]);
+  return builder.op('DequantizeLinear', [builder.constant(levels, dims), scale], { axis: 0 });
 }
 
 /**
@@ -37,7 +45,7 @@ export function maskedWeight(
   const filter = filterRows(conv);
   const missing = count * rows - filter;
   const dims = missing === 0 ? [outChannels, count, rows] : [outChannels, filter];
-  const weights = builder.constant(dequantize(backbone.convs[conv.name]), dims);
+  const weights = backboneWeight(builder, backbone.convs[conv.name], dims);
   const perRow =
     missing === 0
       ? builder.op('Reshape', [bits, builder.ints(outChannels, count, 1)])

@@ -18,23 +18,43 @@ export interface PoolSite {
   readonly output: TensorShape;
 }
 
-/**
- * dL/dx [batch, channels, h, w].
- * @param input x [batch, channels, h, w]
- * @param output max pool's output [batch, channels, oh, ow]
- * @param gradient dL/doutput
- */
-export function maxPoolGradient(site: PoolSite, input: string, output: string, gradient: string): string {
-  const { builder, window, batchSize } = site;
-  const { channels, height, width } = site.input;
-  const images = batchSize * channels;
-  const columns = new Axis(builder, window, [images * height, width, 1], site.output.width);
-  const rows = new Axis(builder, window, [images, height, site.output.width], site.output.height);
-  const columnTaps = columns.taps(input);
-  const rowMaxima = builder.op('Max', columnTaps);
-  const toRows = rows.share(rows.taps(rowMaxima), output, gradient);
-  const toColumns = columns.share(columnTaps, rowMaxima, toRows);
-  return builder.op('Reshape', [toColumns, builder.ints(batchSize, channels, height, width)]);
+/** Which pixel of every window of a max pool is handed its gradient. */
+export class PoolWinners {
+  readonly #columns: Axis;
+  readonly #rows: Axis;
+  readonly #byColumn: readonly string[];
+  readonly #byRow: readonly string[];
+
+  /**
+   * @param input x [batch, channels, h, w]
+   * @param output max pool's output [batch, channels, oh, ow]
+   */
+  constructor(
+    private readonly site: PoolSite,
+    input: string,
+    output: string,
+  ) {
+    const { builder, window, batchSize } = site;
+    const { channels, height, width } = site.input;
+    const images = batchSize * channels;
+    this.#columns = new Axis(builder, window, [images * height, width, 1], site.output.width);
+    this.#rows = new Axis(builder, window, [images, height, site.output.width], site.output.height);
+    const columnTaps = this.#columns.taps(input);
+    const rowMaxima = builder.op('Max', columnTaps);
+    this.#byColumn = this.#columns.equal(columnTaps, rowMaxima);
+    this.#byRow = this.#rows.equal(this.#rows.taps(rowMaxima), output);
+  }
+
+  /** dL/dx [batch, channels, h, w] from dL/doutput. */
+  gradient(outputGradient: string): string {
+    const { builder, batchSize, input } = this.site;
+    const toRows = this.#rows.share(this.#byRow, outputGradient);
+    const toColumns = this.#columns.share(this.#byColumn, toRows);
+    return builder.op('Reshape', [
+      toColumns,
+      builder.ints(batchSize, input.channels, input.height, input.width),
+    ]);
+  }
 }
 
 /**
@@ -70,17 +90,24 @@ class Axis {
     );
   }
 
+  /** For every tap but the last, one where it equals its window's maximum and zero elsewhere [outer, windows·inner]. */
+  equal(taps: readonly string[], maxima: string): string[] {
+    const { builder } = this;
+    const largest = this.#matrix(maxima, this.windows);
+    return taps
+      .slice(0, -1)
+      .map((tap) => builder.op('Cast', [builder.op('Equal', [tap, largest])], { to: 1 }));
+  }
+
   /** Hands every window's gradient to the first tap that equals its maximum: [outer, length·inner]. */
-  share(taps: readonly string[], maxima: string, gradient: string): string {
+  share(equal: readonly string[], gradient: string): string {
     const { builder } = this;
     const phases: (string | null)[] = new Array(this.#stride).fill(null);
-    const largest = this.#matrix(maxima, this.windows);
     let rest = this.#matrix(gradient, this.windows);
     for (const [i, { phase, shift }] of this.#taps.entries()) {
       let part = rest;
-      if (i < taps.length - 1) {
-        const found = builder.op('Cast', [builder.op('Equal', [taps[i], largest])], { to: 1 });
-        part = builder.op('Mul', [rest, found]);
+      if (i < equal.length) {
+        part = builder.op('Mul', [rest, equal[i]]);
         rest = builder.op('Sub', [rest, part]);
       }
       const shifted = this.#pad(part, shift, this.#phaseLength - shift - this.windows, 0);

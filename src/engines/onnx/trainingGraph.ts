@@ -10,7 +10,7 @@ import {
 } from '../../model/graph.js';
 import type { TrainingPlan } from '../engine.js';
 import { Layouts } from './activations.js';
-import { emitBackward } from './backward.js';
+import { emitBackward, layersNeedingGradient } from './backward.js';
 import type { Norm } from './batchNorm.js';
 import {
   binarize,
@@ -20,6 +20,7 @@ import {
   trainedWeight,
 } from './effectiveWeights.js';
 import { emitForward } from './forward.js';
+import { emitGates } from './gates.js';
 import { GraphBuilder } from './graphBuilder.js';
 import { type FlatVector, type StateLayout, stateLayout } from './layout.js';
 import { emitUpdate } from './optimizer.js';
@@ -92,10 +93,13 @@ export function buildTrainingModel(
     head: { weight: tensor(`${head.name}.weight`), bias: tensor(`${head.name}.bias`) },
   };
   const values = emitForward(context);
+  const { trainBatchNorm } = method;
+  const needed = layersNeedingGradient({ graph, weights, trainBatchNorm });
+  const gates = emitGates({ ...context, ...values }, needed);
   const logits = values.activations.flat(head.name);
   const { loss, correct, gradient } = emitLoss(builder, logits, batchSize, head.outFeatures);
   const gradients = emitBackward(
-    { ...context, ...values, weights, norms, trainBatchNorm: method.trainBatchNorm },
+    { ...context, ...values, weights, norms, trainBatchNorm, needed, gates },
     gradient,
   );
 
@@ -166,7 +170,9 @@ export function buildTrainingModel(
       optimizer.kind === 'adam'
         ? [builder.input('correction1', 'float32', []), builder.input('correction2', 'float32', [])]
         : null;
-    for (const [group, vector] of layout.groups) {
+    // ONNX Runtime works through the last output first. Masks and weights as the last group: their gradients are computed
+    // as soon as the output gradient that they need, instead of keeping those of all layers until the end.
+    for (const [group, vector] of [...layout.groups].reverse()) {
       const parts = vector.specs.map((spec, i) => {
         const key = spec.group === 'masks' || spec.group === 'weights' ? convKey(spec.name) : spec.name;
         const part = gradients.get(key)!;

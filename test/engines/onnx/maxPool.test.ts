@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import ort from 'onnxruntime-node';
 import { windowAttributes } from '../../../src/engines/onnx/common.js';
 import { GraphBuilder } from '../../../src/engines/onnx/graphBuilder.js';
-import { maxPoolGradient, type PoolSite } from '../../../src/engines/onnx/maxPool.js';
+import { type PoolSite, PoolWinners } from '../../../src/engines/onnx/maxPool.js';
 import { createSession } from '../../../src/engines/onnx/session.js';
 import { outputSize } from '../../../src/model/graph.js';
 import { hash32 } from '../../../src/random.js';
@@ -29,7 +29,7 @@ async function compute(window: Window, size: number, threads: number): Promise<F
   };
   for (const [name, tensor] of Object.entries(feeds)) builder.input(name, 'float32', tensor.dims);
   const output = builder.op('MaxPool', ['x'], windowAttributes(window));
-  builder.output('dx', 'float32', dims(size), maxPoolGradient(site, 'x', output, 'dy'));
+  builder.output('dx', 'float32', dims(size), new PoolWinners(site, 'x', output).gradient('dy'));
   const session = await createSession(builder.encode(), { threads });
   const { dx } = await session.run(feeds);
   await session.release();
