@@ -8,6 +8,7 @@ import { UserError } from '../errors.js';
 import { ByteReader } from './byteReader.js';
 import { type Dtype, decodeBFloat16, decodeFloat16, dtypeArrays, type Tensor } from './dtype.js';
 import { BLANK_CHECKSUM, CHECKSUM_KEY, FileCheck, sealFile } from './fileChecksum.js';
+import { recogniseFile } from './foreignFile.js';
 import { replaceFile } from './replaceFile.js';
 import { MAX_HEADER_BYTES, malformed, parseHeader, type SafetensorsHeader } from './safetensorsHeader.js';
 
@@ -96,8 +97,11 @@ async function readStart(path: string, reader: ByteReader, largest: number): Pro
   const prefix = new Uint8Array(8);
   if ((await reader.readInto(prefix)) < 8) throw malformed(path, 'it is shorter than 8 bytes');
   const length = Number(new DataView(prefix.buffer).getBigUint64(0, true));
-  if (length > MAX_HEADER_BYTES || length + 8 > largest)
+  if (length > MAX_HEADER_BYTES || length + 8 > largest) {
+    const foreign = recogniseFile(prefix);
+    if (foreign) throw new UserError(`${path}: is ${foreign.what}, not a safetensors file`, foreign.hint);
     throw malformed(path, `its first 8 bytes announce a header of ${length} bytes`);
+  }
   const bytes = new Uint8Array(length);
   if ((await reader.readInto(bytes)) < length) throw malformed(path, 'it ends inside its header');
   const header = parseHeader(path, bytes);

@@ -71,6 +71,24 @@ test('round trip of every dtype, plain and gzipped', async () => {
   );
 });
 
+test('what is no safetensors file is called by its name', async () => {
+  const cases: [string, RegExp][] = [
+    ['<!DOCTYPE html><html></html>', /is an HTML page/],
+    ['\n<html lang="en">', /is an HTML page/],
+    ['version https://git-lfs.github.com/spec/v1\noid sha256:ab\n', /is a Git LFS pointer/],
+    ['PK\x03\x04 archive/data.pkl', /is a zip archive, as PyTorch saves/],
+    ['\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.', /is a Python pickle, as PyTorch saves/],
+    ['{"error": "not found"}', /is JSON/],
+  ];
+  for (const [text, message] of cases) {
+    await writeFile(path, text, 'latin1');
+    await assert.rejects(readSafetensors(path), (error: UserError) => {
+      assert.match(error.message, message);
+      return error instanceof UserError && error.hint !== undefined;
+    });
+  }
+});
+
 test('equal content gives equal bytes, and tensors are aligned', async () => {
   await fc.assert(
     fc.asyncProperty(content, metadata, async (map, notes) => {
