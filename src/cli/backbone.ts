@@ -45,7 +45,10 @@ export function registerBackbone(program: Command, io: Io): void {
 function registerImport(backbone: Command, io: Io): void {
   quantizeOptions(backbone.command('import'))
     .description('quantise float weights, calibrate them on images, put the result in the store')
-    .argument('<file>', 'safetensors with torchvision, timm or Hugging Face names; may be gzipped')
+    .argument(
+      '<file>',
+      'safetensors with torchvision, timm or Hugging Face names, may be gzipped; or a backbone',
+    )
     .option('--calibrate <folder>', 'images like those it was trained on; needed below 32 bits')
     .option('--name <name>', "its name in the store (default: the file's)")
     .option('--out <file>', 'a file instead of the store')
@@ -53,14 +56,19 @@ function registerImport(backbone: Command, io: Io): void {
     .addHelpText(
       'after',
       `
+A backbone that xbm has quantised elsewhere goes into the store as it is.
+
 Examples:
   xbm backbone import resnet50.safetensors --calibrate ~/imagenet/train-sample --name resnet50-imagenet
   xbm backbone import resnet18.safetensors --weight-bits 32 --activation-bits 32
 `,
     )
-    .action(async (file: string, args: QuantizeArguments) => {
+    .action(async (file: string, args: QuantizeArguments, command: Command) => {
       const { importBackbone } = await import('./backboneImport.js');
-      await importBackbone(file, args, io);
+      const bitsAreNamed = ['weightBits', 'activationBits'].some(
+        (option) => command.getOptionValueSource(option) === 'cli',
+      );
+      await importBackbone(file, { ...args, bitsAreNamed }, io);
     });
 }
 

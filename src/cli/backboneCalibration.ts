@@ -10,10 +10,7 @@ import { UserError } from '../errors.js';
 import type { Backbone } from '../model/backbone.js';
 import { calibrateBackbone, type QuantizationOptions } from '../model/calibrate.js';
 import { imageId } from '../model/hash.js';
-import { detectNetwork, importWeights } from '../model/importWeights.js';
 import { describeCalibration } from '../model/resolve.js';
-import { readSafetensors } from '../model/safetensors.js';
-import { isStoredBackbone, loadBackbone } from '../model/store.js';
 import type { Provenance } from '../model/storeMetadata.js';
 import { xbmHome } from '../paths.js';
 import { hashString, permutation } from '../random.js';
@@ -22,13 +19,6 @@ import type { Io } from './io.js';
 import { withProgress } from './progress.js';
 
 const DRAW = hashString('calibration images');
-
-/** Float weights from a foreign file, or from a stored full-precision backbone. */
-export async function readFloatWeights(path: string, network: string | undefined): Promise<Backbone> {
-  if (await isStoredBackbone(path)) return (await loadBackbone(path)).backbone;
-  const file = await readSafetensors(path);
-  return importWeights(file, network ?? detectNetwork(file));
-}
 
 /** Opens the engine and says on stderr which one it is. */
 export async function openNamedEngine({ engine: name, threads }: RunArguments, io: Io): Promise<Engine> {

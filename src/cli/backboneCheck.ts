@@ -4,6 +4,7 @@ import type { Sample } from '../data/types.js';
 import { UserError } from '../errors.js';
 import type { Backbone } from '../model/backbone.js';
 import { imageId } from '../model/hash.js';
+import { openFloatBackbone } from '../model/resolve.js';
 import { isStoredBackbone, loadBackbone } from '../model/store.js';
 import { wilsonInterval } from '../model/wilson.js';
 import { evaluate } from '../training/evaluate.js';
@@ -14,7 +15,6 @@ import {
   imageSizeOf,
   openImages,
   openNamedEngine,
-  readFloatWeights,
 } from './backboneCalibration.js';
 import { findLabelled } from './backboneImages.js';
 import { resolveName } from './backboneInfo.js';
@@ -71,7 +71,7 @@ export async function checkBackbone(name: string, args: CheckArguments, io: Io):
 
 /** Float weights: draws the calibration images, quantises here, measures on the others. */
 async function planFloat(path: string, engine: Engine, args: CheckArguments, io: Io) {
-  const float = await readFloatWeights(path, args.network);
+  const float = await openFloatBackbone(path, args.network);
   const variants: Variant[] = [{ name: 'full precision', backbone: float }];
   const labelled = await labelledImages(float, args, io);
   const { drawn, rest } = drawCalibration(labelled, args.calibrationImages, args.seed);
@@ -98,7 +98,7 @@ async function planStored(
 ) {
   const variants: Variant[] = [];
   if (args.float !== undefined) {
-    const float = await readFloatWeights(resolve(io.cwd, args.float), backbone.graph.network);
+    const float = await openFloatBackbone(resolve(io.cwd, args.float), backbone.graph.network);
     variants.push({ name: 'full precision', backbone: float });
   }
   const { weightBits, activationBits } = backbone;

@@ -3,9 +3,11 @@ import { basename, resolve } from 'node:path';
 import { UserError } from '../errors.js';
 import type { Backbone } from '../model/backbone.js';
 import { fileSha256 } from '../model/hash.js';
-import { backbonePath, saveBackbone } from '../model/store.js';
+import { openFloatBackbone } from '../model/resolve.js';
+import { backbonePath, isStoredBackbone, loadBackbone, saveBackbone } from '../model/store.js';
+import type { Provenance } from '../model/storeMetadata.js';
 import type { QuantizeArguments } from './backbone.js';
-import { calibrateOn, drawCalibration, openNamedEngine, readFloatWeights } from './backboneCalibration.js';
+import { calibrateOn, drawCalibration, openNamedEngine } from './backboneCalibration.js';
 import { findImages } from './backboneImages.js';
 import { describeBackbone, printDescription } from './backboneInfo.js';
 import type { Io } from './io.js';
@@ -15,21 +17,35 @@ export interface ImportArguments extends QuantizeArguments {
   readonly name?: string;
   readonly out?: string;
   readonly force?: boolean;
+  /** --weight-bits or --activation-bits was given. */
+  readonly bitsAreNamed: boolean;
 }
 
 /** `xbm backbone import`. */
 export async function importBackbone(file: string, args: ImportArguments, io: Io): Promise<void> {
   const source = resolve(io.cwd, file);
   const target = targetPath(source, args, io);
-  const float = await readFloatWeights(source, args.network);
-  const { backbone, provenance } = await quantize(float, args, io);
-  await saveBackbone(target, backbone, { ...provenance, sourceSha256: await fileSha256(source) });
+  const { backbone, provenance } =
+    (await finished(source, args)) ??
+    (await quantize(source, await openFloatBackbone(source, args.network), args, io));
+  await saveBackbone(target, backbone, provenance);
   printDescription(await describeBackbone(target), args.json === true, io);
 }
 
-async function quantize(float: Backbone, args: ImportArguments, io: Io) {
+type Imported = { backbone: Backbone; provenance: Provenance };
+
+/** A backbone that xbm has quantised before, when nothing asks for more: it is kept, with its provenance. */
+async function finished(source: string, args: ImportArguments): Promise<Imported | null> {
+  if (args.calibrate !== undefined || args.bitsAreNamed || !(await isStoredBackbone(source))) return null;
+  const stored = await loadBackbone(source);
+  const { weightBits, activationBits } = stored.backbone;
+  return weightBits === 32 && activationBits === 32 ? null : stored;
+}
+
+async function quantize(source: string, float: Backbone, args: ImportArguments, io: Io): Promise<Imported> {
+  const sourceSha256 = await fileSha256(source);
   if (args.weightBits === 32 && args.activationBits === 32)
-    return { backbone: float, provenance: { calibration: '' } };
+    return { backbone: float, provenance: { sourceSha256, calibration: '' } };
   if (args.calibrate === undefined) {
     throw new UserError(
       'below 32 bits a backbone is calibrated on images, and none are named',
@@ -38,7 +54,8 @@ async function quantize(float: Backbone, args: ImportArguments, io: Io) {
   }
   const samples = findImages(resolve(io.cwd, args.calibrate));
   const { drawn } = drawCalibration(samples, args.calibrationImages, args.seed);
-  return calibrateOn(float, drawn, await openNamedEngine(args, io), args, io);
+  const { backbone, provenance } = await calibrateOn(float, drawn, await openNamedEngine(args, io), args, io);
+  return { backbone, provenance: { ...provenance, sourceSha256 } };
 }
 
 function targetPath(source: string, args: ImportArguments, io: Io): string {

@@ -6,7 +6,7 @@ import { UserError } from '../errors.js';
 import type { Backbone } from './backbone.js';
 import { bestCalibration, calibrateBackbone, type QuantizationOptions } from './calibrate.js';
 import { fileSha256 } from './hash.js';
-import { importWeights } from './importWeights.js';
+import { detectNetwork, importWeights } from './importWeights.js';
 import type { CalibrationSource } from './probe.js';
 import type { WeightScale } from './quantize.js';
 import { readSafetensors } from './safetensors.js';
@@ -71,11 +71,18 @@ export async function findWeights(weights: string): Promise<string> {
   );
 }
 
-/** A full-precision backbone from float weights, in a foreign file or in a stored one. */
-export async function openFloatBackbone(path: string, network: string): Promise<Backbone> {
-  if (!(await isStoredBackbone(path))) return importWeights(await readSafetensors(path), network);
+/**
+ * A full-precision backbone from float weights, in a foreign file or in a stored one.
+ * @param network left out: recognised by the tensors
+ * @throws UserError also when the file is a quantised backbone
+ */
+export async function openFloatBackbone(path: string, network?: string): Promise<Backbone> {
+  if (!(await isStoredBackbone(path))) {
+    const file = await readSafetensors(path);
+    return importWeights(file, network ?? detectNetwork(file));
+  }
   const { backbone } = await loadBackbone(path);
-  requireNetwork(path, backbone, network);
+  if (network !== undefined) requireNetwork(path, backbone, network);
   if (backbone.weightBits === 32 && backbone.activationBits === 32) return backbone;
   throw new UserError(`${path}: is quantised already`, 'Name the float weights it was made from.');
 }
@@ -134,7 +141,7 @@ export function describeCalibration(options: QuantizationOptions, source: Calibr
 function requireNetwork(path: string, backbone: Backbone, network: string): void {
   if (backbone.graph.network === network) return;
   throw new UserError(
-    `${path}: a backbone of ${backbone.graph.network}, but backbone.network is ${network}`,
-    `Set backbone.network=${backbone.graph.network}, or name another backbone.`,
+    `${path}: a backbone of ${backbone.graph.network}, but ${network} was asked for`,
+    `Set backbone.network (or --network) to ${backbone.graph.network}, or name another backbone.`,
   );
 }
