@@ -20,7 +20,7 @@ export function packageVersion(): string {
   return JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')).version;
 }
 
-/** Where xbm keeps backbones and pixel caches: `$XBM_HOME`, else `~/.xbm`. */
+/** Where xbm keeps backbones and pixel caches: `$XBM_HOME` unless it is empty, else `~/.xbm`. */
 export function xbmHome(): string {
-  return process.env.XBM_HOME ?? join(homedir(), '.xbm');
+  return process.env.XBM_HOME || join(homedir(), '.xbm');
 }

@@ -16,6 +16,9 @@ export function parseOverride(text: string): Layer {
       'For example: --set training.learningRate.masks=1e-3',
     );
   }
+  if (text.slice(equals + 1).trim() === '') {
+    throw new UserError(`${name}: has no value`, 'Write null where the default is meant.');
+  }
   const place: Place = { key: name, value: name };
   const places = new Map<string, Place>();
   let values: unknown = parseValue(text.slice(equals + 1), name);

@@ -75,6 +75,7 @@ test('an override that is no assignment, or sets an unknown key, says so', (t) =
   const error = (override: string): string => userErrorOf(() => load(t, 'task: cubs\n', [override]));
   assert.equal(error('training.epochs'), '--set training.epochs: expected key.path=value');
   assert.equal(error('=3'), '--set =3: expected key.path=value');
+  assert.equal(error('data.root='), '--set data.root=: has no value');
   assert.equal(error('a..b=3'), '--set a..b=3: expected key.path=value');
   assert.equal(error('__proto__.x=3'), '--set __proto__.x=3: expected key.path=value');
   assert.equal(
