@@ -1,18 +1,14 @@
 /** @file Images on the command line: folders of files for calibration, labelled images for measuring. */
-import { readdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { compareNames, isFile, isFolder, isImageName, listFolders, listImages } from '../data/files.js';
+import { basename, join } from 'node:path';
+import { isFile, isFolder, isImageName, listFilesBelow, listFolders, listImages } from '../data/files.js';
 import type { Sample } from '../data/types.js';
 import { UserError } from '../errors.js';
 
 /** All images in a folder and the folders inside, in ascending order. @throws UserError when there are none */
 export function findImages(folder: string): Sample[] {
   requireFolder(folder);
-  const names = readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && isImageName(entry.name))
-    .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
-    .sort(compareNames);
+  const names = listFilesBelow(folder).filter((path) => isImageName(basename(path)));
   if (names.length === 0)
     throw new UserError(`${folder}: holds no images`, 'Name a folder of JPEG or PNG files.');
   return names.map((path) => ({ path, label: 0 }));
@@ -64,7 +60,7 @@ async function readLabels(
 ): Promise<Sample[]> {
   if (!isFile(file)) throw new UserError(`${file}: no such file`, 'Check --labels.');
   const lines = (await readFile(file, 'utf8')).split(/\r?\n/);
-  const samples: Sample[] = [];
+  const labelled: LabelledFile[] = [];
   for (const [i, line] of lines.entries()) {
     if (line.trim() === '' || (i === 0 && /^\s*file\s*,\s*label\s*$/i.test(line))) continue;
     const where = `${file}:${i + 1}`;
@@ -73,14 +69,41 @@ async function readLabels(
     const path = join(folder, line.slice(0, comma).trim());
     if (!isFile(path))
       throw new UserError(`${where}: ${path} does not exist`, 'Files are named from --images on.');
-    const text = line.slice(comma + 1).trim();
-    const label = /^\d+$/.test(text) ? Number(text) : classes.indexOf(text);
-    if (label < 0 || label >= outputs)
-      throw new UserError(`${where}: "${text}" is no class; expected 0 … ${outputs - 1} or a class name`);
-    samples.push({ path, label });
+    labelled.push({ where, path, text: line.slice(comma + 1).trim() });
   }
-  if (samples.length === 0) throw new UserError(`${file}: lists no images`, 'It needs lines "file,label".');
-  return samples;
+  if (labelled.length === 0) throw new UserError(`${file}: lists no images`, 'It needs lines "file,label".');
+  return toSamples(labelled, classes, outputs);
+}
+
+interface LabelledFile {
+  /** File and line that say so. */
+  readonly where: string;
+  readonly path: string;
+  readonly text: string;
+}
+
+/** A label is a class name; where no class has that name, an index. Both in numbers in one file would be a guess. */
+function toSamples(labelled: readonly LabelledFile[], classes: readonly string[], outputs: number): Sample[] {
+  const labelOf = new Map(classes.map((name, label) => [name, label]));
+  const isNumber = (text: string) => /^\d+$/.test(text);
+  const numberedName = labelled.find(({ text }) => isNumber(text) && labelOf.has(text));
+  return labelled.map(({ where, path, text }) => {
+    const label = labelOf.get(text) ?? (isNumber(text) ? Number(text) : outputs);
+    if (label >= outputs)
+      throw new UserError(`${where}: "${text}" is no class; expected 0 … ${outputs - 1} or a class name`);
+    if (labelOf.has(text) && classes.indexOf(text) !== label)
+      throw new UserError(
+        `${where}: two classes have the name "${text}"`,
+        'Write class indices in all lines.',
+      );
+    if (numberedName && !labelOf.has(text)) {
+      throw new UserError(
+        `${where}: "${text}" is a class index, but "${numberedName.text}" at ${numberedName.where} is the name of a class`,
+        'Write class names in all lines.',
+      );
+    }
+    return { path, label };
+  });
 }
 
 function requireFolder(folder: string): void {

@@ -1,5 +1,5 @@
 /** @file Listing and reading a data set's own files, with errors that name file and line. */
-import { readdirSync, readFileSync, type Stats, statSync } from 'node:fs';
+import { readdirSync, readFileSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { UserError } from '../errors.js';
 
@@ -48,6 +48,21 @@ export function listImages(folder: string): string[] {
     .filter((entry) => isImageName(entry.name) && !entry.isDirectory())
     .map((entry) => entry.name)
     .sort(compareNames);
+}
+
+/** Paths of the files in a folder and the folders inside, hidden ones left out, links followed, in ascending order. */
+export function listFilesBelow(folder: string): string[] {
+  const visited = new Set<string>();
+  const walk = (path: string): string[] => {
+    const real = realpathSync(path);
+    if (visited.has(real)) return [];
+    visited.add(real);
+    const files = readdirSync(path)
+      .filter((name) => !name.startsWith('.') && isFile(join(path, name)))
+      .map((name) => join(path, name));
+    return [...files, ...listFolders(path).flatMap((name) => walk(join(path, name)))];
+  };
+  return walk(folder).sort(compareNames);
 }
 
 /** @throws UserError unless the root of a data set is a folder */

@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { after, before, test } from 'node:test';
 import sharp from 'sharp';
 import { defaults } from '../../src/cli/backbone.js';
+import { findImages, findLabelled } from '../../src/cli/backboneImages.js';
 import { main } from '../../src/cli/main.js';
 import { bestCalibration } from '../../src/model/calibrate.js';
 import { readSafetensors, writeSafetensors } from '../../src/model/safetensors.js';
-import { saveBackbone } from '../../src/model/store.js';
+import { loadBackbone, saveBackbone } from '../../src/model/store.js';
 import { wilsonInterval } from '../../src/model/wilson.js';
 import { hash32 } from '../../src/random.js';
 import { randomBackbone } from '../model/fixtures.js';
@@ -91,6 +92,54 @@ test('check of float weights quantises on some images and measures the others', 
   assert.equal(json().rows.length, 3);
   const table = await run(...csv, '--weight-bits', '32', '--activation-bits', '32', '--limit', '5');
   assert.match(table.out, /full precision .* of 5/);
+});
+
+test('a quantised backbone is imported as it is, and never passes for float weights', async () => {
+  const provenance = { sourceSha256: 'ab', calibration: 'on 3 images', calibrationImages: ['c', 'd'] };
+  const made = randomBackbone(4, 4);
+  await saveBackbone(join(folder, 'quantized.safetensors'), made, provenance);
+  const imported = await run('import', 'quantized.safetensors', '--name', 'kept', '--json');
+  assert.equal(imported.code, 0, imported.err);
+  assert.equal(imported.json().sha256, made.sha256);
+  const kept = await loadBackbone(join(folder, 'home', 'backbones', 'kept.safetensors'));
+  assert.deepEqual(kept.provenance, provenance);
+  for (const argv of [
+    ['import', 'quantized.safetensors', '--name', 'a', '--calibrate', 'images'],
+    ['import', 'quantized.safetensors', '--name', 'a', '--weight-bits', '32', '--activation-bits', '32'],
+    ['check', 'quantized.safetensors', '--images', 'images', '--float', 'quantized.safetensors'],
+  ]) {
+    const { code, err } = await run(...argv);
+    assert.equal(code, 2, err);
+    assert.match(err, /quantized.safetensors: is quantised already\nName the float weights/);
+  }
+});
+
+test('labels are class names first: numbers may be names, but not both in one file', async () => {
+  const names = ['1', '10', '11', '2'];
+  for (let i = 0; i < 4; i++) await writeFile(join(folder, `${i}.png`), '');
+  const read = async (...labels: string[]) => {
+    const file = join(folder, 'names.csv');
+    await writeFile(file, labels.map((label, i) => `${i}.png,${label}`).join('\n'));
+    return (await findLabelled(folder, file, names, names.length)).map(({ label }) => label);
+  };
+  assert.deepEqual(await read('10', '2', '1'), [1, 3, 0]);
+  assert.deepEqual(await read('0', '3'), [0, 3]);
+  await assert.rejects(
+    read('2', '3'),
+    /names.csv:2: "3" is a class index, but "2" at .*names.csv:1 is the name/,
+  );
+  await assert.rejects(read('4'), /"4" is no class/);
+});
+
+test('images are found through links, each folder once', async (t) => {
+  const linked = join(folder, 'linked');
+  t.after(() => rm(linked, { recursive: true }));
+  await mkdir(linked);
+  await symlink(join(folder, 'images', 'c0', '0.png'), join(linked, 'a.png'));
+  await symlink(join(folder, 'images', 'c1'), join(linked, 'b'));
+  await symlink(linked, join(linked, 'again'));
+  const found = findImages(linked).map(({ path }) => relative(linked, path));
+  assert.deepEqual(found, ['a.png', ...Array.from({ length: PER_CLASS }, (_, i) => join('b', `${i}.png`))]);
 });
 
 test('--crop: what is measured depends on it, and a calibrated backbone says it', async () => {
