@@ -69,6 +69,10 @@ function formatReport({ task, root }: DataSet, report: VerifyReport): string {
       'duplicates within a split (no failure)',
       report.duplicates.map((paths) => paths.join(' = ')),
     ),
+    list(
+      'other files by extension (not read, no failure)',
+      Object.entries(report.skipped).map(([extension, count]) => `${count} ${extension}`),
+    ),
   ].join('');
 }
 

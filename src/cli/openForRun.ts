@@ -23,7 +23,9 @@ export async function openForRun(
   const { openExperimentData, openExperimentEngine, openLoaders, runInputs } = await import(
     '../runs/openExperiment.js'
   );
+  const { requireImagesPerClass } = await import('../data/counts.js');
   const dataSet = await openExperimentData(experiment, io.env);
+  requireImagesPerClass(dataSet);
   const { engine, why } = await openExperimentEngine(experiment, options.engine);
   const reason = options.engine ? 'the checkpoint was made with it' : why;
   io.stderr(`engine ${engine.name}: ${engine.device} (${reason})\n`);

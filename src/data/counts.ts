@@ -1,4 +1,5 @@
 /** @file Counts of a data set against the published ones. */
+import { UserError } from '../errors.js';
 import { type PublishedCounts, protocols } from './protocol.js';
 import type { DataSet, Sample } from './types.js';
 
@@ -28,22 +29,44 @@ export interface CountOptions {
 
 /** Counts images per split and class and compares them with the published counts of the edition. */
 export function compareCounts(dataSet: DataSet, { edition, subset }: CountOptions): CountReport {
-  const trainSamples = [...dataSet.train, ...dataSet.validation];
-  const perClass = (samples: readonly Sample[]) => {
-    const counts = new Int32Array(dataSet.classes.length);
-    for (const { label } of samples) counts[label]++;
-    return counts;
+  const classes = countClasses(dataSet);
+  const found = {
+    train: dataSet.train.length + dataSet.validation.length,
+    test: dataSet.test.length,
+    classes,
   };
-  const [trainCounts, testCounts] = [perClass(trainSamples), perClass(dataSet.test)];
-  const classes = dataSet.classes.map((name, i) => ({ name, train: trainCounts[i], test: testCounts[i] }));
-  const found = { train: trainSamples.length, test: dataSet.test.length, classes };
   const published = closest(dataSet, found, edition);
-  const differences = classes.flatMap(({ name, train, test }) => [
+  const differences = lackingImages(classes);
+  if (published) differences.push(...compare(found, published, subset));
+  return { ...found, published, differences };
+}
+
+/** @throws UserError when a class has no train or no test images: it could not be learnt, or not be measured */
+export function requireImagesPerClass(dataSet: DataSet): void {
+  const lacking = lackingImages(countClasses(dataSet));
+  if (lacking.length === 0) return;
+  const more = lacking.length > 5 ? `, and ${lacking.length - 5} more` : '';
+  throw new UserError(
+    `${dataSet.root}: ${lacking.slice(0, 5).join(', ')}${more}`,
+    'Give it images in a format that xbm reads (datasets.md), or remove its folder; `xbm data verify` counts what is skipped.',
+  );
+}
+
+function lackingImages(classes: readonly ClassCounts[]): string[] {
+  return classes.flatMap(({ name, train, test }) => [
     ...(train === 0 ? [`class ${name} has no train images`] : []),
     ...(test === 0 ? [`class ${name} has no test images`] : []),
   ]);
-  if (published) differences.push(...compare(found, published, subset));
-  return { ...found, published, differences };
+}
+
+function countClasses({ train, validation, test, classes }: DataSet): ClassCounts[] {
+  const count = (samples: readonly Sample[]) => {
+    const counts = new Int32Array(classes.length);
+    for (const { label } of samples) counts[label]++;
+    return counts;
+  };
+  const [trainCounts, testCounts] = [count([...train, ...validation]), count(test)];
+  return classes.map((name, i) => ({ name, train: trainCounts[i], test: testCounts[i] }));
 }
 
 type Found = Pick<CountReport, 'train' | 'test' | 'classes'>;

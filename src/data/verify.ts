@@ -1,7 +1,8 @@
 /** @file Checks a data set: counts, missing and damaged files, duplicates, train images that occur in test. */
 import { availableParallelism } from 'node:os';
-import { relative } from 'node:path';
+import { extname, relative } from 'node:path';
 import { type CountOptions, type CountReport, compareCounts } from './counts.js';
+import { listFilesBelow } from './files.js';
 import { protocols } from './protocol.js';
 import type { DataSet, Sample } from './types.js';
 import type { VerifyAnswer, VerifyJob } from './verify-worker.js';
@@ -23,6 +24,8 @@ export interface VerifyReport {
   readonly duplicates: readonly (readonly string[])[];
   /** Train images whose content occurs in test too; `known`: in the data set as published, so no failure. */
   readonly overlaps: readonly { readonly train: string; readonly test: string; readonly known: boolean }[];
+  /** Files below the root that are no image of the data set, by extension; published sets have some. */
+  readonly skipped: Readonly<Record<string, number>>;
   /** Nothing missing, corrupt or unexpectedly in both splits, and the counts are the published ones. */
   readonly ok: boolean;
 }
@@ -52,7 +55,18 @@ export async function verifyDataSet(dataSet: DataSet, options: VerifyOptions): P
   const counts = compareCounts(dataSet, options);
   const wrong = [missing, corrupt, overlaps.filter((pair) => !pair.known), counts.differences];
   const ok = wrong.every((list) => list.length === 0);
-  return { counts, missing, corrupt, duplicates, overlaps, ok };
+  return { counts, missing, corrupt, duplicates, overlaps, skipped: countSkipped(dataSet), ok };
+}
+
+function countSkipped({ root, train, validation, test }: DataSet): Record<string, number> {
+  const images = new Set([...train, ...validation, ...test].map(({ path }) => path));
+  const counts: Record<string, number> = {};
+  for (const path of listFilesBelow(root)) {
+    if (images.has(path)) continue;
+    const extension = extname(path).toLowerCase() || 'no extension';
+    counts[extension] = (counts[extension] ?? 0) + 1;
+  }
+  return counts;
 }
 
 async function checkImages(samples: readonly Sample[], options: VerifyOptions): Promise<VerifyAnswer[]> {

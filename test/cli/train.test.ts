@@ -291,10 +291,15 @@ describe('xbm train, eval and masks', () => {
       [['--set', 'backbone.network=cifar-resnet20'], /a backbone of cifar-resnet8, but/],
       [['--set', 'training.batchSize=64'], /39 training images do not fill one batch of 64/],
       [['--set', 'data.root=damaged'], /1 of 39 images cannot be used: .*00.png/],
+      [['--set', 'data.root=lacking'], /lacking: class red has no train images\nGive it images/],
       [['--resume', '--force'], /--resume continues a run/],
     ];
     cpSync(join(folder, 'images'), join(folder, 'damaged'), { recursive: true });
     writeFileSync(join(folder, 'damaged', 'red', '00.png'), 'no image');
+    for (const split of ['train', 'test'])
+      cpSync(join(folder, 'images'), join(folder, 'lacking', split), { recursive: true });
+    rmSync(join(folder, 'lacking', 'train', 'red'), { recursive: true });
+    mkdirSync(join(folder, 'lacking', 'train', 'red'));
     const before = readdirSync(folder);
     for (const [args, expected] of cases) {
       const { exitCode, err } = await xbm(['train', config, '--out', join(folder, 'new', 'run'), ...args]);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { copyFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { compareCounts } from '../../src/data/counts.js';
@@ -48,6 +48,17 @@ describe('verifyDataSet', () => {
     assert.match(report.corrupt[0].reason, /3\.png cannot be decoded/);
     assert.deepEqual(report.duplicates, [['train/a/0.png', 'train/b/2.png']]);
     assert.deepEqual(report.overlaps, [{ train: 'train/a/1.png', test: 'test/b/0.png', known: false }]);
+  });
+
+  test('counts the files that it skips, by extension', async (t) => {
+    const root = temporaryFolder(t);
+    for (const split of ['train', 'test']) await writeClassFolders(join(root, split), { a: 2, b: 2 });
+    await writeClassFolders(join(root, 'train', 'a'), { nested: 1 });
+    renameSync(join(root, 'train/b/1.png'), join(root, 'train/b/1.BMP'));
+    writeFileSync(join(root, 'train/b/notes'), '');
+    const { skipped, ok } = await verifyDataSet(await openDataSet({ task: 'folder', root }), plain);
+    assert.deepEqual({ ...skipped }, { '.png': 1, '.bmp': 1, 'no extension': 1 });
+    assert.equal(ok, true);
   });
 
   test('duplicates within a split alone are no failure', async (t) => {
