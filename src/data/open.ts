@@ -57,6 +57,7 @@ export async function openDataSet(options: DataSetOptions): Promise<DataSet> {
     task,
     root,
     classes: split.classes,
+    officialTrain: split.train,
     test: split.test,
     ...holdOut(split.train, validationPercent, seed),
   };

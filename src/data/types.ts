@@ -28,6 +28,8 @@ export interface DataSet {
   readonly train: readonly Sample[];
   /** Held out of the official train split when a validation share is asked for; else empty. */
   readonly validation: readonly Sample[];
+  /** The official train split, {@link train} and {@link validation} in one: it does not depend on the seed. */
+  readonly officialTrain: readonly Sample[];
   /** The official test split; never used to choose anything. */
   readonly test: readonly Sample[];
 }

@@ -12,7 +12,7 @@ import { type DecodeOptions, hashSplit, openSplit } from './openExperiment.js';
 export const CALIBRATION_IMAGES = 128;
 
 /**
- * Up to `count` training images, in their deterministic form, for clips and batch norm of a quantised backbone.
+ * Up to `count` images of the official train split, so that all seeds share one backbone, in their deterministic form, for clips and batch norm of a quantised backbone.
  * @param engine opened when the images are needed
  */
 export function trainingCalibration(
@@ -23,8 +23,9 @@ export function trainingCalibration(
   count = CALIBRATION_IMAGES,
 ): CalibrationRequest {
   const { imageSize, batchSize } = experiment.training;
-  const order = permutation(dataSet.train.length, 0).subarray(0, count);
-  const samples = Array.from(order, (index) => dataSet.train[index]);
+  const { officialTrain } = dataSet;
+  const order = permutation(officialTrain.length, 0).subarray(0, count);
+  const samples = Array.from(order, (index) => officialTrain[index]);
   const description = `${samples.length} training images of ${experiment.name ?? experiment.task} at ${imageSize} pixels, in batches of ${batchSize}`;
   return {
     async key() {

@@ -23,6 +23,7 @@ test('a quantised backbone is kept for the pixels and batches it was calibrated 
     return trainingCalibration(experiment, dataSet, new DoubleEngine(), {}).key();
   };
   const key = await keyOf();
+  assert.equal(await keyOf({ validationPercent: 40 }, { seed: 7 }), key, 'held-out images do not matter');
   const moved = join(folder, 'moved');
   cpSync(root, moved, { recursive: true });
   assert.equal(await keyOf({ root: moved }), key);
