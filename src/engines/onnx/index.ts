@@ -1,6 +1,6 @@
 /** @file The `onnx` engine: a whole training step as one ONNX graph, run by ONNX Runtime in a worker thread. */
 import { createRequire } from 'node:module';
-import { cpus } from 'node:os';
+import { availableParallelism } from 'node:os';
 import type { Batch } from '../../data/batch.js';
 import { checkBatchStatistics, checkPixels, checkTrainingBatch } from '../checkBatch.js';
 import type { Engine, EngineEntry, InferenceSession, StepMetrics, TrainingSession } from '../engine.js';
@@ -25,7 +25,7 @@ export const engineEntry: EngineEntry = {
 
 /** @param options besides threads, what benches and tests set: see {@link WorkerOptions} */
 export function createOnnxEngine(options: WorkerOptions): Engine {
-  const workerOptions = { ...options, threads: options.threads || cpus().length };
+  const workerOptions = { ...options, threads: options.threads || availableParallelism() };
   return {
     name: 'onnx',
     device: deviceName(workerOptions),
@@ -66,6 +66,6 @@ export function createOnnxEngine(options: WorkerOptions): Engine {
 
 function deviceName({ threads }: { threads: number }): string {
   const { version } = createRequire(import.meta.url)('onnxruntime-node/package.json');
-  const count = threads || cpus().length;
+  const count = threads || availableParallelism();
   return `ONNX Runtime ${version}, CPU, ${count} thread${count === 1 ? '' : 's'}`;
 }
