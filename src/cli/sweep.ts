@@ -192,7 +192,7 @@ async function fromRun(
 async function writePoints(file: string, result: SweepResult, io: Io): Promise<void> {
   const { writeSweepCsv, writeSweepParquet } = await import('../report/sweepResult.js');
   if (file.endsWith('.parquet')) await writeSweepParquet(file, result);
-  else writeSweepCsv(file, result);
+  else await writeSweepCsv(file, result);
   io.stderr(`wrote ${file}\n`);
 }
 

@@ -1,8 +1,8 @@
 /** @file All points of a sweep in columns, its Pareto front, and the files it goes to. */
-import { closeSync, openSync, writeSync } from 'node:fs';
 import type { TopLevelSpec } from 'vega-lite';
 import { UserError } from '../errors.js';
 import { SWEEP_TOTALS, type Sweep, type SweepTotals } from '../hardware/sweep.js';
+import { replaceFile } from '../model/replaceFile.js';
 import { type Cell, tableToCsv } from './table.js';
 
 /** A bigger sweep belongs into several. */
@@ -91,19 +91,18 @@ export function pointCells(result: SweepResult, point: number): Cell[] {
   return [...result.columns.values()].map((column) => column[point]);
 }
 
-/** Writes all points as CSV, in pieces. */
-export function writeSweepCsv(file: string, result: SweepResult): void {
-  const handle = openSync(file, 'w');
-  try {
-    const PIECE = 10_000;
-    for (let start = 0; start < Math.max(1, result.points); start += PIECE) {
-      const count = Math.min(PIECE, result.points - start);
-      const rows = Array.from({ length: count }, (_, i) => pointCells(result, start + i));
-      const csv = tableToCsv({ header: [...result.columns.keys()], rows });
-      writeSync(handle, start === 0 ? csv : csv.slice(csv.indexOf('\r\n') + 2));
-    }
-  } finally {
-    closeSync(handle);
+/** Writes all points as CSV, in pieces, in one atomic step. @throws UserError when the disk is full */
+export async function writeSweepCsv(file: string, result: SweepResult): Promise<void> {
+  await replaceFile(file, csvPieces(result));
+}
+
+function* csvPieces(result: SweepResult): Generator<Uint8Array> {
+  const PIECE = 10_000;
+  for (let start = 0; start < Math.max(1, result.points); start += PIECE) {
+    const count = Math.min(PIECE, result.points - start);
+    const rows = Array.from({ length: count }, (_, i) => pointCells(result, start + i));
+    const csv = tableToCsv({ header: [...result.columns.keys()], rows });
+    yield Buffer.from(start === 0 ? csv : csv.slice(csv.indexOf('\r\n') + 2));
   }
 }
 

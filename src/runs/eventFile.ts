@@ -4,7 +4,7 @@
  * Event { wall_time = 1 double, step = 2 int64, file_version = 3 string, summary = 5, session_log = 7 },
  * Summary { value = 1 }, Value { tag = 1 string, simple_value = 2 float }, SessionLog { status = 1, START = 1 }.
  */
-import { closeSync, openSync, readdirSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { maskedCrc32c } from './crc32c.js';
 
@@ -40,7 +40,8 @@ export class EventFile {
   }
 
   #append(fields: number[]): void {
-    writeSync(this.#file, frame(Uint8Array.from([...double(1, this.clock()), ...fields])));
+    // Unlike writeSync it writes all or throws.
+    writeFileSync(this.#file, frame(Uint8Array.from([...double(1, this.clock()), ...fields])));
   }
 }
 

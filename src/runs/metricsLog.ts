@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, writeFileSync } from 'node:fs';
 
 /** Appends records to a JSON-lines file; resuming cuts it back to where the checkpoint was taken. */
 export class MetricsLog {
@@ -19,7 +19,8 @@ export class MetricsLog {
 
   append(record: object): void {
     const line = Buffer.from(`${JSON.stringify(record)}\n`);
-    writeSync(this.#file, line);
+    // Unlike writeSync it writes all or throws.
+    writeFileSync(this.#file, line);
     this.#bytes += line.length;
   }
 

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { paretoFront, type SweepResult } from '../../src/report/sweepResult.js';
+import { paretoFront, type SweepResult, writeSweepCsv } from '../../src/report/sweepResult.js';
+import { runWithFileLimit } from '../runs/fileLimit.js';
+import { temporaryFolder } from '../runs/fixtures.js';
 
 const result = (columns: Record<string, readonly number[]>): SweepResult => ({
   points: Object.values(columns)[0].length,
@@ -26,4 +30,21 @@ test('the front holds exactly one of each undominated pair of values', () => {
 test('more images per second and more saving are better', () => {
   const sweep = result({ imagesPerSecond: [1, 2, 3], xbmSavingPercent: [30, 20, 10] });
   assert.deepEqual(paretoFront(sweep, 'imagesPerSecond', 'xbmSavingPercent'), [2, 1, 0]);
+});
+
+test('the CSV has one header and every point, over all pieces', async (t) => {
+  const file = join(temporaryFolder(t), 'points.csv');
+  const x = Array.from({ length: 20_001 }, (_, i) => i);
+  await writeSweepCsv(file, result({ x }));
+  assert.equal(readFileSync(file, 'utf8'), `${['x', ...x].join('\r\n')}\r\n`);
+});
+
+test('a CSV that fits on the disk only in part is an error and leaves no file', async (t) => {
+  const file = join(temporaryFolder(t), 'points.csv');
+  const stderr = await runWithFileLimit(
+    'src/report/sweepResult.js',
+    `writeSweepCsv(${JSON.stringify(file)}, { points: 9999, axes: [], columns: new Map([['x', new Float64Array(9999).fill(0.123456789)]]) })`,
+  );
+  assert.match(stderr, /EFBIG/);
+  assert.equal(existsSync(file), false);
 });

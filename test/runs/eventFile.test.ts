@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { crc32c } from '../../src/runs/crc32c.js';
 import { EventFile, frame } from '../../src/runs/eventFile.js';
+import { fields, readEvents } from './eventReader.js';
+import { runWithFileLimit } from './fileLimit.js';
 import { temporaryFolder } from './fixtures.js';
 
 test('CRC-32C matches the vectors of RFC 3720, B.4', () => {
@@ -13,66 +15,6 @@ test('CRC-32C matches the vectors of RFC 3720, B.4', () => {
   assert.equal(crc32c(Uint8Array.from({ length: 32 }, (_, i) => i)), 0x46dd794e);
   assert.equal(crc32c(new TextEncoder().encode('123456789')), 0xe3069283);
 });
-
-/** An independent reader: frames by their lengths and checksums, messages by protobuf's wire format. */
-function readEvents(file: string) {
-  const bytes = readFileSync(file);
-  const events: Map<number, (number | Buffer)[]>[] = [];
-  for (let at = 0; at < bytes.length; ) {
-    const length = Number(bytes.readBigUInt64LE(at));
-    const data = bytes.subarray(at + 12, at + 12 + length);
-    assert.equal(bytes.readUInt32LE(at + 8), masked(bytes.subarray(at, at + 8)));
-    assert.equal(bytes.readUInt32LE(at + 12 + length), masked(data));
-    events.push(fields(data));
-    at += length + 16;
-  }
-  return events;
-}
-
-function masked(bytes: Uint8Array): number {
-  const crc = BigInt(crc32c(bytes));
-  return Number((((crc >> 15n) | (crc << 17n)) + 0xa282ead8n) & 0xffffffffn);
-}
-
-function fields(data: Buffer): Map<number, (number | Buffer)[]> {
-  const found = new Map<number, (number | Buffer)[]>();
-  let at = 0;
-  const varint = (): number => {
-    let value = 0n;
-    for (let shift = 0n; ; shift += 7n) {
-      const byte = data[at++];
-      value |= BigInt(byte & 0x7f) << shift;
-      if (byte < 0x80) return Number(value);
-    }
-  };
-  while (at < data.length) {
-    const key = varint();
-    const list = found.get(key >> 3) ?? [];
-    found.set(key >> 3, list);
-    switch (key & 7) {
-      case 0:
-        list.push(varint());
-        break;
-      case 1:
-        list.push(data.readDoubleLE(at));
-        at += 8;
-        break;
-      case 2: {
-        const length = varint();
-        list.push(data.subarray(at, at + length));
-        at += length;
-        break;
-      }
-      case 5:
-        list.push(data.readFloatLE(at));
-        at += 4;
-        break;
-      default:
-        assert.fail(`wire type ${key & 7}`);
-    }
-  }
-  return found;
-}
 
 test('events hold what was written, in TFRecord frames with right checksums', (t) => {
   const folder = temporaryFolder(t);
@@ -113,6 +55,15 @@ test('a resumed run starts a later file that says from which step on it replaces
   assert.deepEqual(start.get(2), [10]);
   assert.deepEqual(fields(start.get(7)![0] as Buffer).get(1), [1]);
   assert.equal(readEvents(join(folder, names[0])).length, 1);
+});
+
+test('an event that fits on the disk only in part is an error', async (t) => {
+  const folder = temporaryFolder(t);
+  const stderr = await runWithFileLimit(
+    'src/runs/eventFile.js',
+    `new EventFile(${JSON.stringify(folder)}, 0).scalars(1, { ['x'.repeat(100_000)]: 1 })`,
+  );
+  assert.match(stderr, /EFBIG/);
 });
 
 test('a frame of no bytes is 16 bytes long', () => {
