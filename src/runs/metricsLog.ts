@@ -1,15 +1,15 @@
-import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, writeFileSync } from 'node:fs';
+import { closeSync, fsyncSync, ftruncateSync, openSync, writeFileSync } from 'node:fs';
 
 /** Appends records to a JSON-lines file; resuming cuts it back to where the checkpoint was taken. */
 export class MetricsLog {
   readonly #file: number;
   #bytes: number;
 
-  /** @param keepBytes length to cut the file to, 0 for a fresh run */
+  /** @param keepBytes length to cut the file to, 0 for a fresh run; it is at least that long */
   constructor(path: string, keepBytes: number) {
     this.#file = openSync(path, 'a+');
-    this.#bytes = Math.min(keepBytes, fstatSync(this.#file).size);
-    ftruncateSync(this.#file, this.#bytes);
+    this.#bytes = keepBytes;
+    ftruncateSync(this.#file, keepBytes);
   }
 
   /** Length so far. */

@@ -1,4 +1,5 @@
 /** @file Whether a checkpoint may go on, and the checkpoint. */
+import { statSync } from 'node:fs';
 import { differingKeys } from '../config/difference.js';
 import { loadExperiment } from '../config/load.js';
 import type { TrainingPlan } from '../engines/engine.js';
@@ -14,7 +15,8 @@ import type { RunInputs } from './runInputs.js';
 
 /**
  * Reads a run's checkpoint.
- * @throws UserError when it is of another experiment, backbone, data set or engine, or damaged
+ * @throws UserError when it is of another experiment, backbone, data set or engine, or damaged, or the records of the
+ * steps before it are gone
  */
 export async function resumable(
   folder: RunFolder,
@@ -28,7 +30,19 @@ export async function resumable(
       'Resume it with what it was trained on, train in another folder, or train again from the start with --force.',
     );
   }
-  return readCheckpoint(folder.checkpoint, plan);
+  const stored = await readCheckpoint(folder.checkpoint, plan);
+  requireRecords(folder.metrics, stored.metricsBytes);
+  return stored;
+}
+
+function requireRecords(metrics: string, bytes: number): void {
+  const size = statSync(metrics, { throwIfNoEntry: false })?.size;
+  if (size !== undefined && size >= bytes) return;
+  const found = size === undefined ? 'is missing' : `has ${size} bytes`;
+  throw new UserError(
+    `${metrics}: ${found}; at the checkpoint it had ${bytes}: records of the steps before it are gone`,
+    'Restore the file, or train again from the start with --force.',
+  );
 }
 
 /** Why a checkpoint cannot go on with these inputs; told from its header, before any tensor is looked at. */

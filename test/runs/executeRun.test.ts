@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { foldIntoBackbone } from '../../src/adaption/task.js';
@@ -141,6 +141,22 @@ test('a checkpoint with a flipped bit is not resumed', async (t) => {
     executeRun(folder, tinyInputs(), { start: 'resume' }),
     /checkpoint.safetensors: damaged or edited/,
   );
+});
+
+test('a run whose records are gone or cut is not resumed, and not touched', async (t) => {
+  const folder = temporaryRun(t);
+  const engine = new DoubleEngine({ nanAtStep: 9 });
+  await assert.rejects(executeRun(folder, tinyInputs('xbm', { engine }), { start: 'fresh' }));
+  const records = readFileSync(folder.metrics);
+  const environment = readFileSync(folder.environment, 'utf8');
+  const resume = () => executeRun(folder, tinyInputs(), { start: 'resume' });
+  rmSync(folder.metrics);
+  await assert.rejects(resume(), /metrics.jsonl: is missing; at the checkpoint it had \d+: records of/);
+  writeFileSync(folder.metrics, records.subarray(0, 100));
+  await assert.rejects(resume(), /metrics.jsonl: has 100 bytes; at the checkpoint it had \d+: records of/);
+  assert.equal(readFileSync(folder.environment, 'utf8'), environment);
+  writeFileSync(folder.metrics, records);
+  assert.ok((await resume()).finished);
 });
 
 test('a changed backbone trips the guard and leaves no summary', async (t) => {
