@@ -29,8 +29,10 @@ export class RunRecorder implements Recorder {
 
   constructor(options: RunRecorderOptions) {
     this.#options = options;
-    this.#metrics = new MetricsLog(options.folder.metrics, options.metricsBytes);
-    this.#events = new EventFile(options.folder.path, options.stepsDone);
+    const { folder, stepsDone, metricsBytes } = options;
+    this.#metrics = new MetricsLog(folder.metrics, metricsBytes);
+    // Records count steps from 1: what was recorded up to stepsDone stays.
+    this.#events = new EventFile(folder.path, stepsDone === 0 ? 0 : stepsDone + 1);
   }
 
   /** Seconds of training over all starts. */
