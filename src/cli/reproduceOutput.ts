@@ -23,8 +23,14 @@ export function printPlan(
     io.stdout(`${JSON.stringify({ name, runs, missing: missing.length, secondsInTurn, unknown })}\n`);
     return;
   }
-  const rows = entries.map((entry): Cell[] => [entry.run.name, states[entry.state], timeOf(entry)]);
-  io.stdout(`${formatTable(['run', 'plan', 'time'], rows)}\n`);
+  const variants = entries.some(({ run }) => run.variant !== null);
+  const rows = entries.map((entry): Cell[] => [
+    entry.run.name,
+    ...(variants ? [entry.run.variant] : []),
+    states[entry.state],
+    timeOf(entry),
+  ]);
+  io.stdout(`${formatTable(['run', ...(variants ? ['variant'] : []), 'plan', 'time'], rows)}\n`);
   const notes = new Map<string, string[]>();
   for (const { run, note } of entries) {
     if (note) notes.set(note, [...(notes.get(note) ?? []), run.name]);
@@ -68,7 +74,9 @@ export function printResults(results: Printed, { json }: { readonly json?: boole
     return;
   }
   io.stdout(`${summary.title}\n\n${resultsTable(summary.rows, summary.hardware[0], seconds)}\n`);
-  for (const { run, reason } of summary.missing) io.stdout(`no result: ${run}: ${reason}\n`);
+  for (const { run, variant, reason } of summary.missing) {
+    io.stdout(`no result: ${run}${variant === null ? '' : ` (${variant})`}: ${reason}\n`);
+  }
   for (const problem of worse) io.stdout(`worse than ${baseline}: ${problem}\n`);
   if (baseline !== null && worse.length === 0) io.stdout(`nothing is worse than ${baseline}\n`);
   io.stdout(`${files.summary}\n${files.report}\n`);

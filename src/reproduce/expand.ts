@@ -17,7 +17,10 @@ export interface PlannedRun {
   /** The task; for a folder of images the experiment's name. */
   readonly task: string;
   readonly method: MethodName;
-  /** null without variants. */
+  /**
+   * Tells apart the experiments of one task and method: the variant's name, and the file's where several files are of
+   * that task and method; null where there is one only.
+   */
   readonly variant: string | null;
   readonly seed: number;
   readonly experiment: Experiment;
@@ -36,7 +39,8 @@ export function resultsFolder(cwd: string, name: string): string {
 }
 
 /**
- * All runs of a reproduction, in its order: experiments, then variants, then seeds.
+ * All runs of a reproduction, in the order of every table: tasks, then methods, each as the file lists them first, then
+ * experiments, variants and seeds.
  * @throws UserError naming file, line, column and key of what is wrong, or two runs that are the same
  */
 export function expandRuns(source: ReproductionSource, options: ExpandOptions): PlannedRun[] {
@@ -45,41 +49,52 @@ export function expandRuns(source: ReproductionSource, options: ExpandOptions): 
     reproduction.runs === 'own'
       ? join(resultsFolder(options.cwd, reproduction.name), 'runs')
       : runsFolder(options.cwd);
-  const runs: PlannedRun[] = [];
+  const found: { readonly run: PlannedRun; readonly file: string }[] = [];
   for (const entry of entriesOf(source)) {
     for (const variant of variantsOf(source)) {
       for (const seed of reproduction.seeds) {
         const experiment = resolveExperiment(source, entry, variant, seed, options);
         const hash = configHash(experiment);
         const name = runName(experiment, hash);
-        const twin = runs.find((run) => run.name === name);
-        if (twin) {
+        if (found.some(({ run }) => run.name === name)) {
           throw new UserError(
             `${source.layer.places.get('')?.value}: two runs are the same: ${name} (${[entry.config, variant].filter(Boolean).join(', ')})`,
             'Remove one of the experiments, or change what makes them differ.',
           );
         }
-        const task = labelOf(experiment);
-        const method = experiment.method.name;
-        runs.push({
+        const run = {
           name,
           folder: join(folder, name),
-          task,
-          method,
+          task: labelOf(experiment),
+          method: experiment.method.name,
           variant,
           seed,
           experiment,
           configHash: hash,
-        });
+        };
+        found.push({ run, file: entry.label });
       }
     }
   }
-  return runs;
+  const runs = found.map(({ run, file }): PlannedRun => {
+    const several = found.some(
+      (other) => other.file !== file && other.run.task === run.task && other.run.method === run.method,
+    );
+    return several ? { ...run, variant: [run.variant ?? [], file].flat().join(', ') } : run;
+  });
+  const tasks = runs.map(({ task }) => task);
+  const methods = runs.map(({ method }) => method);
+  return runs.sort(
+    (a, b) =>
+      tasks.indexOf(a.task) - tasks.indexOf(b.task) || methods.indexOf(a.method) - methods.indexOf(b.method),
+  );
 }
 
 /** An experiment's file, and the method that takes the place of its own. */
 interface Entry {
   readonly config: string;
+  /** As the reproduction file names it, without the ending. */
+  readonly label: string;
   readonly method: MethodName | null;
 }
 
@@ -94,6 +109,7 @@ function entriesOf({ reproduction, folder }: ReproductionSource): Entry[] {
   return [...products, ...experiments.map((config) => ({ config, method: null }))].map((entry) => ({
     ...entry,
     config: experimentFile(entry.config, folder),
+    label: entry.config.replace(/\.ya?ml$/, ''),
   }));
 }
 

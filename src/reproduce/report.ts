@@ -51,7 +51,7 @@ export async function writeReproductionReport(folder: string, inputs: ReportInpu
     configText: readFileSync(source.file, 'utf8'),
     programVersion: packageVersion(),
     runs,
-    missing: missing.map(({ task, method, seed, reason }) => ({ task, method, seed, reason, command })),
+    missing: missing.map(({ run: _run, ...one }) => ({ ...one, command })),
     chips: chipsOf(priced.map(({ report }) => report)),
     notes: [],
   };

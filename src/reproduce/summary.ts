@@ -2,7 +2,6 @@
 import type { MethodName } from '../adaption/method.js';
 import { type PublishedResult, publishedResult } from '../report/experiment/published.js';
 import { energyKeys, type RunEnergies, type RunEnergy } from './energies.js';
-import type { PlannedRun } from './expand.js';
 import type { FinishedRun } from './finished.js';
 
 export interface SummaryRow {
@@ -57,19 +56,15 @@ export interface ReproductionSummary {
   readonly missing: readonly MissingRun[];
 }
 
-/** One row per experiment and variant, in the plan's order. */
+/** One row per experiment, in the plan's order. */
 export function summarizeRuns(finished: readonly FinishedRun[], energies: RunEnergies): SummaryRow[] {
   const groups = new Map<string, FinishedRun[]>();
   for (const one of finished) {
-    const key = experimentKey(one.run);
+    const { task, method, variant } = one.run;
+    const key = JSON.stringify([task, method, variant]);
     groups.set(key, [...(groups.get(key) ?? []), one]);
   }
   return [...groups.values()].map((group) => summaryRow(group, energies));
-}
-
-/** The experiment without its seed. */
-function experimentKey({ experiment, variant }: PlannedRun): string {
-  return JSON.stringify([variant, { ...experiment, training: { ...experiment.training, seed: null } }]);
 }
 
 function summaryRow(group: readonly FinishedRun[], energies: RunEnergies): SummaryRow {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parquetReadObjects } from 'hyparquet';
+import { groupRuns } from '../../src/report/experiment/groups.js';
+import type { ExperimentRun } from '../../src/report/experiment/types.js';
 import type { RunEnergy } from '../../src/reproduce/energies.js';
 import { runsParquet } from '../../src/reproduce/parquet.js';
 import { summarizeRuns } from '../../src/reproduce/summary.js';
@@ -78,6 +80,45 @@ test('variants and further experiments keep rows of their own', () => {
   assert.deepEqual(
     rows.map(({ variant }) => variant),
     ['column', 'channel'],
+  );
+});
+
+test('two files of one task and method are two rows, in the summary and in the report', () => {
+  const files = {
+    'a.yaml': 'extends: flowers-xbm\n',
+    'b.yaml': 'extends: flowers-xbm\ntraining: { learningRate: { masks: 1e-3 } }\n',
+    'c.yaml': 'extends: cubs-xbm\n',
+  };
+  const runs = runsOf(
+    'name: a\nexperiments: [a.yaml, c.yaml, b.yaml]\nseeds: [0, 1]\nvariants: { v: {}, w: { method: { rows: 36 } } }\n',
+    {},
+    files,
+  );
+  const named = runs.map(({ task, variant, seed }) => `${task} ${variant} s${seed}`);
+  assert.deepEqual(named, [
+    ...['v, a', 'w, a', 'v, b', 'w, b'].flatMap((variant) => [
+      `flowers ${variant} s0`,
+      `flowers ${variant} s1`,
+    ]),
+    ...['v', 'w'].flatMap((variant) => [`cubs ${variant} s0`, `cubs ${variant} s1`]),
+  ]);
+  const rows = summarizeRuns(
+    runs.map((run) => finish(run)),
+    new Map(),
+  );
+  assert.deepEqual(
+    rows.map(({ task, variant }) => `${task} ${variant}`),
+    ['flowers v, a', 'flowers w, a', 'flowers v, b', 'flowers w, b', 'cubs v', 'cubs w'],
+  );
+  const reported = runs.map((run) => ({
+    task: run.task,
+    variant: run.variant,
+    summary: finish(run).summary,
+  }));
+  const groups = groupRuns({ runs: reported as unknown as ExperimentRun[], missing: [] });
+  assert.deepEqual(
+    groups.map(({ task, label }) => `${task} ${label}`),
+    rows.map(({ task, variant }) => `${task} xbm (${variant})`),
   );
 });
 

@@ -127,7 +127,7 @@ function unlikeNotes(
 
 /** Every published number of these data sets, whether it was run or not. */
 export function publishedTable(dataSets: readonly string[]): ResultTable | null {
-  const listed = publishedTasks.filter(({ name }) => dataSets.includes(name));
+  const listed = [...new Set(dataSets)].flatMap((task) => publishedTasks.filter(({ name }) => name === task));
   if (listed.length === 0) return null;
   const column = (key: string, title: string) => ({ key, title, kind: 'number', digits: 2 }) as const;
   return {

@@ -1,5 +1,5 @@
 /** @file Run by run: results, curves, share off per layer, and what is missing. */
-import { type RunGroup, runAnchor } from './groups.js';
+import { methodLabel, type RunGroup, runAnchor } from './groups.js';
 import { type ResultTable, textColumn } from './resultTable.js';
 import type { ExperimentReport } from './types.js';
 
@@ -55,10 +55,10 @@ export function missingTable({ missing }: ExperimentReport): ResultTable | null 
       textColumn('reason'),
       textColumn('command'),
     ],
-    rows: missing.map(({ task, method, seed, reason, command }) => ({
+    rows: missing.map(({ task, method, variant, seed, reason, command }) => ({
       task,
       method,
-      cells: [task, method, seed, reason, command],
+      cells: [task, methodLabel(method, variant), seed, reason, command],
     })),
     notes: ['Nothing in this report stands for them.'],
   };

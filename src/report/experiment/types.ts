@@ -16,7 +16,7 @@ export interface ExperimentReport {
   /** Text of the experiment file. */
   readonly configText: string;
   readonly programVersion: string;
-  /** Finished runs; their order does not matter. */
+  /** Finished runs, in the order in which tables and charts print them; seeds are sorted. */
   readonly runs: readonly ExperimentRun[];
   /** Planned runs without a result: named in every form of the report. */
   readonly missing: readonly MissingRun[];
@@ -104,6 +104,7 @@ export interface Chip {
 export interface MissingRun {
   readonly task: string;
   readonly method: MethodName;
+  readonly variant: string | null;
   readonly seed: number;
   /** Why, in one sentence. */
   readonly reason: string;

@@ -70,7 +70,14 @@ test('names and texts of users stay text', async () => {
     command: HOSTILE,
     configText: HOSTILE,
   };
-  const missing = { task: HOSTILE, method: 'xbm' as const, seed: 1, reason: HOSTILE, command: HOSTILE };
+  const missing = {
+    task: HOSTILE,
+    method: 'xbm' as const,
+    variant: HOSTILE,
+    seed: 1,
+    reason: HOSTILE,
+    command: HOSTILE,
+  };
   const hostile = await pageOf({
     ...report,
     name: HOSTILE,
@@ -90,7 +97,14 @@ test('names and texts of users stay text', async () => {
 
 test('an experiment without any result says so', async () => {
   const missing = [
-    { task: 'cubs', method: 'xbm' as const, seed: 0, reason: 'no such data', command: 'xbm train' },
+    {
+      task: 'cubs',
+      method: 'xbm' as const,
+      variant: null,
+      seed: 0,
+      reason: 'no such data',
+      command: 'xbm train',
+    },
   ];
   const empty = await pageOf({ ...small, runs: [], chips: [], missing });
   assert.match(empty, /1 planned run has no result/);
