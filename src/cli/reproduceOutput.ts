@@ -67,15 +67,18 @@ export function printResults(results: Printed, { json }: { readonly json?: boole
   const { summary, seconds, files, worse, baseline } = results;
   if (json) {
     const comparison = baseline === null ? null : { file: baseline, worse };
-    const { name, title, hardware, rows, missing } = summary;
-    io.stdout(
-      `${JSON.stringify({ name, title, hardware, rows, missing, baseline: comparison, summary: files.summary, report: files.report })}\n`,
-    );
+    const paths = { summary: files.summary, report: files.report };
+    io.stdout(`${JSON.stringify({ ...summary, baseline: comparison, ...paths })}\n`);
     return;
   }
   io.stdout(`${summary.title}\n\n${resultsTable(summary.rows, summary.hardware[0], seconds)}\n`);
   for (const { run, variant, reason } of summary.missing) {
     io.stdout(`no result: ${run}${variant === null ? '' : ` (${variant})`}: ${reason}\n`);
+  }
+  for (const { preset, runs, reason } of summary.unpriced) {
+    io.stdout(
+      `not priced on ${preset}: ${runs.length > 2 ? `${runs.length} runs` : runs.join(', ')}: ${reason}\n`,
+    );
   }
   for (const problem of worse) io.stdout(`worse than ${baseline}: ${problem}\n`);
   if (baseline !== null && worse.length === 0) io.stdout(`nothing is worse than ${baseline}\n`);

@@ -4,7 +4,7 @@ import type { PlannedRun } from './expand.js';
 import { readFinished } from './finished.js';
 import { writeReproductionReport } from './report.js';
 import type { ReproductionSource } from './reproductionFile.js';
-import { type MissingRun, type ReproductionSummary, summarizeRuns } from './summary.js';
+import { groupUnpriced, type MissingRun, type ReproductionSummary, summarizeRuns } from './summary.js';
 import { writeResults } from './writeResults.js';
 
 export interface CollectInputs {
@@ -31,17 +31,26 @@ export async function collectResults(folder: string, inputs: CollectInputs): Pro
   const { source, command, cwd, presets, runs, missing } = inputs;
   const { reproduction } = source;
   const finished = readFinished(runs);
-  const priced = await priceRuns(finished, presets);
-  const energies = energiesOf(priced);
+  const pricing = await priceRuns(finished, presets);
+  const energies = energiesOf(pricing);
   const summary: ReproductionSummary = {
     name: reproduction.name,
     title: reproduction.title ?? reproduction.name,
     hardware: presets.map(({ name }) => name),
     rows: summarizeRuns(finished, energies),
     missing,
+    unpriced: groupUnpriced(pricing.unpriced),
   };
   const [first, ...tables] = await writeResults(folder, summary, finished, energies);
-  const [report] = await writeReproductionReport(folder, { source, command, cwd, finished, priced, missing });
+  const [report] = await writeReproductionReport(folder, {
+    source,
+    command,
+    cwd,
+    finished,
+    priced: pricing.groups,
+    unpriced: summary.unpriced,
+    missing,
+  });
   const seconds = finished.map(({ run, timings }) => [
     run.name,
     timings.trainingSeconds + timings.evaluationSeconds,

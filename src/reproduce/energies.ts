@@ -1,16 +1,32 @@
 /** @file What finished runs cost on hardware presets. */
+import { UserError } from '../errors.js';
 import type { HardwareDescription } from '../hardware/description.js';
 import { type HardwareReport, hardwareReport, type MethodCosts } from '../report/hardwareReport.js';
 import { hardwareForRuns } from '../report/runHardware.js';
 import { readRunResults } from '../report/runResults.js';
+import type { PlannedRun } from './expand.js';
 import type { FinishedRun } from './finished.js';
 
-/** Runs that one hardware report holds, on one preset. */
+/** Runs of one seed and variant that one hardware report holds, on one preset. */
 export interface PricedGroup {
   readonly preset: string;
   readonly report: HardwareReport;
+  readonly seed: number;
+  readonly variant: string | null;
   /** By run name. */
   readonly costs: ReadonlyMap<string, MethodCosts>;
+}
+
+/** A run that has no price on a preset. */
+export interface UnpricedRun {
+  readonly run: PlannedRun;
+  readonly preset: string;
+  readonly reason: string;
+}
+
+export interface Pricing {
+  readonly groups: readonly PricedGroup[];
+  readonly unpriced: readonly UnpricedRun[];
 }
 
 /** What a run costs on one preset. */
@@ -32,31 +48,48 @@ export const energyKeys: readonly (keyof RunEnergy)[] = [
 /** Energies by run name, then by preset. */
 export type RunEnergies = ReadonlyMap<string, Readonly<Record<string, RunEnergy>>>;
 
-/** Prices runs on every preset; runs whose weights no crossbar holds (full precision) are left out. */
+/** Prices runs on every preset; one that cannot be priced costs the others nothing. */
 export async function priceRuns(
   runs: readonly FinishedRun[],
   presets: readonly HardwareDescription[],
-): Promise<PricedGroup[]> {
-  const priced: PricedGroup[] = [];
-  const needLevels = presets.some(({ policies }) => policies.piggybackCells === 'digit-changes');
-  for (const group of comparable(runs)) {
-    const results = await readRunResults(
-      group.map(({ folder }) => folder),
-      { needLevels },
-    );
-    for (const preset of presets) {
-      const report = hardwareReport(results.network, hardwareForRuns(preset, results), results.set);
-      const costs = group.map(({ run }) => [run.name, report.tasks[run.task].methods[run.method]!] as const);
-      priced.push({ preset: preset.name, report, costs: new Map(costs) });
+): Promise<Pricing> {
+  const groups: PricedGroup[] = [];
+  const unpriced: UnpricedRun[] = [];
+  const price = async (group: readonly FinishedRun[], preset: HardwareDescription): Promise<void> => {
+    try {
+      groups.push(await priceGroup(group, preset));
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      const [{ run }] = group;
+      if (group.length > 1) for (const one of group) await price([one], preset);
+      else unpriced.push({ run, preset: preset.name, reason: reasonOf(error) });
     }
-  }
-  return priced;
+  };
+  for (const group of ofOneBackbone(runs)) for (const preset of presets) await price(group, preset);
+  return { groups, unpriced };
+}
+
+async function priceGroup(group: readonly FinishedRun[], preset: HardwareDescription): Promise<PricedGroup> {
+  const [{ run, summary }] = group;
+  const hardware = hardwareForRuns(preset, summary);
+  const needLevels = preset.policies.piggybackCells === 'digit-changes';
+  const results = await readRunResults(
+    group.map(({ folder }) => folder),
+    { needLevels },
+  );
+  const report = hardwareReport(results.network, hardware, results.set);
+  const costs = group.map(({ run }) => [run.name, report.tasks[run.task].methods[run.method]!] as const);
+  return { preset: preset.name, report, seed: run.seed, variant: run.variant, costs: new Map(costs) };
+}
+
+function reasonOf({ message, hint }: UserError): string {
+  return hint ? `${message}. ${hint}` : `${message}.`;
 }
 
 /** The energies of priced runs, by run. */
-export function energiesOf(priced: readonly PricedGroup[]): RunEnergies {
+export function energiesOf({ groups }: Pricing): RunEnergies {
   const energies = new Map<string, Record<string, RunEnergy>>();
-  for (const { preset, costs } of priced) {
+  for (const { preset, costs } of groups) {
     for (const [run, cost] of costs) {
       const energy = Object.fromEntries(energyKeys.map((key) => [key, cost[key]])) as unknown as RunEnergy;
       energies.set(run, { ...energies.get(run), [preset]: energy });
@@ -65,19 +98,14 @@ export function energiesOf(priced: readonly PricedGroup[]): RunEnergies {
   return energies;
 }
 
-/** Groups of one backbone, image size, seed and variant, in which a task and method occur once. */
-function comparable(runs: readonly FinishedRun[]): FinishedRun[][] {
+/** Groups of one backbone, image size, seed and variant: in them a task and method occur once. */
+function ofOneBackbone(runs: readonly FinishedRun[]): FinishedRun[][] {
   const groups = new Map<string, FinishedRun[]>();
-  const seen = new Map<string, number>();
   for (const finished of runs) {
     const { run, summary } = finished;
     const { network, backboneSha256, weightBits, activationBits, imageSize } = summary;
-    if (weightBits > 8 || activationBits > 8) continue;
-    const common = [network, backboneSha256, weightBits, activationBits, imageSize, run.variant, run.seed];
-    const own = JSON.stringify([...common, run.task, run.method]);
-    const ordinal = seen.get(own) ?? 0;
-    seen.set(own, ordinal + 1);
-    const key = JSON.stringify([...common, ordinal]);
+    const bits = [weightBits, activationBits];
+    const key = JSON.stringify([network, backboneSha256, ...bits, imageSize, run.variant, run.seed]);
     groups.set(key, [...(groups.get(key) ?? []), finished]);
   }
   return [...groups.values()];

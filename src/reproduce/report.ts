@@ -10,7 +10,7 @@ import type { PricedGroup } from './energies.js';
 import type { PlannedRun } from './expand.js';
 import type { FinishedRun } from './finished.js';
 import type { ReproductionSource } from './reproductionFile.js';
-import type { MissingRun } from './summary.js';
+import type { MissingRun, Unpriced } from './summary.js';
 
 export interface ReportInputs {
   readonly source: ReproductionSource;
@@ -20,12 +20,13 @@ export interface ReportInputs {
   readonly cwd: string;
   readonly finished: readonly FinishedRun[];
   readonly priced: readonly PricedGroup[];
+  readonly unpriced: readonly Unpriced[];
   readonly missing: readonly MissingRun[];
 }
 
 /** Writes report.html and all it is made of into the results folder. @returns the files, report.html first */
 export async function writeReproductionReport(folder: string, inputs: ReportInputs): Promise<string[]> {
-  const { source, command, finished, priced, missing } = inputs;
+  const { source, command, finished, priced, unpriced, missing } = inputs;
   const { name, title, seeds } = source.reproduction;
   const runs: ExperimentRun[] = [];
   for (const { run, folder: runFolder } of finished) {
@@ -52,8 +53,10 @@ export async function writeReproductionReport(folder: string, inputs: ReportInpu
     programVersion: packageVersion(),
     runs,
     missing: missing.map(({ run: _run, ...one }) => ({ ...one, command })),
-    chips: chipsOf(priced.map(({ report }) => report)),
-    notes: [],
+    chips: chipsOf(priced),
+    notes: unpriced.map(
+      ({ preset, runs, reason }) => `Not priced on ${preset}: ${runs.join(', ')}: ${reason}`,
+    ),
   };
   const files = await writeExperimentReport(report, folder);
   return files.sort((a, b) => Number(b.endsWith('report.html')) - Number(a.endsWith('report.html')));

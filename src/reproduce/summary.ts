@@ -1,7 +1,7 @@
 /** @file results/<name>/summary.json: one row per experiment, means over its seeds; nothing in it depends on time. */
 import type { MethodName } from '../adaption/method.js';
 import { type PublishedResult, publishedResult } from '../report/experiment/published.js';
-import { energyKeys, type RunEnergies, type RunEnergy } from './energies.js';
+import { energyKeys, type RunEnergies, type RunEnergy, type UnpricedRun } from './energies.js';
 import type { FinishedRun } from './finished.js';
 
 export interface SummaryRow {
@@ -32,7 +32,7 @@ export interface SummaryRow {
   readonly maskBits: number;
   readonly maskBytes: number;
   readonly taskBytes: number;
-  /** Means by hardware preset; empty where no crossbar holds the weights. */
+  /** Means by hardware preset; without those on which one of the runs has no price. */
   readonly energy: Readonly<Record<string, RunEnergy>>;
   /** Names of the run folders. */
   readonly runs: readonly string[];
@@ -48,12 +48,20 @@ export interface MissingRun {
   readonly reason: string;
 }
 
+/** Runs without a price on a hardware preset. */
+export interface Unpriced {
+  readonly preset: string;
+  readonly runs: readonly string[];
+  readonly reason: string;
+}
+
 export interface ReproductionSummary {
   readonly name: string;
   readonly title: string;
   readonly hardware: readonly string[];
   readonly rows: readonly SummaryRow[];
   readonly missing: readonly MissingRun[];
+  readonly unpriced: readonly Unpriced[];
 }
 
 /** One row per experiment, in the plan's order. */
@@ -109,7 +117,7 @@ function publishedFor({ summary }: FinishedRun): Pick<PublishedResult, 'accuracy
 }
 
 function meanEnergies(all: readonly Readonly<Record<string, RunEnergy>>[]): Record<string, RunEnergy> {
-  const presets = Object.keys(all[0]);
+  const presets = Object.keys(all[0]).filter((preset) => all.every((energies) => preset in energies));
   const average = (preset: string) =>
     Object.fromEntries(energyKeys.map((key) => [key, mean(all.map((energies) => energies[preset][key]))]));
   return Object.fromEntries(presets.map((preset) => [preset, average(preset) as unknown as RunEnergy]));
@@ -124,4 +132,15 @@ function standardDeviation(values: readonly number[]): number | null {
   if (values.length < 2) return null;
   const centre = mean(values);
   return Math.sqrt(values.reduce((sum, value) => sum + (value - centre) ** 2, 0) / (values.length - 1));
+}
+
+/** Runs that have no price on one preset for one reason, together. */
+export function groupUnpriced(unpriced: readonly UnpricedRun[]): Unpriced[] {
+  const groups = new Map<string, Unpriced>();
+  for (const { run, preset, reason } of unpriced) {
+    const key = JSON.stringify([preset, reason]);
+    const runs = [...(groups.get(key)?.runs ?? []), run.name];
+    groups.set(key, { preset, runs, reason });
+  }
+  return [...groups.values()];
 }

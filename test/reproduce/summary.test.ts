@@ -129,7 +129,7 @@ test('the CSV has one line per row, energies by preset', () => {
     runs.map((run) => finish(run)),
     energies,
   );
-  const summary = { name: 'a', title: 'a', hardware: ['nn-imc'], rows, missing: [] };
+  const summary = { name: 'a', title: 'a', hardware: ['nn-imc'], rows, missing: [], unpriced: [] };
   const [header, ...lines] = summaryCsv(summary).trimEnd().split('\r\n');
   assert.equal(lines.length, 2);
   const cells = Object.fromEntries(header.split(',').map((key, i) => [key, lines[0].split(',')[i]]));

@@ -11,12 +11,25 @@ export function chipId({ network, hardware }: HardwareReport): string {
   return `${network.network} at ${network.input} on ${hardware.name}, ${bits}`;
 }
 
-/** The chips of hardware reports; of several reports of one chip, as of several seeds, the first speaks for it. */
-export function chipsOf(reports: readonly HardwareReport[]): Chip[] {
-  const chips = new Map<string, Chip>();
-  for (const report of reports) {
-    const id = chipId(report);
-    if (!chips.has(id)) chips.set(id, { id, report });
+/** A hardware report of runs of one seed and variant. */
+interface PricedRuns {
+  readonly report: HardwareReport;
+  readonly seed: number;
+  readonly variant: string | null;
+  readonly costs: ReadonlyMap<string, unknown>;
+}
+
+/** The chips of hardware reports; of several reports of one chip, as of several seeds, the first of most runs speaks. */
+export function chipsOf(priced: readonly PricedRuns[]): Chip[] {
+  const chips = new Map<string, PricedRuns[]>();
+  for (const one of priced) {
+    const id = chipId(one.report);
+    chips.set(id, [...(chips.get(id) ?? []), one]);
   }
-  return [...chips.values()];
+  return [...chips].map(([id, all]) => {
+    const { report, seed, variant } = all.reduce((a, b) => (b.costs.size > a.costs.size ? b : a));
+    const assumptions = [...new Set(all.flatMap((one) => one.report.assumptions))];
+    const runs = `seed ${seed}${variant === null ? '' : `, ${variant}`}`;
+    return { id, runs, report: { ...report, assumptions } };
+  });
 }

@@ -86,10 +86,16 @@ export function energyTable(groups: readonly RunGroup[], chip: Chip, id: string)
   };
 }
 
-/** What a group is compared with: XBM of the same task, precision and variant. */
+/** What a group is compared with: XBM of the same task, test images, precision and variant. */
 function xbmOf(group: RunGroup, groups: readonly RunGroup[]): RunGroup | undefined {
   const { task, precision, runs } = group;
-  const same = groups.filter((other) => other.task === task && other.precision === precision);
+  const [{ summary }] = runs;
+  const same = groups.filter(
+    (other) =>
+      other.task === task &&
+      other.precision === precision &&
+      other.runs[0].summary.testImages === summary.testImages,
+  );
   const xbm = same.filter(({ method }) => method === 'xbm');
   return (
     xbm.find((other) => other.runs[0].variant === runs[0].variant) ?? (xbm.length === 1 ? xbm[0] : undefined)
@@ -153,12 +159,17 @@ const CHIP_TABLES = [
   'constants',
 ];
 
+/** Of these the ones that one set of runs speaks for. */
+const OF_RUNS: readonly string[] = ['energy-components', 'claims'];
+
 /** The chip: components, area, latency, claims, assumptions; ids end in `suffix`. */
 export function chipTables(chip: Chip, suffix: string): ResultTable[] {
   const tables = hardwareTables(chip.report);
   return CHIP_TABLES.flatMap((id) => {
     const table = tables.find((candidate) => candidate.id === id);
-    return table ? [{ ...fromTable(table, digitsOf(table)), id: `${id}${suffix}` }] : [];
+    if (!table) return [];
+    const notes = OF_RUNS.includes(id) ? [...table.notes, `With masks: runs of ${chip.runs}.`] : table.notes;
+    return [{ ...fromTable(table, digitsOf(table)), id: `${id}${suffix}`, notes }];
   });
 }
 

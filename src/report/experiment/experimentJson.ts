@@ -19,7 +19,7 @@ export function experimentJson(report: ExperimentReport) {
     results: groups.map(resultJson),
     runs: groups.flatMap((group) => group.runs.map((run) => runJson(group, run))),
     missing: report.missing,
-    chips: report.chips.map((chip) => ({ id: chip.id, ...hardwareJson(chip.report) })),
+    chips: report.chips.map(({ id, runs, report }) => ({ id, runs, ...hardwareJson(report) })),
   };
 }
 

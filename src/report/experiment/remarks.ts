@@ -5,13 +5,9 @@ import type { ExperimentReport } from './types.js';
 export function remarksOf(report: ExperimentReport): string[] {
   const groups = groupRuns(report);
   const name = ({ task, label, precision }: (typeof groups)[number]) => `${task} ${label} ${precision}`;
-  const unpriced = groups.filter(({ runs }) => runs.every(({ costs }) => costs.length === 0)).map(name);
   const uncurved = groups.filter(({ runs }) => runs.every(({ curve }) => curve.length === 0)).map(name);
   return [
     ...report.notes,
-    ...(unpriced.length > 0
-      ? [`Without energies, because no crossbar was priced for them: ${unpriced.join(', ')}.`]
-      : []),
     ...(uncurved.length > 0
       ? [`Without training curves, because their metrics.jsonl holds no epoch: ${uncurved.join(', ')}.`]
       : []),

@@ -96,6 +96,8 @@ export interface RunCosts
 export interface Chip {
   /** Unique and printed, such as `resnet50 at 224×224 on nn-imc, 4-bit`. */
   readonly id: string;
+  /** Whose masks the components and claims of `report` are about: "seed 0, r72". */
+  readonly runs: string;
   /** Chip, claims, warnings and assumptions are taken from here; costs per run from the runs. */
   readonly report: HardwareReport;
 }

@@ -84,7 +84,7 @@ test('trained runs, priced and read, make a report', async () => {
     programVersion: '0',
     runs: priced,
     missing: [],
-    chips: chipsOf([report, report]),
+    chips: chipsOf([0, 1].map((seed) => ({ report, seed, variant: null, costs: new Map() }))),
     notes: [],
   });
   assert.match(text, /^\| flowers \| finetune \| 4-bit \| 85\.00 /m);

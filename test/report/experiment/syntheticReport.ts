@@ -10,7 +10,7 @@ import { hashString, uniform } from '../../../src/random.js';
 import { chipId, chipsOf } from '../../../src/report/experiment/chips.js';
 import { maskPicturesOf } from '../../../src/report/experiment/maskPictures.js';
 import type { CurvePoint, ExperimentReport, ExperimentRun } from '../../../src/report/experiment/types.js';
-import { type HardwareReport, hardwareReport } from '../../../src/report/hardwareReport.js';
+import { hardwareReport } from '../../../src/report/hardwareReport.js';
 import type { TaskResult } from '../../../src/report/results.js';
 import type { RunSummary } from '../../../src/runs/summary.js';
 
@@ -29,7 +29,7 @@ export async function syntheticReport(shape: SyntheticShape = {}): Promise<Exper
   const { network = 'cifar-resnet8', tasks = ['sketches', 'flowers', 'cubs'], seeds = [1, 0] } = shape;
   const methods = shape.methods ?? (['xbm', 'classifier', 'piggyback', 'finetune'] as const);
   const runs: ExperimentRun[] = [];
-  const reports: HardwareReport[] = [];
+  const reports: Parameters<typeof chipsOf>[0][number][] = [];
   for (const seed of seeds) {
     const own = tasks.flatMap((task) => methods.map((method) => unpriced(network, task, method, seed, 4)));
     const report = hardwareReport(
@@ -37,7 +37,7 @@ export async function syntheticReport(shape: SyntheticShape = {}): Promise<Exper
       loadHardware('nn-imc'),
       { source: 'invented runs', results: own.map(taskResult), assumptions: ['All results are invented.'] },
     );
-    reports.push(report);
+    reports.push({ report, seed, variant: null, costs: new Map(own.map((run) => [run.folder, run])) });
     for (const run of own) {
       const costs = report.tasks[run.task].methods[run.summary.method]!;
       const maskPictures =

@@ -118,6 +118,23 @@ test('the rows of area and energy add up to their totals', () => {
   }
 });
 
+test('what one set of runs speaks for names them', () => {
+  for (const id of ['energy-components', 'claims']) {
+    const table = supportingTables(paper).find((candidate) => candidate.id === id)!;
+    assert.ok(table.notes.includes('With masks: runs of seed 1.'), id);
+  }
+});
+
+test('results on other test images are not compared with XBM’s', () => {
+  const runs = paper.runs.map((run) =>
+    run.summary.method === 'piggyback' ? { ...run, summary: { ...run.summary, testImages: 10 } } : run,
+  );
+  const table = energyTable(groupRuns({ runs, missing: [] }), paper.chips[0], 'energy')!;
+  const column = columnOf(table, 'ratioToXbm');
+  assert.equal(rowOf(table, 'cubs', 'piggyback')[column], null);
+  assert.ok((rowOf(table, 'cubs', 'finetune')[column] as number) > 1);
+});
+
 test('two runs with one seed are refused by name', () => {
   const [first] = paper.runs;
   assert.throws(
