@@ -65,6 +65,7 @@ function networkOf(
   checkSize(shapes, path, imageSize);
   const layers: WeightLayer[] = [];
   let batchNormChannels = 0;
+  const batch = shapes.dims.get(shapes.inputs[0])?.[0] ?? 1;
   /** Tensors that no mapped layer has touched yet: they still are pixels. */
   const pixels = new Set(shapes.inputs);
   for (const [index, node] of (graph.node ?? []).entries()) {
@@ -77,9 +78,9 @@ function networkOf(
     const data = (node.input ?? []).filter((input) => input && !shapes.constants.has(input));
     const first = data.length > 0 && data.every((input) => pixels.has(input));
     if (type in CONVOLUTIONS) {
-      layers.push(convolution(node, { path, name, shapes, first }));
+      layers.push(convolution(node, { path, name, shapes, batch, first }));
     } else if (type in PRODUCTS) {
-      layers.push(product(node, { path, name, shapes, first }));
+      layers.push(product(node, { path, name, shapes, batch, first }));
     } else {
       if (type === 'BatchNormalization')
         batchNormChannels += shapes.dims.get(node.input?.[1] ?? '')?.[0] ?? 0;
@@ -120,6 +121,8 @@ interface Site {
   readonly path: string;
   readonly name: string;
   readonly shapes: OnnxShapes;
+  /** Images in one run of the graph. */
+  readonly batch: number;
   readonly first: boolean;
 }
 
@@ -147,14 +150,14 @@ function convolution(node: Onnx.INodeProto, site: Site): WeightLayer {
   if (group < 1 || outputs % group !== 0) {
     throw unmappable(site.path, site.name, `${outputs} outputs do not divide into ${group} groups`);
   }
-  const [, , ...positions] = dimsOf(site, node.output?.[0], 'output');
+  const output = dimsOf(site, node.output?.[0], 'output');
   return {
     name: site.name,
     kind: 'conv',
     rows: channels * multiply(kernel),
     outputs,
     groups: group,
-    positions: multiply(positions),
+    positions: positionsPerImage(site, output, outputs),
     first: site.first,
     head: false,
   };
@@ -180,9 +183,7 @@ function product(node: Onnx.INodeProto, site: Site): WeightLayer {
   // Right weights are [rows, outputs], left ones [outputs, rows]; Gemm may transpose either.
   const flip = weightRight ? transposed('transB') : !transposed('transA');
   const [rows, outputs] = flip ? [weights[1], weights[0]] : weights;
-  const batch = data.length > 1 && weightRight ? data[0] : 1;
-  const positions = Math.max(1, multiply(data) / rows / batch);
-  if (!Number.isInteger(positions)) {
+  if (multiply(data) % rows !== 0) {
     throw unmappable(site.path, site.name, `input [${data}] does not fit weights [${weights}]`);
   }
   return {
@@ -191,10 +192,17 @@ function product(node: Onnx.INodeProto, site: Site): WeightLayer {
     rows,
     outputs,
     groups: 1,
-    positions,
+    positions: positionsPerImage(site, data, rows),
     first: site.first,
     head: false,
   };
+}
+
+/** Vectors of `length` in a tensor, per image: exporters fold tokens and batch into one dimension. */
+function positionsPerImage(site: Site, dims: Dims, length: number): number {
+  const positions = multiply(dims) / length / site.batch;
+  if (Number.isInteger(positions)) return positions;
+  throw unmappable(site.path, site.name, `its tensor [${dims}] does not divide into ${site.batch} images`);
 }
 
 function multiply(values: readonly number[]): number {

@@ -88,6 +88,39 @@ test('matrix products with constants on either side, tokens as positions, the la
   assert.deepEqual([left.layers[0].rows, left.layers[0].outputs, left.layers[0].positions], [128, 7, 16]);
 });
 
+test('a dense layer over tokens costs the same whether tokens lie in their own dimension or in the batch', async (t) => {
+  const layers = async (images: number | string, ...shape: number[]) => {
+    const nodes = [
+      node('Conv', ['x', 'w1'], 'conv', { kernel_shape: [4, 4] }),
+      node('Transpose', ['conv'], 'last', { perm: [0, 2, 3, 1] }),
+      node('Reshape', ['last', 'shape'], 'tokens'),
+      node(shape.length === 2 ? 'Gemm' : 'MatMul', ['tokens', 'w2'], 'dense'),
+    ];
+    const weights = [weight('w1', [64, 8, 4, 4]), ints('shape', shape), weight('w2', [64, 10])];
+    const network = await read(t, model(nodes, weights, [info('x', [images, 8, 16, 16])]));
+    return network.layers.map(({ rows, positions }) => [rows, positions]);
+  };
+  const own = [
+    [128, 13 * 13],
+    [64, 13 * 13],
+  ];
+  assert.deepEqual(await layers('N', 1, -1, 64), own);
+  assert.deepEqual(await layers('N', -1, 64), own);
+  assert.deepEqual(await layers(4, -1, 64), own, 'a fixed batch of 4');
+  assert.deepEqual(await layers(4, 4, -1, 64), own, 'a fixed batch of 4, tokens apart');
+});
+
+test('a convolution over frames folded into the batch runs once per frame', async (t) => {
+  const network = await read(
+    t,
+    model(
+      [node('Reshape', ['x', 'shape'], 'frames'), node('Conv', ['frames', 'w'], 'conv')],
+      [ints('shape', [-1, 2, 16, 16]), weight('w', [3, 2, 1, 1])],
+    ),
+  );
+  assert.equal(network.layers[0].positions, 4 * 16 * 16);
+});
+
 test('weights behind constant nodes (a quantised export) are weights', async (t) => {
   const network = await read(
     t,
