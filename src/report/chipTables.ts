@@ -8,10 +8,16 @@ import type { Cell, Table } from './table.js';
 
 /** Energy per image by component, with the total that the rows add up to. */
 export function energyTable(report: HardwareReport): Table {
-  const columns: { name: string; rows: EnergyRows }[] = [
-    { name: 'no masks', rows: scaleRows(report.energy.rows, 1e-6) },
-  ];
+  // A mapped head makes the energy without masks a task's own.
+  const perTask = report.hardware.policies.head === 'mapped' && Object.keys(report.tasks).length > 0;
+  const columns: { name: string; rows: EnergyRows }[] = perTask
+    ? []
+    : [{ name: 'no masks', rows: scaleRows(report.energy.rows, 1e-6) }];
   for (const [task, { methods }] of Object.entries(report.tasks)) {
+    const [any] = Object.values(methods);
+    if (perTask && any) {
+      columns.push({ name: `${task} no masks`, rows: any.withoutMasks.energyRowsMicrojoules });
+    }
     if (methods.xbm) columns.push({ name: `${task} xbm`, rows: methods.xbm.energyRowsMicrojoules });
   }
   const rows: Cell[][] = ENERGY_ROWS.map((row) => [

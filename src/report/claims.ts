@@ -1,6 +1,6 @@
 /** @file The paper's claims beside what this model gives for them. Claims: XBM abstract (A) and slides (S); XMA abstract. */
 import { columnSegments, layerWeights, mappedLayers } from '../hardware/network.js';
-import type { HardwareReport, MethodCosts } from './hardwareReport.js';
+import { type HardwareReport, type MethodCosts, savedPercent } from './hardwareReport.js';
 
 export interface Claim {
   readonly claim: string;
@@ -35,13 +35,14 @@ function energyClaim(report: HardwareReport): Claim {
   const xbm = costsOf(report, 'xbm');
   if (!isResNet50(report)) return notApplicable(claim, source, 'about ResNet-50 at 224×224');
   if (xbm.length === 0) return notApplicable(claim, source, 'no XBM result');
-  const none = report.energy.picojoules * 1e-6;
   const arraysOf = (rows: MethodCosts['energyRowsMicrojoules']) =>
     rows.switchMatrix + rows.adc + rows.shiftAddInput + rows.shiftAddWeight;
-  const arraysNone = arraysOf(report.energy.rows) * 1e-6;
-  const total = Math.max(...xbm.map((costs) => 100 * (1 - costs.energyPerImageMicrojoules / none)));
+  const total = Math.max(...xbm.map(savedPercent));
   const arrays = Math.max(
-    ...xbm.map((costs) => 100 * (1 - arraysOf(costs.energyRowsMicrojoules) / arraysNone)),
+    ...xbm.map(
+      ({ energyRowsMicrojoules: rows, withoutMasks }) =>
+        100 * (1 - arraysOf(rows) / arraysOf(withoutMasks.energyRowsMicrojoules)),
+    ),
   );
   return {
     claim,

@@ -30,9 +30,10 @@ function methodScale(methods: readonly string[]) {
 function energyBars(report: HardwareReport): Chart {
   const tasks = Object.keys(report.tasks);
   const methods = ['no masks', ...methodsOf(report)];
-  const none = report.energy.picojoules * 1e-6;
   const values = Object.entries(report.tasks).flatMap(([task, { methods: costs }]) => [
-    { task, method: 'no masks', energy: none },
+    ...Object.values(costs)
+      .slice(0, 1)
+      .map((cost) => ({ task, method: 'no masks', energy: cost.withoutMasks.energyPerImageMicrojoules })),
     ...Object.entries(costs).map(([method, cost]) => ({
       task,
       method,

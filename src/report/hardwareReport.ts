@@ -23,6 +23,8 @@ export interface MethodCosts {
   readonly shareOff: number;
   readonly energyPerImageMicrojoules: number;
   readonly energyRowsMicrojoules: EnergyRows;
+  /** The same network, with the task's head, without masks. */
+  readonly withoutMasks: Pick<MethodCosts, 'energyPerImageMicrojoules' | 'energyRowsMicrojoules'>;
   /** What the same share would cost if it were uniform; null without column masks. */
   readonly uniformShareEnergyPerImageMicrojoules: number | null;
   readonly inferenceTestSetJoules: number;
@@ -55,6 +57,7 @@ export interface SwitchMatrix {
   readonly joules: readonly (readonly number[])[];
 }
 
+/** The chip holds every task: where the head is mapped, it has the most classes of any of them. */
 export interface HardwareReport {
   readonly network: CrossbarNetwork;
   readonly hardware: HardwareDescription;
@@ -87,7 +90,9 @@ export function hardwareReport(
   set: ResultSet,
 ): HardwareReport {
   const rates = ratesOf(hardware);
-  const mapping = mapNetwork(network, rates);
+  const classes = set.results.map((result) => result.classes);
+  const chip = classes.length > 0 ? withHead(network, Math.max(...classes)) : network;
+  const mapping = mapNetwork(chip, rates);
   const tasks: Record<string, TaskCosts> = {};
   for (const task of new Set(set.results.map((result) => result.task))) {
     tasks[task] = taskCosts(
@@ -160,6 +165,7 @@ function methodCosts(
   const mapping = mapNetwork(network, rates);
   const price = (gating: Gating) => imageEnergy(mapping, rates, networkActivity(mapping, rates, gating));
   const energy = price(result.gating);
+  const none = imageEnergy(mapping, rates);
   const uniform =
     result.gating.kind === 'none' ? null : price({ kind: 'share', shareOff: result.shareOff / 100 });
   const rewrite = addRewrites(
@@ -174,6 +180,10 @@ function methodCosts(
     shareOff: result.shareOff,
     energyPerImageMicrojoules: energy.picojoules * 1e-6,
     energyRowsMicrojoules: scaleRows(energy.rows, 1e-6),
+    withoutMasks: {
+      energyPerImageMicrojoules: none.picojoules * 1e-6,
+      energyRowsMicrojoules: scaleRows(none.rows, 1e-6),
+    },
     uniformShareEnergyPerImageMicrojoules: uniform ? uniform.picojoules * 1e-6 : null,
     inferenceTestSetJoules,
     reprogrammingJoules: rewrite.joules,
@@ -185,6 +195,11 @@ function methodCosts(
     wear: wearOf(rewrite, mapping.usedCells, hardware),
     memoryBytes: taskMemory(network, result, hardware.precision.weightBits.value),
   };
+}
+
+/** What the masks of a method save per image, per cent; 0 without masks that switch columns off. */
+export function savedPercent(costs: Pick<MethodCosts, 'energyPerImageMicrojoules' | 'withoutMasks'>): number {
+  return 100 * (1 - costs.energyPerImageMicrojoules / costs.withoutMasks.energyPerImageMicrojoules);
 }
 
 /** The same rows in another unit. */

@@ -1,7 +1,7 @@
 /** @file The report's tables about tasks and methods, one per question. */
 import type { MethodName } from '../adaption/method.js';
 import { formatEnergy, writeSource } from './assumptions.js';
-import { type HardwareReport, type MethodCosts, methodsOf } from './hardwareReport.js';
+import { type HardwareReport, type MethodCosts, methodsOf, savedPercent } from './hardwareReport.js';
 import type { Cell, Table } from './table.js';
 
 /** One row per task, one column per method. */
@@ -29,7 +29,6 @@ function byMethod(
 /** Accuracy, energies, ratios, switching, wear. */
 export function taskTables(report: HardwareReport): Table[] {
   const { hardware } = report;
-  const none = report.energy.picojoules * 1e-6;
   const cell = `${formatEnergy(report.cellWritePicojoules)} per cell write (${writeSource(hardware)})`;
   return [
     byMethod(
@@ -43,7 +42,7 @@ export function taskTables(report: HardwareReport): Table[] {
         id: 'energy-per-image',
         title: 'Energy per image (µJ)',
         notes: [
-          `Without masks: ${none.toPrecision(4)} µJ. Inference of one image, arrays and digital periphery, preset ${hardware.name}, gating ${hardware.policies.gating}.`,
+          `Without masks: ${withoutMasks(report)}. Inference of one image, arrays and digital periphery, preset ${hardware.name}, gating ${hardware.policies.gating}.`,
         ],
       },
       (costs) => costs.energyPerImageMicrojoules,
@@ -55,7 +54,7 @@ export function taskTables(report: HardwareReport): Table[] {
         title: 'Energy saved per image against no masks (%)',
         notes: [],
       },
-      (costs) => 100 * (1 - costs.energyPerImageMicrojoules / none),
+      savedPercent,
     ),
     shareTable(report),
     byMethod(
@@ -100,6 +99,17 @@ export function taskTables(report: HardwareReport): Table[] {
     ...switchTables(report),
     wearTable(report),
   ];
+}
+
+/** "30.17 µJ", or one number per task where heads of different size are mapped. */
+function withoutMasks(report: HardwareReport): string {
+  const byTask = Object.entries(report.tasks).flatMap(([task, { methods }]) =>
+    Object.values(methods)
+      .slice(0, 1)
+      .map((costs) => ({ task, text: `${costs.withoutMasks.energyPerImageMicrojoules.toPrecision(4)} µJ` })),
+  );
+  const same = byTask.every(({ text }) => text === byTask[0].text);
+  return same ? byTask[0].text : byTask.map(({ task, text }) => `${task} ${text}`).join(', ');
 }
 
 /** Real masks against the same share spread evenly. */

@@ -112,6 +112,30 @@ test('a mapped head makes every method write it', () => {
   assert.ok(piggyback!.cellsWritten > xbm!.cellsWritten);
 });
 
+test('a mapped head: every task is compared with its own head without masks, on a chip for the largest head', () => {
+  const mapped = published('policies.head=mapped');
+  const digital = published();
+  for (const [task, { methods }] of Object.entries(mapped.tasks)) {
+    const { xbm, piggyback, finetune } = methods;
+    for (const costs of [piggyback!, finetune!]) {
+      assert.equal(costs.energyPerImageMicrojoules, costs.withoutMasks.energyPerImageMicrojoules, task);
+    }
+    // The head is never masked: XBM saves the same energy, of a larger sum.
+    const saved = (costs: typeof xbm) =>
+      costs!.withoutMasks.energyPerImageMicrojoules - costs!.energyPerImageMicrojoules;
+    assert.ok(Math.abs(saved(xbm) - saved(digital.tasks[task].methods.xbm)) < 1e-9, task);
+  }
+  const table = (id: string) => hardwareTables(mapped).find((found) => found.id === id)!;
+  assert.deepEqual(
+    table('saving-per-image').rows.map((row) => row.slice(2)),
+    Array(5).fill([0, 0]),
+  );
+  assert.match(table('energy-per-image').notes[0], /Without masks: 30\.18 µJ\./);
+  assert.deepEqual(table('energy-components').header.slice(1, 3), ['cubs no masks', 'cubs xbm']);
+  // 2048 inputs in 29 segments; 250 classes of two digits: 4 arrays of 72 columns each
+  assert.equal(mapped.mapping.arrays, 10_326 + 29 * 4 * 2);
+});
+
 test('switching is symmetric for masks, zero on the diagonal, and starts with the backbone', () => {
   const { switching } = published();
   const { states, joules } = switching.piggyback!;

@@ -167,18 +167,14 @@ export function accuracyCharts(groups: readonly RunGroup[]): Chart[] {
 export function energyPerImageChart(groups: readonly RunGroup[], chip: Chip, id: string): Chart | null {
   const priced = pricedGroups(groups, chip);
   if (priced.length === 0) return null;
-  const none = unmaskedMicrojoules(chip);
   const tasks = distinct(priced.map(({ task }) => task));
   const colours = labelColours(priced);
   const bars = [
-    ...tasks.map((task) => ({
-      task,
-      label: NO_MASKS,
-      value: none,
-      low: none,
-      high: none,
-      mark: `${task}, ${NO_MASKS}: ${none.toPrecision(4)} µJ per image`,
-    })),
+    ...tasks.map((task) => {
+      const none = unmaskedMicrojoules(priced.find((group) => group.task === task)!, chip);
+      const mark = `${task}, ${NO_MASKS}: ${none.toPrecision(4)} µJ per image`;
+      return { task, label: NO_MASKS, value: none, low: none, high: none, mark };
+    }),
     ...priced.map((group) => {
       const spread = spreadOf(costsOf(group, chip).map((costs) => costs.energyPerImageMicrojoules))!;
       return bar(group, spread, (value) => `${value} µJ per image`);

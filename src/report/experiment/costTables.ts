@@ -1,6 +1,7 @@
 /** @file What tasks cost: energy per image, reprogramming, memory; and the chip that was priced. */
 import { publishedMasks, publishedSources } from '../../hardware/published.js';
 import { formatEnergy, warnings, writeSource } from '../assumptions.js';
+import { savedPercent } from '../hardwareReport.js';
 import { hardwareTables } from '../hardwareTables.js';
 import type { Table } from '../table.js';
 import type { RunGroup } from './groups.js';
@@ -19,9 +20,9 @@ export function pricedGroups(groups: readonly RunGroup[], chip: Chip): RunGroup[
   return groups.filter((group) => costsOf(group, chip).length > 0);
 }
 
-/** Energy per image without masks, µJ. */
-export function unmaskedMicrojoules(chip: Chip): number {
-  return chip.report.energy.picojoules * 1e-6;
+/** Energy per image of a group without its masks, µJ. */
+export function unmaskedMicrojoules(group: RunGroup, chip: Chip): number {
+  return costsOf(group, chip)[0].withoutMasks.energyPerImageMicrojoules;
 }
 
 /** The unit that suits the largest total, and how many of it a joule has. */
@@ -35,7 +36,7 @@ export function joulesUnit(costs: readonly RunCosts[]): { unit: string; scale: n
 export function energyTable(groups: readonly RunGroup[], chip: Chip, id: string): ResultTable | null {
   const priced = pricedGroups(groups, chip);
   if (priced.length === 0) return null;
-  const none = unmaskedMicrojoules(chip);
+  const none = new Set(priced.map((group) => `${unmaskedMicrojoules(group, chip).toPrecision(4)} µJ`));
   const of = (group: RunGroup, value: (costs: RunCosts) => number): Spread =>
     spreadOf(costsOf(group, chip).map(value))!;
   const rows = priced.map((group) => {
@@ -43,7 +44,7 @@ export function energyTable(groups: readonly RunGroup[], chip: Chip, id: string)
     const total = of(group, (costs) => costs.totalJoules);
     return groupRow(group, [
       of(group, (costs) => costs.energyPerImageMicrojoules),
-      of(group, (costs) => 100 * (1 - costs.energyPerImageMicrojoules / none)),
+      of(group, savedPercent),
       of(group, (costs) => costs.inferenceTestSetJoules),
       of(group, (costs) => costs.reprogrammingJoules),
       total,
@@ -79,7 +80,7 @@ export function energyTable(groups: readonly RunGroup[], chip: Chip, id: string)
     ],
     rows,
     notes: [
-      `Saved: per image, against the same chip without masks (${none.toPrecision(4)} µJ). Total: reprogramming once from the backbone, then inference over the test set.`,
+      `Saved: per image, against the same chip without masks (${[...none].join(', ')}). Total: reprogramming once from the backbone, then inference over the test set.`,
       `${formatEnergy(cellWritePicojoules)} per cell write (${writeSource(hardware)}).`,
       'The authors’ energy charts carry no numbers, so there is nothing to subtract.',
     ],

@@ -83,6 +83,7 @@ export interface RunCosts
     MethodCosts,
     | 'energyPerImageMicrojoules'
     | 'energyRowsMicrojoules'
+    | 'withoutMasks'
     | 'inferenceTestSetJoules'
     | 'reprogrammingJoules'
     | 'totalJoules'
