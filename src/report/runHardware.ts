@@ -1,10 +1,10 @@
 import { UserError } from '../errors.js';
 import type { HardwareDescription } from '../hardware/description.js';
-import { withOverrides } from '../hardware/load.js';
+import { OVERRIDE, withOverrides } from '../hardware/load.js';
 
 /**
  * A hardware description at the bit widths of trained runs.
- * @throws UserError when no crossbar holds them
+ * @throws UserError when no crossbar holds them, or an override sets others
  */
 export function hardwareForRuns(
   hardware: HardwareDescription,
@@ -16,11 +16,21 @@ export function hardwareForRuns(
       'Price runs of a quantised backbone.',
     );
   }
-  const widths: Record<string, number> = {};
-  if (hardware.precision.weightBits.value !== weightBits) widths['precision.weightBits'] = weightBits;
-  if (hardware.precision.activationBits.value !== activationBits) {
-    widths['precision.activationBits'] = activationBits;
-    widths['precision.bufferBits'] = activationBits;
+  const { precision } = hardware;
+  const overrides: Record<string, number> = {};
+  for (const [key, bits] of Object.entries({ weightBits, activationBits })) {
+    const { value, source } = precision[key as keyof typeof precision];
+    if (value === bits) continue;
+    if (source === OVERRIDE) {
+      throw new UserError(
+        `precision.${key}=${value} contradicts the runs: they were trained with ${bits} bits`,
+        `Leave out precision.${key}, or price published shares.`,
+      );
+    }
+    overrides[`precision.${key}`] = bits;
   }
-  return withOverrides(hardware, widths);
+  if ('precision.activationBits' in overrides && precision.bufferBits.source !== OVERRIDE) {
+    overrides['precision.bufferBits'] = activationBits;
+  }
+  return withOverrides(hardware, overrides);
 }

@@ -154,6 +154,14 @@ test('masks of other rows than the array are refused by name, and priced with po
   assert.equal((await report(cwd, '--run', run, '--set', 'policies.maskRemap=and')).code, 0);
 });
 
+test('widths are the runs’: an override that contradicts them is refused', async (t) => {
+  const cwd = temporaryFolder(t);
+  const run = await writeRun(cwd, randomBackbone(), { task: 'flowers', method: 'xbm', accuracy: 80 });
+  const { code, err } = await report(cwd, '--run', run, '--set', 'precision.weightBits=8');
+  assert.equal(code, 2);
+  assert.match(err, /precision\.weightBits=8 contradicts the runs: they were trained with 4 bits/);
+});
+
 test('runs that do not fit together, or whose backbone is gone, are named errors', async (t) => {
   const cwd = temporaryFolder(t);
   await writeRun(cwd, randomBackbone(), { task: 'flowers', method: 'xbm', accuracy: 80 });
