@@ -1,3 +1,22 @@
+import { UserError } from '../errors.js';
+
+/**
+ * @param pairs keys of options of which only one may be given
+ * @throws UserError when both are
+ */
+export function refuseTogether<T extends object>(
+  args: T,
+  pairs: readonly (readonly [keyof T & string, keyof T & string])[],
+): void {
+  for (const pair of pairs) {
+    if (pair.some((key) => args[key] === undefined)) continue;
+    const [one, other] = pair.map(
+      (key) => `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`,
+    );
+    throw new UserError(`${one} and ${other} exclude each other`, 'Give one of them.');
+  }
+}
+
 /** For commander: gathers the values of an option that may be given more than once. */
 export function collect(value: string, previous: readonly string[] = []): string[] {
   return [...previous, value];

@@ -1,20 +1,21 @@
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UserError } from '../errors.js';
+import type { HardwareDescription } from '../hardware/description.js';
 import type { CrossbarNetwork } from '../hardware/network.js';
 import type { Scenario } from '../hardware/sweep.js';
 import type { SweepResult } from '../report/sweepResult.js';
 import type { Io } from './io.js';
-import { collect } from './options.js';
+import { collect, refuseTogether } from './options.js';
 import { formatTable } from './table.js';
 
 interface SweepArguments {
-  readonly preset: string;
+  readonly preset?: string;
   readonly set?: readonly string[];
   readonly vary: readonly string[];
-  readonly network: string;
+  readonly network?: string;
   readonly imageSize?: number;
-  readonly task: string;
+  readonly task?: string;
   readonly run?: string;
   readonly shareOff?: number;
   readonly piggybackShare?: number;
@@ -32,11 +33,14 @@ export function registerSweep(program: Command, io: Io): void {
     .command('sweep')
     .description('explore hardware designs: every combination of constants, policies and mask geometry')
     .requiredOption('--vary <key=values>', 'a key and its values; repeatable', collect)
-    .option('--preset <name>', 'hardware preset or YAML file to start from', 'nn-imc')
+    .option(
+      '--preset <name>',
+      'hardware preset or YAML file to start from (default: the run’s own, or nn-imc)',
+    )
     .option('--set <key=value>', 'override a constant or policy of the preset; repeatable', collect)
-    .option('--network <name>', 'network', 'resnet50')
+    .option('--network <name>', 'network to price with published shares (default: resnet50)')
     .option('--image-size <pixels>', 'height and width of the images (default: 224, or the run’s)', positive)
-    .option('--task <task>', 'published shares and test images of this task', 'cubs')
+    .option('--task <task>', 'published shares, classes and test images of this task (default: cubs)')
     .option('--run <folder>', 'a trained xbm run: its learned masks instead of a share')
     .option('--share-off <percent>', 'columns that XBM switches off', percent)
     .option('--piggyback-share <percent>', 'weights that Piggyback switches off', percent)
@@ -79,7 +83,6 @@ function positive(text: string): number {
 }
 
 async function runSweep(args: SweepArguments, io: Io): Promise<void> {
-  const { loadHardware } = await import('../hardware/load.js');
   const { createSweep } = await import('../hardware/sweep.js');
   const { evaluateSweep, paretoChart, paretoFront } = await import('../report/sweepResult.js');
   const { parseAxis } = await import('./sweepAxes.js');
@@ -87,9 +90,15 @@ async function runSweep(args: SweepArguments, io: Io): Promise<void> {
   if (!x || !y || more.length > 0) throw new UserError(`--pareto ${args.pareto}: expected two totals, x,y`);
   checkFile('--out', args.out, ['.csv', '.parquet']);
   checkFile('--chart', args.chart, ['.svg', '.png']);
-  const hardware = loadHardware(args.preset, args.set, io.cwd);
-  const { network, scenario } = await prepare(args, io);
-  const result = evaluateSweep(createSweep(network, hardware, args.vary.map(parseAxis), scenario));
+  refuseTogether(args, [
+    ['run', 'network'],
+    ['run', 'task'],
+    ['run', 'shareOff'],
+  ]);
+  const axes = args.vary.map(parseAxis);
+  const { network, hardware, scenario } =
+    args.run === undefined ? await fromPublished(args, io) : await fromRun(args.run, args, io);
+  const result = evaluateSweep(createSweep(network, hardware, axes, scenario));
   const front = paretoFront(result, x, y);
   for (const note of cautions(result, hardware.energy.adderTree.value.length)) io.stderr(`Note: ${note}\n`);
   if (args.out !== undefined) await writePoints(resolve(io.cwd, args.out), result, io);
@@ -112,6 +121,9 @@ function cautions(result: SweepResult, deepestGiven: number): string[] {
   if (result.axes.some((key) => key === 'array.adcBits' || key === 'array.cellBits')) {
     notes.push('Accuracy is not modelled: what fewer ADC or cell bits cost in accuracy does not show here.');
   }
+  for (const key of result.idleAxes) {
+    notes.push(`${key} changes none of the totals here: the rows of its values are equal.`);
+  }
   return notes;
 }
 
@@ -120,21 +132,26 @@ function checkFile(option: string, file: string | undefined, endings: readonly s
   throw new UserError(`${option} ${file}: expected a file that ends in ${endings.join(' or ')}`);
 }
 
-async function prepare(
-  args: SweepArguments,
-  io: Io,
-): Promise<{ network: CrossbarNetwork; scenario: Scenario }> {
+interface Prepared {
+  readonly network: CrossbarNetwork;
+  readonly hardware: HardwareDescription;
+  readonly scenario: Scenario;
+}
+
+async function fromPublished(args: SweepArguments, io: Io): Promise<Prepared> {
   const { ASSUMED_MEAN_LEVEL_CHANGE, publishedTasks } = await import('../hardware/published.js');
-  if (args.run !== undefined) return fromRun(args, io, ASSUMED_MEAN_LEVEL_CHANGE);
-  const { crossbarNetwork } = await import('../hardware/network.js');
+  const { loadHardware } = await import('../hardware/load.js');
+  const { crossbarNetwork, withHead } = await import('../hardware/network.js');
   const { buildNetwork } = await import('../model/networks.js');
-  const task = publishedTasks.find(({ name }) => name === args.task);
+  const task = publishedTasks.find(({ name }) => name === (args.task ?? 'cubs'));
   if (!task) {
     const names = publishedTasks.map(({ name }) => name).join(', ');
     throw new UserError(`no published shares of task "${args.task}"`, `Use one of ${names}, or --run.`);
   }
+  const graph = buildNetwork(args.network ?? 'resnet50', 1000);
   return {
-    network: crossbarNetwork(buildNetwork(args.network, 1000), args.imageSize ?? 224),
+    network: withHead(crossbarNetwork(graph, args.imageSize ?? 224), task.classes),
+    hardware: loadHardware(args.preset ?? 'nn-imc', args.set, io.cwd),
     scenario: {
       shareOff: (args.shareOff ?? task.shareOff.xbm) / 100,
       piggybackShareOff: (args.piggybackShare ?? task.shareOff.piggyback) / 100,
@@ -144,46 +161,41 @@ async function prepare(
   };
 }
 
-async function fromRun(
-  args: SweepArguments,
-  io: Io,
-  meanLevelChange: number,
-): Promise<{ network: CrossbarNetwork; scenario: Scenario }> {
+async function fromRun(run: string, args: SweepArguments, io: Io): Promise<Prepared> {
+  const { ASSUMED_MEAN_LEVEL_CHANGE, publishedTasks } = await import('../hardware/published.js');
+  const { loadHardware } = await import('../hardware/load.js');
   const { RunFolder } = await import('../runs/runFolder.js');
-  const { readRunResults } = await import('../report/runResults.js');
-  const folder = new RunFolder(resolve(io.cwd, args.run!));
+  const { hardwareOfRuns, readRunResults } = await import('../report/runResults.js');
+  const { hardwareForRuns } = await import('../report/runHardware.js');
+  const folder = new RunFolder(resolve(io.cwd, run));
   folder.readSummary();
   const { imageSize } = args;
-  const { network, set } = await readRunResults([folder], { imageSize, needLevels: false });
-  const [result] = set.results;
+  const results = await readRunResults([folder], { imageSize, needLevels: false });
+  const [result] = results.set.results;
   if (result.gating.kind !== 'masks') {
     throw new UserError(
       `${folder.path}: a run of ${result.method}, without column masks`,
       'Name an xbm run.',
     );
   }
-  if (args.shareOff !== undefined) {
-    throw new UserError('--share-off and --run exclude each other', 'The run brings its own masks.');
-  }
-  const { publishedTasks } = await import('../hardware/published.js');
-  const published = publishedTasks.find(({ name }) => name === result.task);
-  const piggyback = args.piggybackShare ?? published?.shareOff.piggyback;
-  if (piggyback === undefined) {
-    throw new UserError(
-      `what share of the weights Piggyback switches off on ${result.task} is not published`,
-      'Give --piggyback-share.',
+  const preset = loadHardware(args.preset ?? hardwareOfRuns([folder]), args.set, io.cwd);
+  const published = publishedTasks.find(({ name }) => name === result.task)?.shareOff.piggyback;
+  const piggyback = args.piggybackShare ?? published;
+  if (args.piggybackShare === undefined) {
+    io.stderr(
+      published === undefined
+        ? `Piggyback: no share is published for ${result.task}, its columns stay empty; --piggyback-share fills them\n`
+        : `Piggyback: the published share of ${result.task}, ${published} %\n`,
     );
   }
-  if (args.piggybackShare === undefined) {
-    io.stderr(`Piggyback: the published share of ${result.task}, ${piggyback} %\n`);
-  }
   return {
-    network,
+    network: results.network,
+    hardware: hardwareForRuns(preset, results),
     scenario: {
       shareOff: result.shareOff / 100,
       gating: result.gating,
-      piggybackShareOff: piggyback / 100,
-      meanLevelChange,
+      piggybackShareOff: piggyback === undefined ? null : piggyback / 100,
+      meanLevelChange: ASSUMED_MEAN_LEVEL_CHANGE,
       testImages: args.testImages ?? result.testImages,
     },
   };
@@ -229,7 +241,11 @@ async function print(
     io.stdout(`${JSON.stringify(summary)}\n`);
   } else {
     const columns = [...new Set([...result.axes, x, y, 'xbmSavingPercent', 'piggybackTotalJoules'])];
-    const rows = front.map((point) => columns.map((name) => formatCell(result.columns.get(name)![point])));
+    const at = columns.map((name) => header.indexOf(name));
+    const rows = front.map((point) => {
+      const cells = pointCells(result, point);
+      return at.map((column) => formatCell(cells[column]));
+    });
     io.stdout(`${result.points.toLocaleString('en-US')} designs; Pareto front of ${x} and ${y}:\n`);
     io.stdout(formatTable(columns, rows));
   }

@@ -1,5 +1,6 @@
 /** @file `--vary key=a,b,c` and `--vary key=from..to:count` as sweep axes. */
 import { UserError } from '../errors.js';
+import { isWholeNumber } from '../hardware/load.js';
 import type { Axis } from '../hardware/sweep.js';
 
 /**
@@ -16,7 +17,12 @@ export function parseAxis(text: string): Axis {
     );
   }
   const range = /^(.+)\.\.(.+):(\d{1,5})$/.exec(list);
-  if (range) return { key, values: geometric(text, range[1], range[2], Number(range[3])) };
+  if (range) {
+    const values = geometric(text, range[1], range[2], Number(range[3]));
+    // Rounding may make neighbours equal.
+    const isWhole = key === 'mask.rows' || isWholeNumber(key.split('.'));
+    return { key, values: isWhole ? [...new Set(values.map(Math.round))] : values };
+  }
   const values = list.split(',').map((item) => {
     const trimmed = item.trim();
     const value = Number(trimmed);

@@ -126,6 +126,7 @@ interface SchemaNode {
   readonly properties?: Readonly<Record<string, SchemaNode>>;
   readonly anyOf?: readonly SchemaNode[];
   readonly const?: unknown;
+  readonly type?: string;
 }
 
 const root = z.toJSONSchema(hardwareSchema) as SchemaNode;
@@ -142,6 +143,11 @@ function schemaAt(keys: readonly PropertyKey[]): SchemaNode | undefined {
 /** The unit of the constant at a key; undefined when the key holds none. */
 export function unitOf(keys: readonly string[]): string | undefined {
   return schemaAt([...keys, 'unit'])?.const as string | undefined;
+}
+
+/** Whether the constant at a key counts something. */
+export function isWholeNumber(keys: readonly string[]): boolean {
+  return schemaAt([...keys, 'value'])?.type === 'integer';
 }
 
 function checkHardware(layer: Layer): HardwareDescription {

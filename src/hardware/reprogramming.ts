@@ -1,6 +1,6 @@
 /** @file Cells written when the arrays go from one task's weights to another's, with energy, time and wear. */
 import { UserError } from '../errors.js';
-import type { HardwareDescription } from './description.js';
+import type { HardwareDescription, Policies } from './description.js';
 import type { LayerMask } from './gating.js';
 import { type CrossbarNetwork, layerWeights, mappedLayers, type WeightLayer } from './network.js';
 import { cellWritePicojoules, type DigitDistances, digitDistances } from './writes.js';
@@ -97,24 +97,14 @@ function countWrites(
 
   const share = switchedShare(from, to);
   if (share !== null) {
-    if (policies.piggybackCells === 'digit-changes') {
-      throw new UserError(
-        'policies.piggybackCells=digit-changes needs the masks of a trained run and the levels of its backbone; a published share is not enough',
-        'Use policies.piggybackCells=all, or give trained runs.',
-      );
-    }
+    requireAllCells(policies);
     const cells = weights * share * digits;
     return { cells, cellWrites: cells };
   }
 
   const change = assumedLevelChange(from, to);
   if (change !== null) {
-    if (policies.finetuneCells !== 'mean-level-change') {
-      throw new UserError(
-        `policies.finetuneCells=${policies.finetuneCells} needs the levels of a trained run; an assumed level change is not enough`,
-        'Use policies.finetuneCells=mean-level-change, or give trained runs.',
-      );
-    }
+    requireMeanLevelChange(policies);
     return { cells: weights * digits, cellWrites: weights * digits * change };
   }
 
@@ -138,6 +128,24 @@ function countWrites(
     cellWrites += writes.cellWrites;
   }
   return { cells, cellWrites };
+}
+
+/** @throws UserError when a published share is not enough to count cells */
+export function requireAllCells({ piggybackCells }: Policies): void {
+  if (piggybackCells === 'all') return;
+  throw new UserError(
+    `policies.piggybackCells=${piggybackCells} needs the masks of a trained run and the levels of its backbone; a published share is not enough`,
+    'Use policies.piggybackCells=all, or price trained runs with `xbm hw-report`.',
+  );
+}
+
+/** @throws UserError when an assumed level change is not enough to count cells */
+export function requireMeanLevelChange({ finetuneCells }: Policies): void {
+  if (finetuneCells === 'mean-level-change') return;
+  throw new UserError(
+    `policies.finetuneCells=${finetuneCells} needs the levels of a trained run; an assumed level change is not enough`,
+    'Use policies.finetuneCells=mean-level-change, or price trained runs with `xbm hw-report`.',
+  );
 }
 
 const isMasked = (state: StoredWeights): boolean => state.kind === 'masked' || state.kind === 'backbone';

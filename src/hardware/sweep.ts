@@ -18,7 +18,7 @@ import {
   type WeightLayer,
 } from './network.js';
 import { adderStages, ratesOf } from './rates.js';
-import { priceWrites } from './reprogramming.js';
+import { priceWrites, requireAllCells, requireMeanLevelChange } from './reprogramming.js';
 
 /** A key of the hardware description, `mask.rows` or `mask.shareOff` (per cent), and the values it takes. */
 export interface Axis {
@@ -32,8 +32,8 @@ export interface Scenario {
   readonly shareOff: number;
   /** Learned column masks instead of a share; only where the geometry allows. */
   readonly gating?: Gating;
-  /** Of Piggyback's mask bits, 0 … 1. */
-  readonly piggybackShareOff: number;
+  /** Of Piggyback's mask bits, 0 … 1; null: unknown, and so are Piggyback's totals. */
+  readonly piggybackShareOff: number | null;
   readonly meanLevelChange: number;
   readonly testImages: number;
 }
@@ -53,10 +53,10 @@ export interface SweepTotals {
   imagesPerSecond: number;
   maskBytes: number;
   cellWritePicojoules: number;
-  piggybackReprogrammingJoules: number;
+  piggybackReprogrammingJoules: number | null;
   finetuneReprogrammingJoules: number;
   xbmTotalJoules: number;
-  piggybackTotalJoules: number;
+  piggybackTotalJoules: number | null;
   finetuneTotalJoules: number;
 }
 
@@ -89,6 +89,14 @@ export interface Sweep {
   totalsAt(point: number): SweepTotals;
 }
 
+/** What a run with learned masks has decided. */
+const SET_BY_RUN: ReadonlySet<string> = new Set([
+  'mask.rows',
+  'mask.shareOff',
+  'precision.weightBits',
+  'precision.activationBits',
+]);
+
 type Mutable = Record<string, Record<string, unknown>>;
 
 /**
@@ -107,6 +115,7 @@ export function createSweep(
   const setters = axes.map(({ key }) => setterOf(key, working as unknown as Mutable, mask));
   const layers = mergeLayers(mappedLayers(network, 'digital'));
   const withHead = mergeLayers(mappedLayers(network, 'mapped'));
+  const gating = scenario.gating?.kind === 'masks' ? scenario.gating : null;
   const points = axes.reduce((product, { values }) => product * values.length, 1);
 
   const valuesAt = (point: number): (number | string)[] => {
@@ -123,9 +132,7 @@ export function createSweep(
     const values = valuesAt(point);
     for (let i = 0; i < setters.length; i++) setters[i](values[i]);
     const merged = working.policies.head === 'mapped' ? withHead : layers;
-    const { gating } = scenario;
-    const learned = gating?.kind === 'masks' ? learnedMasksPicojoules(network, working, gating) : null;
-    return priceTotals(merged, working, scenario, mask, learned);
+    return priceTotals(merged, working, scenario, mask, gating && learnedMasks(network, working, gating));
   };
   return { axes, points, valuesAt, totalsAt };
 }
@@ -135,20 +142,20 @@ function checkAxes(axes: readonly Axis[], hardware: HardwareDescription, scenari
   for (const { key, values } of axes) {
     if (seen.has(key)) throw new UserError(`${key} is swept twice`, 'Give all its values at once.');
     seen.add(key);
+    if (scenario.gating?.kind === 'masks' && SET_BY_RUN.has(key)) {
+      throw new UserError(
+        `${key} cannot be swept with learned masks: their run has its own`,
+        'Sweep a published share instead.',
+      );
+    }
     for (const value of values) {
-      if (key === 'mask.rows' || key === 'mask.shareOff') checkMaskValue(key, value, scenario);
+      if (key === 'mask.rows' || key === 'mask.shareOff') checkMaskValue(key, value);
       else withOverrides(hardware, { [key]: value });
     }
   }
 }
 
-function checkMaskValue(key: string, value: number | string, scenario: Scenario): void {
-  if (scenario.gating?.kind === 'masks') {
-    throw new UserError(
-      `${key} cannot be swept with learned masks: they have their own`,
-      'Sweep a share instead.',
-    );
-  }
+function checkMaskValue(key: string, value: number | string): void {
   const rows = key === 'mask.rows';
   const valid =
     typeof value === 'number' && (rows ? Number.isInteger(value) && value >= 1 : value >= 0 && value <= 100);
@@ -211,16 +218,27 @@ function mergeLayers(layers: readonly WeightLayer[]): MergedLayer[] {
   return [...merged.values()];
 }
 
-/** Energy per image with learned masks, pJ. */
-function learnedMasksPicojoules(
+interface LearnedMasks {
+  /** Energy per image. */
+  readonly picojoules: number;
+  readonly bits: number;
+}
+
+function learnedMasks(
   network: CrossbarNetwork,
   hardware: HardwareDescription,
   gating: Gating & { kind: 'masks' },
-): number {
+): LearnedMasks {
   const rates = ratesOf(hardware);
   const mapping = mapNetwork(network, rates);
   const activities = networkActivity(mapping, rates, gating);
-  return mapping.layers.reduce((sum, layer, i) => sum + sumRows(layerEnergy(layer, activities[i], rates)), 0);
+  return {
+    picojoules: mapping.layers.reduce(
+      (sum, layer, i) => sum + sumRows(layerEnergy(layer, activities[i], rates)),
+      0,
+    ),
+    bits: Object.values(gating.masks).reduce((sum, { bits }) => sum + bits.length, 0),
+  };
 }
 
 function priceTotals(
@@ -228,7 +246,7 @@ function priceTotals(
   hardware: HardwareDescription,
   scenario: Scenario,
   mask: { readonly rows: number | null; readonly shareOff: number },
-  learned: number | null,
+  learned: LearnedMasks | null,
 ): SweepTotals {
   const rates = ratesOf(hardware);
   const maskRows = mask.rows ?? rates.rows;
@@ -269,11 +287,14 @@ function priceTotals(
     segments.push({ rowSegments: mapping.rowSegments, copies });
     if (mapping.rowSegments > mostSegments) mostSegments = mapping.rowSegments;
   }
-  const xbmImage = learned ?? xbm;
+  const xbmImage = learned?.picojoules ?? xbm;
   const write = (cellWrites: number): number =>
     priceWrites({ cells: cellWrites, cellWrites }, hardware).joules;
   const headWrite = write(headCells);
-  const piggyback = write(weights * scenario.piggybackShareOff * rates.digits) + headWrite;
+  const share = scenario.piggybackShareOff;
+  if (share !== null) requireAllCells(rates.policies);
+  requireMeanLevelChange(rates.policies);
+  const piggyback = share === null ? null : write(weights * share * rates.digits) + headWrite;
   const finetune = write(weights * scenario.meanLevelChange * rates.digits) + headWrite;
   const { testImages } = scenario;
   const inference = none * 1e-12 * testImages;
@@ -290,12 +311,12 @@ function priceTotals(
     areaSquareMillimetres: areaOf(hardware, arrays, segments).squareMicrometres * 1e-6,
     latencyMilliseconds,
     imagesPerSecond: 1e9 / (period * cycle),
-    maskBytes: Math.ceil(maskBits / 8),
+    maskBytes: Math.ceil((learned?.bits ?? maskBits) / 8),
     cellWritePicojoules: write(1) * 1e12,
     piggybackReprogrammingJoules: piggyback,
     finetuneReprogrammingJoules: finetune,
     xbmTotalJoules: xbmImage * 1e-12 * testImages + headWrite,
-    piggybackTotalJoules: inference + piggyback,
+    piggybackTotalJoules: piggyback === null ? null : inference + piggyback,
     finetuneTotalJoules: inference + finetune,
   };
 }

@@ -1,7 +1,7 @@
 /** @file All points of a sweep in columns, its Pareto front, and the files it goes to. */
 import type { TopLevelSpec } from 'vega-lite';
 import { UserError } from '../errors.js';
-import { SWEEP_TOTALS, type Sweep, type SweepTotals } from '../hardware/sweep.js';
+import { type Axis, SWEEP_TOTALS, type Sweep, type SweepTotals } from '../hardware/sweep.js';
 import { replaceFile } from '../model/replaceFile.js';
 import { type Cell, tableToCsv } from './table.js';
 
@@ -11,7 +11,9 @@ export const MAX_POINTS = 1_000_000;
 export interface SweepResult {
   readonly points: number;
   readonly axes: readonly string[];
-  /** One column per axis, then one per total, all of `points` entries. */
+  /** Axes on whose values no total depends. */
+  readonly idleAxes: readonly string[];
+  /** One column per axis, then one per total, all of `points` entries; NaN: unknown. */
   readonly columns: ReadonlyMap<string, Float64Array | readonly string[]>;
 }
 
@@ -49,7 +51,7 @@ export function evaluateSweep(sweep: Sweep): SweepResult {
     at.forEach((value, i) => {
       values[i][point] = value;
     });
-    for (const { name, data } of totals) data[point] = row[name];
+    for (const { name, data } of totals) data[point] = row[name] ?? Number.NaN;
   }
   const columns = new Map<string, Float64Array | readonly string[]>();
   axes.forEach(({ key }, i) => {
@@ -58,7 +60,15 @@ export function evaluateSweep(sweep: Sweep): SweepResult {
     columns.set(key, numeric ? Float64Array.from(column as number[]) : column.map(String));
   });
   for (const { name, data } of totals) columns.set(name, data);
-  return { points, axes: axes.map(({ key }) => key), columns };
+  return {
+    points,
+    axes: axes.map(({ key }) => key),
+    idleAxes: idleAxes(
+      axes,
+      totals.map(({ data }) => data),
+    ),
+    columns,
+  };
 }
 
 /** The points that no other point beats in both totals, along the first one. */
@@ -70,6 +80,9 @@ export function paretoFront(result: SweepResult, first: string, second: string):
         `no numeric column "${name}"`,
         `Choose from ${[...result.columns.keys()].join(', ')}.`,
       );
+    }
+    if (column.some(Number.isNaN)) {
+      throw new UserError(`${name} is unknown here`, 'Give --piggyback-share, or trade off other totals.');
     }
     return MORE_IS_BETTER.has(name) ? column.map((value) => -value) : column;
   };
@@ -88,7 +101,25 @@ export function paretoFront(result: SweepResult, first: string, second: string):
 
 /** One point as cells in column order. */
 export function pointCells(result: SweepResult, point: number): Cell[] {
-  return [...result.columns.values()].map((column) => column[point]);
+  return [...result.columns.values()].map((column) => cellOf(column[point]));
+}
+
+const cellOf = (value: string | number): Cell => (Number.isNaN(value) ? null : value);
+
+/** Axes on whose values no total depends. */
+function idleAxes(axes: readonly Axis[], totals: readonly Float64Array[]): string[] {
+  const idle: string[] = [];
+  let stride = 1;
+  for (const { key, values } of [...axes].reverse()) {
+    const isSame = (total: Float64Array): boolean =>
+      total.every(
+        (value, point) =>
+          Math.floor(point / stride) % values.length === 0 || Object.is(value, total[point - stride]),
+      );
+    if (values.length > 1 && totals.every(isSame)) idle.unshift(key);
+    stride *= values.length;
+  }
+  return idle;
 }
 
 /** Writes all points as CSV, in pieces, in one atomic step. @throws UserError when the disk is full */
@@ -113,7 +144,7 @@ export async function writeSweepParquet(file: string, result: SweepResult): Prom
     filename: file,
     columnData: [...result.columns].map(([name, data]) => ({
       name,
-      data: data instanceof Float64Array ? data : [...data],
+      data: data instanceof Float64Array && !data.some(Number.isNaN) ? data : Array.from(data, cellOf),
       type: data instanceof Float64Array ? ('DOUBLE' as const) : ('STRING' as const),
     })),
   });

@@ -18,6 +18,12 @@ test('axes: lists of numbers or words, ranges with equal ratios', () => {
   assert.deepEqual(parseAxis('array.rows=64, 72,128'), { key: 'array.rows', values: [64, 72, 128] });
   assert.deepEqual(parseAxis('policies.gating=linear,by-component').values, ['linear', 'by-component']);
   assert.deepEqual(parseAxis('write.energyPerCell=1..1000:4').values, [1, 10, 100, 1000]);
+  assert.deepEqual(
+    parseAxis('array.rows=1..10:5').values,
+    [1, 2, 3, 6, 10],
+    'whole numbers where a key counts',
+  );
+  assert.deepEqual(parseAxis('mask.rows=1..3:5').values, [1, 2, 3]);
   for (const bad of ['array.rows', '=1', 'a=', 'a=1,,2', 'a=1,1', 'a=5..1:3', 'a=0..1:3', 'a=1..2:1']) {
     assert.throws(() => parseAxis(bad), /--vary/, bad);
   }
@@ -87,6 +93,62 @@ test('a trained run: its learned masks, its network and image size', async (t) =
   assert.match(refused.err, /array\.rows=64: masks learned for segments of 72 rows cannot be priced/);
 });
 
+test('a run of a task of one’s own: Piggyback stays empty until a share is given', async (t) => {
+  const cwd = temporaryFolder(t);
+  const run = await writeRun(cwd, randomBackbone(), { task: 'folder', method: 'xbm', accuracy: 80 });
+  const args = ['--run', run, '--vary', 'write.energyPerCell=1,10'];
+  const { code, out, err } = await sweep(cwd, ...args, '--format', 'csv', '--out', 'points.parquet');
+  assert.equal(code, 0, err);
+  assert.match(err, /no share is published for folder.*--piggyback-share/);
+  const [header, first] = out.split('\r\n').map((line) => line.split(','));
+  const cell = (name: string) => first[header.indexOf(name)];
+  assert.equal(cell('piggybackTotalJoules'), '');
+  assert.ok(Number(cell('xbmTotalJoules')) > 0);
+  const { parquetReadObjects } = await import('hyparquet');
+  const bytes = readFileSync(join(cwd, 'points.parquet'));
+  const file = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
+  const [row] = await parquetReadObjects({ file: file as ArrayBuffer });
+  assert.equal(row.piggybackTotalJoules, null);
+  assert.match((await sweep(cwd, ...args)).out, /–/);
+  const pareto = await sweep(cwd, ...args, '--pareto', 'arrays,piggybackTotalJoules');
+  assert.match(pareto.err, /piggybackTotalJoules is unknown here\nGive --piggyback-share/);
+  const given = await sweep(cwd, ...args, '--piggyback-share', '10', '--json');
+  assert.ok(JSON.parse(given.out).front[0].piggybackTotalJoules > 0);
+});
+
+test('what a run has decided is neither ignored nor overridden', async (t) => {
+  const cwd = temporaryFolder(t);
+  const run = await writeRun(cwd, randomBackbone(), { task: 'flowers', method: 'xbm', accuracy: 80 });
+  const cases: [string, RegExp][] = [
+    ['--network resnet18', /--run and --network exclude each other/],
+    ['--task cars', /--run and --task exclude each other/],
+    ['--share-off 20', /--run and --share-off exclude each other/],
+    ['--set precision.weightBits=8', /precision\.weightBits=8 contradicts the runs/],
+    ['--vary precision.weightBits=4,8', /precision\.weightBits cannot be swept with learned masks/],
+  ];
+  for (const [args, message] of cases) {
+    const { code, err } = await sweep(cwd, '--run', run, '--vary', 'array.rows=72', ...args.split(' '));
+    assert.equal(code, 2, args);
+    assert.match(err, message, args);
+  }
+});
+
+test('an axis that no total depends on is named', async (t) => {
+  const { err } = await sweep(
+    temporaryFolder(t),
+    ...'--vary policies.wear=write,pulse --vary array.rows=72,144'.split(' '),
+  );
+  assert.match(err, /policies\.wear changes none of the totals/);
+  assert.doesNotMatch(err, /array\.rows changes none/);
+});
+
+test('a mapped head has the classes of the task', async (t) => {
+  const args = '--vary policies.head=mapped --set write.energyPerCell=80000 --json'.split(' ');
+  const [point] = JSON.parse((await sweep(temporaryFolder(t), ...args)).out).front;
+  // hw-report --shares published --set policies.head=mapped: 200 classes
+  assert.ok(Math.abs(point.xbmTotalJoules - 0.1884) < 0.0001, String(point.xbmTotalJoules));
+});
+
 test('mistakes: exit code 2 and a way out', async (t) => {
   const cwd = temporaryFolder(t);
   const cases: [string, RegExp][] = [
@@ -95,6 +157,7 @@ test('mistakes: exit code 2 and a way out', async (t) => {
     ['--vary array.rows=64 --pareto arrays', /expected two totals/],
     ['--vary array.rows=64 --pareto arrays,beauty', /no numeric column "beauty"/],
     ['--vary array.rows=64 --out points.xlsx', /ends in \.csv or \.parquet/],
+    ['--vary policies.piggybackCells=all,digit-changes', /digit-changes needs the masks of a trained run/],
     [
       '--vary write.energyPerCell=1..10:99999 --vary mask.shareOff=1,2,3,4,5,6,7,8,9,10,11',
       /a sweep has at most 1,000,000/,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { loadHardware, withOverrides } from '../../src/hardware/load.js';
-import { crossbarNetwork } from '../../src/hardware/network.js';
+import { crossbarNetwork, withHead } from '../../src/hardware/network.js';
 import { type Axis, createSweep, type Scenario } from '../../src/hardware/sweep.js';
 import { buildNetwork } from '../../src/model/networks.js';
 import { hardwareReport } from '../../src/report/hardwareReport.js';
@@ -29,15 +29,18 @@ test('every point equals the full report of the same description', () => {
     { key: 'policies.pipeline', values: ['layer-by-layer', 'layer-pipelined'] },
     { key: 'policies.peripherals', values: ['shared', 'per-layer'] },
     { key: 'policies.firstConvolution', values: ['as-others', 'pixel-bits'] },
+    { key: 'policies.head', values: ['digital', 'mapped'] },
     { key: 'write.energyPerCell', values: [0.6, 80_000] },
   ];
-  const sweep = createSweep(network, hardware, choices, cubs);
-  assert.equal(sweep.points, 3 * 2 * 3 * 3 * 2 ** 8);
+  const sweep = createSweep(withHead(network, 200), hardware, choices, cubs);
+  assert.equal(sweep.points, 3 * 2 * 3 * 3 * 2 ** 9);
   fc.assert(
     fc.property(fc.nat(sweep.points - 1), (point) => {
       const values = sweep.valuesAt(point);
       const chip = withOverrides(hardware, Object.fromEntries(choices.map(({ key }, i) => [key, values[i]])));
-      const report = hardwareReport(network, chip, publishedResults(network, chip.array.rows.value));
+      const set = publishedResults(network, chip.array.rows.value);
+      const results = set.results.filter(({ task }) => task === 'cubs');
+      const report = hardwareReport(network, chip, { ...set, results });
       const totals = sweep.totalsAt(point);
       const { xbm, piggyback, finetune } = report.tasks.cubs.methods;
       assert.equal(totals.arrays, report.mapping.arrays);
@@ -45,7 +48,7 @@ test('every point equals the full report of the same description', () => {
       near(totals.energyPerImageMicrojoules, report.energy.picojoules * 1e-6, 'energy');
       near(totals.xbmEnergyPerImageMicrojoules, xbm!.energyPerImageMicrojoules, 'XBM energy');
       near(totals.xbmTotalJoules, xbm!.totalJoules, 'XBM total');
-      near(totals.piggybackTotalJoules, piggyback!.totalJoules, 'Piggyback total');
+      near(totals.piggybackTotalJoules!, piggyback!.totalJoules, 'Piggyback total');
       near(totals.finetuneReprogrammingJoules, finetune!.reprogrammingJoules, 'Finetune');
       near(totals.areaSquareMillimetres, report.area.squareMicrometres * 1e-6, 'area');
       near(totals.latencyMilliseconds, report.latency.microsecondsPerImage / 1000, 'latency');
@@ -105,9 +108,30 @@ test('learned masks are swept where their geometry allows it, and refused elsewh
     'learned masks',
   );
   assert.ok(sweep.totalsAt(1).xbmSavingPercent > 0);
+  const bytes = Math.ceil(masks.reduce((sum, { bits }) => sum + bits.length, 0) / 8);
+  assert.deepEqual([sweep.totalsAt(0).maskBytes, sweep.totalsAt(1).maskBytes], [bytes, bytes]);
   assert.throws(() => sweep.totalsAt(2), /72 rows cannot be priced on arrays of 64 rows/);
-  const axis = { key: 'mask.shareOff', values: [10] };
-  assert.throws(() => createSweep(small, hardware, [axis], scenario), /cannot be swept with learned masks/);
+  for (const key of ['mask.shareOff', 'mask.rows', 'precision.weightBits']) {
+    const axis = { key, values: [8] };
+    assert.throws(() => createSweep(small, hardware, [axis], scenario), /cannot be swept with learned masks/);
+  }
+});
+
+test('policies that need trained runs are refused as in a report; Piggyback of an unknown share stays unknown', () => {
+  const pricing = (key: string, value: string, scenario = cubs) =>
+    createSweep(network, hardware, [{ key: `policies.${key}`, values: [value] }], scenario).totalsAt(0);
+  assert.throws(
+    () => pricing('piggybackCells', 'digit-changes'),
+    /digit-changes needs the masks of a trained run/,
+  );
+  assert.throws(
+    () => pricing('finetuneCells', 'changed-cells'),
+    /changed-cells needs the levels of a trained run/,
+  );
+  const unknown = pricing('piggybackCells', 'digit-changes', { ...cubs, piggybackShareOff: null });
+  assert.equal(unknown.piggybackReprogrammingJoules, null);
+  assert.equal(unknown.piggybackTotalJoules, null);
+  assert.ok(unknown.xbmTotalJoules > 0 && unknown.finetuneTotalJoules > 0);
 });
 
 test('axes are checked once, by key and value', () => {

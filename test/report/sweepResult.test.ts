@@ -3,13 +3,24 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { paretoFront, type SweepResult, writeSweepCsv } from '../../src/report/sweepResult.js';
+import { loadHardware } from '../../src/hardware/load.js';
+import { crossbarNetwork } from '../../src/hardware/network.js';
+import { createSweep } from '../../src/hardware/sweep.js';
+import { buildNetwork } from '../../src/model/networks.js';
+import {
+  evaluateSweep,
+  paretoFront,
+  pointCells,
+  type SweepResult,
+  writeSweepCsv,
+} from '../../src/report/sweepResult.js';
 import { runWithFileLimit } from '../runs/fileLimit.js';
 import { temporaryFolder } from '../runs/fixtures.js';
 
 const result = (columns: Record<string, readonly number[]>): SweepResult => ({
   points: Object.values(columns)[0].length,
   axes: [],
+  idleAxes: [],
   columns: new Map(Object.entries(columns).map(([name, values]) => [name, Float64Array.from(values)])),
 });
 
@@ -47,4 +58,24 @@ test('a CSV that fits on the disk only in part is an error and leaves no file', 
   );
   assert.match(stderr, /EFBIG/);
   assert.equal(existsSync(file), false);
+});
+
+test('axes on which no total depends are found, wherever they stand', () => {
+  const axes = [
+    { key: 'policies.wear', values: ['write', 'pulse'] },
+    { key: 'array.rows', values: [36, 72, 144] },
+    { key: 'write.endurance', values: [1e5, 1e6] },
+    { key: 'energy.adc', values: [8.3] },
+  ];
+  const network = crossbarNetwork(buildNetwork('cifar-resnet8', 10), 32);
+  const scenario = { shareOff: 0.3, piggybackShareOff: null, meanLevelChange: 1, testImages: 10 };
+  const result = evaluateSweep(createSweep(network, loadHardware('nn-imc'), axes, scenario));
+  assert.deepEqual(result.idleAxes, ['policies.wear', 'write.endurance']);
+  const cells = pointCells(result, 0);
+  const piggyback = [...result.columns.keys()].indexOf('piggybackTotalJoules');
+  assert.equal(cells[piggyback], null, 'an unknown total is no number');
+  assert.throws(
+    () => paretoFront(result, 'arrays', 'piggybackTotalJoules'),
+    /piggybackTotalJoules is unknown/,
+  );
 });

@@ -58,7 +58,7 @@ function randomConvs(seed: number): Record<string, ConvWeights> {
 }
 
 export interface RunShape {
-  readonly task: 'flowers' | 'cubs';
+  readonly task: 'flowers' | 'cubs' | 'folder';
   readonly method: MethodName;
   readonly accuracy: number;
   /** Of the mask bits, 0 … 1. */
