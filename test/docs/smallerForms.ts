@@ -23,6 +23,11 @@ const quickCalibration = [
 /** The first that matches counts; what matches none runs as it is written. */
 export const smallerForms: readonly SmallerForm[] = [
   {
+    example: /^xbm train small-/,
+    add: set('training.imageSize=8', 'training.epochs=1', 'training.batchSize=8', 'threads=1'),
+    because: '20 images of 8 pixels, with the ResNet-20 that the example names',
+  },
+  {
     example: /^xbm train /,
     add: set(
       'backbone.network=cifar-resnet8',
