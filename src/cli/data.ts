@@ -4,6 +4,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import type { Experiment } from '../config/schema.js';
 import type { DataSet, Split } from '../data/types.js';
 import type { Io } from './io.js';
+import { requireEnding } from './options.js';
 
 /** Options of every command that opens a data set. */
 interface DataArguments {
@@ -57,7 +58,8 @@ function registerVerify(data: Command, io: Io): void {
     .addHelpText(
       'after',
       '\nEnds with exit code 4 when files are missing or damaged, when a train image occurs in test, or when counts\n' +
-        'differ from the published ones. Duplicates within a split are listed only: published sets have some.\n' +
+        'differ from the published ones. Duplicates within a split are listed only: published sets have some;\n' +
+        'files that are not read are counted by extension.\n' +
         '\nExamples:\n  xbm data verify flowers --root /data/flowers\n' +
         '  xbm data verify cubs --root /data/CUB_200_2011 --set data.edition=2011 --json\n' +
         '  xbm data verify sketches --root /data/forty-classes --subset\n',
@@ -72,10 +74,10 @@ function registerVerify(data: Command, io: Io): void {
 function registerShow(data: Command, io: Io): void {
   dataSetOptions(data.command('show'))
     .description('draw a contact sheet: some images per class, as the network sees them')
-    .requiredOption('--out <file>', 'the PNG file to write')
+    .requiredOption('--out <file>', 'the PNG file to write (required)')
     .option('--split <split>', 'train, validation or test', splitName, 'train')
-    .option('--classes <n>', 'classes shown, spread evenly over all', positive, 12)
-    .option('--per-class <n>', 'images of each class', positive, 8)
+    .option('--classes <n>', 'classes shown, spread evenly over all; at most 100', atMost(100), 12)
+    .option('--per-class <n>', 'images of each class; at most 50', atMost(50), 8)
     .option('--augmented', 'show the augmentation of training (default: the form used for evaluation)')
     .addHelpText(
       'after',
@@ -83,14 +85,15 @@ function registerShow(data: Command, io: Io): void {
         '  xbm data show folder --root images --out augmented.png --augmented --per-class 4\n',
     )
     .action(async (task: string, args: ShowArguments) => {
+      requireEnding('--out', args.out, ['.png']);
       const { experiment, dataSet } = await open(task, args, io);
       const { cacheFolderOf } = await import('./dataPrepare.js');
       const { drawContactSheet, protocols } = await import('../data/index.js');
       const { imageSize, seed } = experiment.training;
       const sheet = await drawContactSheet(dataSet, {
         split: args.split,
-        classes: Math.min(args.classes, 100),
-        perClass: Math.min(args.perClass, 50),
+        classes: args.classes,
+        perClass: args.perClass,
         cacheFolder: cacheFolderOf(experiment),
         view: {
           mode: args.augmented ? 'train' : 'evaluate',
@@ -143,12 +146,13 @@ async function open(
   return { experiment, dataSet: await openExperimentData(experiment, io.env) };
 }
 
-function positive(value: string): number {
+const atMost = (limit: number) => (value: string) => {
   const n = Number(value);
-  if (!Number.isInteger(n) || n < 1 || n > 10_000)
-    throw new InvalidArgumentError('Expected a whole number from 1.');
-  return n;
-}
+  if (Number.isInteger(n) && n >= 1 && n <= limit) return n;
+  throw new InvalidArgumentError(`Expected a whole number from 1 to ${limit}.`);
+};
+
+const positive = atMost(10_000);
 
 function splitName(value: string): Split {
   if (value === 'train' || value === 'validation' || value === 'test') return value;

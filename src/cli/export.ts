@@ -37,7 +37,7 @@ export function registerExport(program: Command, io: Io): void {
   program
     .command('export')
     .description('write backbone and task as one ONNX model that plain ONNX Runtime runs')
-    .requiredOption('--out <file>', 'the ONNX file to write')
+    .requiredOption('--out <file>', 'the ONNX file to write (required)')
     .option('--run <folder>', 'run folder (default: the newest finished run); repeatable', collect, [])
     .option(
       '--task <task>',

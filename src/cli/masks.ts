@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { UserError } from '../errors.js';
 import { formatBytes } from './format.js';
 import type { Io } from './io.js';
+import { requireEnding } from './options.js';
 import { selectRun } from './selectRun.js';
 import { formatTable } from './table.js';
 
@@ -43,6 +44,7 @@ async function showMasks(args: MasksArguments, io: Io): Promise<void> {
   const { readTaskFile, maskBytes } = await import('../adaption/taskFile.js');
   const { maskShares } = await import('../adaption/task.js');
   const { packedBytes } = await import('../adaption/pack.js');
+  requireEnding('--out', args.out, ['.png']);
   if (args.file !== undefined && (args.run ?? args.task) !== undefined) {
     throw new UserError('--file names a task file, --run and --task a run', 'Give one of them.');
   }

@@ -21,3 +21,9 @@ export function refuseTogether<T extends object>(
 export function collect(value: string, previous: readonly string[] = []): string[] {
   return [...previous, value];
 }
+
+/** @throws UserError when a file that a command is to write does not end as one of the formats it can write */
+export function requireEnding(option: string, file: string | undefined, endings: readonly string[]): void {
+  if (file === undefined || endings.some((ending) => file.toLowerCase().endsWith(ending))) return;
+  throw new UserError(`${option} ${file}: expected a file that ends in ${endings.join(' or ')}`);
+}

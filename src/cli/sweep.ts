@@ -6,7 +6,7 @@ import type { CrossbarNetwork } from '../hardware/network.js';
 import type { Scenario } from '../hardware/sweep.js';
 import type { SweepResult } from '../report/sweepResult.js';
 import type { Io } from './io.js';
-import { collect, refuseTogether } from './options.js';
+import { collect, refuseTogether, requireEnding } from './options.js';
 import { formatTable } from './table.js';
 
 interface SweepArguments {
@@ -88,8 +88,8 @@ async function runSweep(args: SweepArguments, io: Io): Promise<void> {
   const { parseAxis } = await import('./sweepAxes.js');
   const [x, y, ...more] = args.pareto.split(',').map((name) => name.trim());
   if (!x || !y || more.length > 0) throw new UserError(`--pareto ${args.pareto}: expected two totals, x,y`);
-  checkFile('--out', args.out, ['.csv', '.parquet']);
-  checkFile('--chart', args.chart, ['.svg', '.png']);
+  requireEnding('--out', args.out, ['.csv', '.parquet']);
+  requireEnding('--chart', args.chart, ['.svg', '.png']);
   refuseTogether(args, [
     ['run', 'network'],
     ['run', 'task'],
@@ -125,11 +125,6 @@ function cautions(result: SweepResult, deepestGiven: number): string[] {
     notes.push(`${key} changes none of the totals here: the rows of its values are equal.`);
   }
   return notes;
-}
-
-function checkFile(option: string, file: string | undefined, endings: readonly string[]): void {
-  if (file === undefined || endings.some((ending) => file.endsWith(ending))) return;
-  throw new UserError(`${option} ${file}: expected a file that ends in ${endings.join(' or ')}`);
 }
 
 interface Prepared {

@@ -1,6 +1,8 @@
 /** @file A contact sheet: a row of images per class, as the network sees them. */
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { UserError } from '../errors.js';
+import { escapeXml } from '../escapeXml.js';
 import type { ViewOptions } from './augment.js';
 import { requirePixels } from './pixel-cache.js';
 import { pixelSpec } from './pixel-spec.js';
@@ -27,12 +29,21 @@ const LABEL_WIDTH = 200;
 const GAP = 4;
 const TILE = 112;
 
-/** Draws a contact sheet; decodes only the images it shows. */
+/**
+ * Draws a contact sheet; decodes only the images it shows.
+ * @throws UserError when the split is empty
+ */
 export async function drawContactSheet(
   dataSet: DataSet,
   options: ContactSheetOptions,
 ): Promise<ContactSheet> {
-  const { view, perClass, cacheFolder } = options;
+  const { view, perClass, cacheFolder, split } = options;
+  if (dataSet[split].length === 0) {
+    throw new UserError(
+      `${dataSet.root}: the ${split} split has no images`,
+      'Add --set data.validationPercent=10 to hold some of the training images out.',
+    );
+  }
   const rows = chooseRows(dataSet, options);
   const samples = rows.flatMap((row) => row.samples);
   const spec = pixelSpec(view.augmentation, view.imageSize);
@@ -81,7 +92,6 @@ function chooseRows(dataSet: DataSet, { split, classes, perClass }: ContactSheet
 /** Text is drawn with a font of the package: many servers have none. */
 async function drawLabels(names: readonly string[], height: number): Promise<Buffer> {
   const { Resvg } = await import('@resvg/resvg-js');
-  const escapeXml = (text: string) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
   const texts = names.map((name, i) => {
     const shown = name.length > 28 ? `${name.slice(0, 27)}…` : name;
     const y = GAP + i * (TILE + GAP) + TILE / 2;

@@ -103,10 +103,24 @@ test('data show draws a sheet, plain or augmented', async () => {
   }
 });
 
+test('data show draws classes whose names XML cannot hold', async () => {
+  const root = join(folder, 'strange');
+  await writeClassFolders(root, { 'a\u0001<&"': 2, b: 2 });
+  const { code, err } = await run('show', 'folder', '--root', root, '--out', 'strange.png', ...settings());
+  assert.equal(code, 0, err);
+});
+
 const mistakes: readonly { argv: string[]; message: RegExp }[] = [
   { argv: ['prepare', 'cubs'], message: /cubs does not exist/ },
   { argv: ['prepare', 'bird'], message: /no packaged config for task "bird"/ },
   { argv: ['prepare', 'folder', '--workers', '0'], message: /Expected a whole number from 1/ },
+  { argv: ['show', 'folder', '--out', 'sheet.jpg'], message: /expected a file that ends in \.png/ },
+  { argv: ['show', 'folder', '--out', 'x.png', '--classes', '101'], message: /whole number from 1 to 100/ },
+  { argv: ['show', 'folder', '--out', 'x.png', '--per-class', '51'], message: /whole number from 1 to 50/ },
+  {
+    argv: ['show', 'folder', '--out', 'x.png', '--split', 'validation'],
+    message: /the validation split has no images\nAdd --set data\.validationPercent=10/,
+  },
   { argv: ['verify', 'folder', '--root', 'nowhere'], message: /nowhere does not exist/ },
   { argv: ['show', 'folder'], message: /required option '--out <file>'/ },
   {

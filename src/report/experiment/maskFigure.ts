@@ -1,5 +1,5 @@
 /** @file The masks of one run on one sheet: a strip per layer, with its name and share off. */
-import { escapeXml } from './escape.js';
+import { escapeXml } from '../../escapeXml.js';
 import type { ExperimentRun, MaskPicture } from './types.js';
 
 const PADDING = 10;

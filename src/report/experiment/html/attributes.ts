@@ -1,4 +1,4 @@
-import { escapeXml } from '../escape.js';
+import { escapeXml } from '../../../escapeXml.js';
 
 /** ` data-task="…" data-method="…"`: what the filters look at. */
 export function filterAttributes({ task, method }: { task?: string; method?: string }): string {

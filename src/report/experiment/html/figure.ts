@@ -1,5 +1,5 @@
+import { escapeXml } from '../../../escapeXml.js';
 import { mapMarks } from '../chartMarks.js';
-import { escapeXml } from '../escape.js';
 import type { Figure } from '../figures.js';
 import type { RunGroup } from '../groups.js';
 import { filterAttributes } from './attributes.js';

@@ -1,7 +1,7 @@
 /** @file report.html: one file that opens from disk, without network; every number and figure leads to its runs. */
 import { createHash } from 'node:crypto';
+import { escapeXml } from '../../../escapeXml.js';
 import { warnings } from '../../assumptions.js';
-import { escapeXml } from '../escape.js';
 import { resultTables, supportingTables } from '../experimentTables.js';
 import { chipSuffix, type Figure, type FigureSection } from '../figures.js';
 import { groupRuns, methodsIn, tasksOf } from '../groups.js';

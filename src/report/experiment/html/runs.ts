@@ -1,4 +1,4 @@
-import { escapeXml } from '../escape.js';
+import { escapeXml } from '../../../escapeXml.js';
 import { type RunGroup, runAnchor } from '../groups.js';
 import type { ExperimentRun } from '../types.js';
 import { filterAttributes, relativeLink } from './attributes.js';

@@ -1,4 +1,4 @@
-import { escapeXml } from '../escape.js';
+import { escapeXml } from '../../../escapeXml.js';
 import { resultTableToCsv } from '../formats.js';
 import {
   type Column,
