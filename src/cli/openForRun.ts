@@ -23,9 +23,12 @@ export async function openForRun(
   const { openExperimentData, openExperimentEngine, openLoaders, runInputs } = await import(
     '../runs/openExperiment.js'
   );
+  const { loadHardware } = await import('../hardware/load.js');
   const { requireImagesPerClass } = await import('../data/counts.js');
   const dataSet = await openExperimentData(experiment, io.env);
   requireImagesPerClass(dataSet);
+  // Nobody should train for hours and learn only from the hardware report that its chip does not exist.
+  loadHardware(experiment.hardware);
   const { engine, why } = await openExperimentEngine(experiment, options.engine);
   const reason = options.engine ? 'the checkpoint was made with it' : why;
   io.stderr(`engine ${engine.name}: ${engine.device} (${reason})\n`);

@@ -5,7 +5,7 @@ import { experimentSchema } from './schema.js';
 
 /** The parts of JSON Schema that the experiment's schema uses. */
 interface SchemaNode {
-  readonly type?: string;
+  readonly type?: string | readonly string[];
   readonly description?: string;
   readonly properties?: Readonly<Record<string, SchemaNode>>;
   readonly anyOf?: readonly SchemaNode[];
@@ -55,7 +55,9 @@ function inWords(node: SchemaNode): string {
   if (node.anyOf) return node.anyOf.map(inWords).join(' or ');
   if (node.const !== undefined) return String(node.const);
   if (node.enum) return `one of ${node.enum.join(', ')}`;
-  switch (node.type) {
+  const { type } = node;
+  if (typeof type === 'object') return type.map((one) => inWords({ ...node, type: one })).join(' or ');
+  switch (type) {
     case 'integer':
       return `a whole number${range(node)}`;
     case 'number':

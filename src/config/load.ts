@@ -2,10 +2,11 @@ import { realpathSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, isAbsolute, relative, resolve } from 'node:path';
 import { UserError } from '../errors.js';
+import { quoteValue } from './describe.js';
 import { isMapping, type Layer, mergeLayers, type Values } from './layer.js';
 import { parseOverride } from './override.js';
-import { packagedConfig, packagedConfigs } from './packaged.js';
-import { configError, describeIssues } from './problems.js';
+import { hardwarePresets, packagedConfig, packagedConfigs } from './packaged.js';
+import { configError, describeIssues, type Problem } from './problems.js';
 import { contradictions, resolveMethod } from './resolve.js';
 import { type Experiment, experimentSchema } from './schema.js';
 import { readSource } from './source.js';
@@ -40,9 +41,18 @@ function checkExperiment(layer: Layer): Experiment {
   const result = experimentSchema.safeParse(layer.values);
   if (!result.success) throw configError(describeIssues(result.error, layer), layer);
   const experiment = resolveMethod(result.data);
-  const problems = contradictions(experiment);
+  const problems = [...contradictions(experiment), ...unknownHardware(experiment)];
   if (problems.length > 0) throw configError(problems, layer);
   return experiment;
+}
+
+/** A file may lie on another machine than this one; a name must be that of a preset. */
+function unknownHardware({ hardware }: Experiment): Problem[] {
+  const presets = hardwarePresets();
+  if (isAbsolute(hardware) || presets.includes(hardware)) return [];
+  const meant = closest(hardware, presets);
+  const message = `expected a YAML file or one of ${presets.join(', ')}, found ${quoteValue(hardware)}`;
+  return [{ path: ['hardware'], message: meant ? `${message}; did you mean "${meant}"?` : message }];
 }
 
 /** A file relative to `folder`, else a packaged config of that name. */

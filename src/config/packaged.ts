@@ -28,6 +28,11 @@ export function packagedReproductions(): string[] {
   return [...yamlNames(join(configFolder(), 'reproduce')), 'quickstart'].sort();
 }
 
+/** Names of the hardware descriptions that come with xbm, sorted. */
+export function hardwarePresets(): string[] {
+  return yamlNames(join(configFolder(), 'hardware'));
+}
+
 /** The file of a packaged reproduction named with or without `.yaml`; undefined when there is none. */
 export function reproductionFile(name: string): string | undefined {
   const plain = name.replace(/\.yaml$/, '');

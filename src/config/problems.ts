@@ -18,11 +18,14 @@ const MAX_PROBLEMS = 5;
 
 /** One error that lists problems, each with file, line, column and key. */
 export function configError(problems: readonly Problem[], layer: Layer): UserError {
-  const lines = problems.slice(0, MAX_PROBLEMS).map(({ path, message, atKey }) => {
+  const all = problems.map(({ path, message, atKey }) => {
     const key = path.join('.');
     return `${placeOf(path, layer, atKey)}: ${key ? `${key}: ` : ''}${message}`;
   });
-  if (problems.length > MAX_PROBLEMS) lines.push(`and ${problems.length - MAX_PROBLEMS} more`);
+  // What is wrong in two ways (no safe integer, and out of range) has one message.
+  const different = [...new Set(all)];
+  const lines = different.slice(0, MAX_PROBLEMS);
+  if (different.length > MAX_PROBLEMS) lines.push(`and ${different.length - MAX_PROBLEMS} more`);
   return new UserError(lines.join('\n'));
 }
 

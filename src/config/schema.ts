@@ -64,7 +64,8 @@ export const experimentSchema = z.strictObject({
       name: z.enum(['xbm', 'piggyback', 'finetune', 'classifier']).default('xbm'),
       /** null: the method's own: column for xbm, element for piggyback. */
       granularity: z.enum(['element', 'kernel', 'column', 'channel']).nullable().default(null),
-      rows: z.int().min(1).default(72),
+      /** At most the weights of the longest filter (512 channels of 3×3). */
+      rows: z.int().min(1).max(4608).default(72),
       /** null: the method's own: sigmoid for xbm, identity for piggyback. */
       binarizer: z.enum(['sigmoid', 'identity']).nullable().default(null),
       threshold: z.number().default(0.005),
@@ -86,7 +87,7 @@ export const experimentSchema = z.strictObject({
       weightDecay: z.number().min(0).default(0),
       schedule: z.enum(['cosine', 'step', 'constant']).default('cosine'),
       /** Epochs between two drops of the `step` schedule. */
-      stepEpochs: z.int().min(1).default(15),
+      stepEpochs: z.int().min(1).max(10_000).default(15),
       stepFactor: z.number().positive().max(1).default(0.1),
       learningRate: z
         .strictObject({

@@ -1,9 +1,10 @@
 /** @file Reads a hardware description: the file, what it extends, overrides on top, every constant with its source. */
-import { readdirSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { isMapping, type Layer, mergeLayers, type Values } from '../config/layer.js';
 import { parseOverride } from '../config/override.js';
+import { hardwarePresets } from '../config/packaged.js';
 import { configError, type Problem } from '../config/problems.js';
 import { readSource } from '../config/source.js';
 import { closest } from '../config/suggest.js';
@@ -15,14 +16,6 @@ import { ASSUMPTION, constantsOf, type HardwareDescription, hardwareSchema } fro
 export const OVERRIDE = 'override';
 
 const presetFolder = (): string => join(packageRoot(), 'configs', 'hardware');
-
-/** Names of the hardware descriptions that come with xbm. */
-export function hardwarePresets(): string[] {
-  return readdirSync(presetFolder())
-    .filter((file) => file.endsWith('.yaml'))
-    .map((file) => basename(file, '.yaml'))
-    .sort();
-}
 
 /**
  * Reads a preset by name or a description by file, with `key=value` overrides on top. An override of a constant keeps

@@ -244,6 +244,9 @@ describe('xbm train, eval and masks', () => {
       result.layers.reduce((sum: number, { bytes }: { bytes: number }) => sum + bytes, 0),
       142,
     );
+    const svg = await xbm(['masks', '--out', 'masks.svg']);
+    assert.match(svg.err, /--out masks\.svg: expected a file that ends in \.png/);
+    assert.equal(svg.exitCode, ExitCode.usage);
     const { width } = await sharp(result.picture).metadata();
     assert.equal(width, 1024 + 6);
     const evaluated = await xbm(['eval', '--json']);
@@ -292,6 +295,7 @@ describe('xbm train, eval and masks', () => {
       [['--set', 'training.batchSize=64'], /39 training images do not fill one batch of 64/],
       [['--set', 'data.root=damaged'], /1 of 39 images cannot be used: .*00.png/],
       [['--set', 'data.root=lacking'], /lacking: class red has no train images\nGive it images/],
+      [['--set', 'hardware=./nosuch.yaml'], /no hardware description ".*nosuch.yaml"/],
       [['--resume', '--force'], /--resume continues a run/],
     ];
     cpSync(join(folder, 'images'), join(folder, 'damaged'), { recursive: true });

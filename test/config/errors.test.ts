@@ -139,6 +139,27 @@ const cases: readonly { what: string; yaml: string; message: string | RegExp }[]
     message: /^a\.yaml:2:40: method\.granularity: finetune has no masks/,
   },
   {
+    what: 'no preset of hardware',
+    yaml: 'task: cubs\nhardware: nn-inc\n',
+    message:
+      /^a\.yaml:2:11: hardware: expected a YAML file or one of .*nn-imc.*, found "nn-inc"; did you mean "nn-imc"\?$/,
+  },
+  {
+    what: 'text for a switch that may be null',
+    yaml: 'task: cubs\ndata: { crop: "yes" }\n',
+    message: 'a.yaml:2:15: data.crop: expected true or false or null, found "yes"',
+  },
+  {
+    what: 'a whole number that no double holds',
+    yaml: 'task: cubs\ntraining: { seed: 1e300 }\n',
+    message: 'a.yaml:2:19: training.seed: expected a whole number from 0 to 2147483647, found 1e+300',
+  },
+  {
+    what: 'more rows than the longest filter has weights',
+    yaml: 'task: cubs\nmethod: { rows: 4609 }\n',
+    message: 'a.yaml:2:17: method.rows: expected a whole number from 1 to 4608, found 4609',
+  },
+  {
     what: 'boxes where there are none',
     yaml: 'task: flowers\ndata: { crop: true }\n',
     message: 'a.yaml:2:15: data.crop: task flowers has no bounding boxes',

@@ -3,9 +3,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { hardwarePresets } from '../../src/config/packaged.js';
 import { UserError } from '../../src/errors.js';
 import { constantsOf } from '../../src/hardware/description.js';
-import { hardwarePresets, loadHardware, withOverrides } from '../../src/hardware/load.js';
+import { loadHardware, withOverrides } from '../../src/hardware/load.js';
 import { packageRoot } from '../../src/paths.js';
 import { uniform } from '../../src/random.js';
 
