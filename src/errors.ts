@@ -31,3 +31,8 @@ export class UserError extends Error {
     super(message);
   }
 }
+
+/** Message and hint as one line. */
+export function inOneLine({ message, hint }: UserError): string {
+  return hint ? `${message}. ${hint}` : `${message}.`;
+}

@@ -22,7 +22,7 @@ export interface ReproduceArguments {
   readonly poll?: number;
   readonly set: readonly string[];
   readonly baseline?: string;
-  readonly tolerance: number;
+  readonly tolerance?: number;
 }
 
 /** `xbm reproduce`. */
@@ -41,15 +41,14 @@ export function registerReproduce(program: Command, io: Io): void {
     )
     .option('--jobs <count>', 'runs at a time (default: local 1, slurm no limit)', count)
     .option('--gpus <devices>', 'local: CUDA devices, one per run: 0,1', (text) => text.split(','))
-    .option('--sbatch <option>', 'slurm: an option of sbatch, --sbatch=--gres=gpu:1; repeatable', collect, [])
+    .option('--sbatch <option>', 'slurm: an option of sbatch, --sbatch=--gres=gpu:1; repeatable', collect)
     .option('--poll <seconds>', 'slurm: seconds between two looks at the queue (default: 10)', seconds)
     .option('--set <key=value>', 'override one key of every experiment; repeatable', collect, [])
     .option('--baseline <summary.json>', 'exit with 4 when a result is worse than this one')
     .option(
       '--tolerance <number>',
-      'by more than this: points of accuracy, per cent of an energy',
+      'by more than this: points of accuracy, per cent of an energy (default: 0.5)',
       amount,
-      0.5,
     )
     .addHelpText(
       'after',
@@ -87,6 +86,17 @@ function amount(text: string): number {
   throw new InvalidArgumentError('expected a number of at least 0.');
 }
 
+/** An option that would change nothing is refused. */
+function requireUseful({ launcher, baseline, tolerance, poll, sbatch, gpus }: ReproduceArguments): void {
+  const refuse = (option: string, needs: string) => {
+    throw new UserError(`${option} has no meaning without ${needs}`, `Leave it out, or add ${needs}.`);
+  };
+  if (tolerance !== undefined && baseline === undefined) refuse('--tolerance', '--baseline');
+  if (poll !== undefined && launcher !== 'slurm') refuse('--poll', '--launcher slurm');
+  if (sbatch !== undefined && launcher !== 'slurm') refuse('--sbatch', '--launcher slurm');
+  if (gpus !== undefined && launcher !== 'local') refuse('--gpus', '--launcher local');
+}
+
 /** Plans, runs what is missing, and writes the results. */
 export async function reproduce(file: string, args: ReproduceArguments, io: Io): Promise<void> {
   const { loadReproduction } = await import('../reproduce/reproductionFile.js');
@@ -95,6 +105,7 @@ export async function reproduce(file: string, args: ReproduceArguments, io: Io):
   const { acquireLock } = await import('../runs/lock.js');
   const { readBaseline } = await import('../reproduce/baseline.js');
 
+  requireUseful(args);
   const source = loadReproduction(file, io.cwd);
   const { reproduction } = source;
   const presets = reproduction.hardware.map((name) => loadHardware(name, [], source.folder));
@@ -127,7 +138,7 @@ export async function reproduce(file: string, args: ReproduceArguments, io: Io):
       missing,
     });
     const { compareWithBaseline } = await import('../reproduce/baseline.js');
-    const worse = baseline ? compareWithBaseline(results.summary.rows, baseline, args.tolerance) : [];
+    const worse = baseline ? compareWithBaseline(results.summary.rows, baseline, args.tolerance ?? 0.5) : [];
     printResults({ ...results, worse, baseline: args.baseline ?? null }, args, io);
     const failed = [
       ...(missing.length > 0 ? [`${missing.length} of ${runs.length} runs failed`] : []),

@@ -1,5 +1,5 @@
 /** @file What finished runs cost on hardware presets. */
-import { UserError } from '../errors.js';
+import { inOneLine, UserError } from '../errors.js';
 import type { HardwareDescription } from '../hardware/description.js';
 import { type HardwareReport, hardwareReport, type MethodCosts } from '../report/hardwareReport.js';
 import { hardwareForRuns } from '../report/runHardware.js';
@@ -62,7 +62,7 @@ export async function priceRuns(
       if (!(error instanceof UserError)) throw error;
       const [{ run }] = group;
       if (group.length > 1) for (const one of group) await price([one], preset);
-      else unpriced.push({ run, preset: preset.name, reason: reasonOf(error) });
+      else unpriced.push({ run, preset: preset.name, reason: inOneLine(error) });
     }
   };
   for (const group of ofOneBackbone(runs)) for (const preset of presets) await price(group, preset);
@@ -80,10 +80,6 @@ async function priceGroup(group: readonly FinishedRun[], preset: HardwareDescrip
   const report = hardwareReport(results.network, hardware, results.set);
   const costs = group.map(({ run }) => [run.name, report.tasks[run.task].methods[run.method]!] as const);
   return { preset: preset.name, report, seed: run.seed, variant: run.variant, costs: new Map(costs) };
-}
-
-function reasonOf({ message, hint }: UserError): string {
-  return hint ? `${message}. ${hint}` : `${message}.`;
 }
 
 /** The energies of priced runs, by run. */

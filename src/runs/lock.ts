@@ -12,6 +12,18 @@ export interface Lock {
   release(): void;
 }
 
+/** Another process holds a lock. */
+export class LockedError extends UserError {
+  /** @param alive the process is seen to live; of a process of another machine nobody knows */
+  constructor(
+    message: string,
+    hint: string,
+    readonly alive: boolean,
+  ) {
+    super(message, hint, ExitCode.unavailable);
+  }
+}
+
 interface Holder {
   readonly pid: number;
   readonly host: string;
@@ -22,7 +34,7 @@ interface Holder {
 
 /**
  * Takes the lock file `path`; creates its folder.
- * @throws UserError when a living process, or a process of another machine, holds it
+ * @throws LockedError when a living process, or a process of another machine, holds it
  */
 export function acquireLock(path: string): Lock {
   const folder = dirname(resolve(path));
@@ -122,17 +134,13 @@ function startTime(pid: number): string {
   }
 }
 
-function locked(path: string, { pid, host }: Holder): UserError {
+function locked(path: string, { pid, host }: Holder): LockedError {
   const folder = dirname(path);
   return host === hostname()
-    ? new UserError(
-        `${folder}: process ${pid} is writing this run`,
-        'Wait for it or stop it.',
-        ExitCode.unavailable,
-      )
-    : new UserError(
+    ? new LockedError(`${folder}: process ${pid} is writing this run`, 'Wait for it or stop it.', true)
+    : new LockedError(
         `${folder}: process ${pid} of ${host} is writing this run`,
         `If that process is gone, delete ${path}.`,
-        ExitCode.unavailable,
+        false,
       );
 }

@@ -52,7 +52,7 @@ export class RunFolder {
     return existsSync(this.checkpoint) ? 'unfinished' : 'absent';
   }
 
-  /** @throws UserError when another process is writing this run */
+  /** @throws LockedError when another process is writing this run */
   lock(): Lock {
     return acquireLock(join(this.path, 'lock'));
   }

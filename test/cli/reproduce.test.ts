@@ -174,6 +174,19 @@ runs: own
     assert.match(wrong.err, /wrong.json: no summary of xbm reproduce: rows/);
   });
 
+  test('options that would change nothing are refused', async () => {
+    for (const [args, message] of [
+      [['--tolerance', '1'], /--tolerance has no meaning without --baseline/],
+      [['--poll', '5'], /--poll has no meaning without --launcher slurm/],
+      [['--sbatch=--time=1'], /--sbatch has no meaning without --launcher slurm/],
+      [['--launcher', 'slurm', '--gpus', '0'], /--gpus has no meaning without --launcher local/],
+    ] as const) {
+      const { exitCode, err } = await xbm(['again.yaml', '--dry-run', ...args]);
+      assert.equal(exitCode, ExitCode.usage);
+      assert.match(err, message);
+    }
+  });
+
   test('results are not reported for a backbone that has become another', async () => {
     const file = join(folder, 'backbone.safetensors');
     const own = readFileSync(file);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -104,6 +104,31 @@ test('a run that another process still writes is waited for, then looked at agai
   assert.equal(existsSync(join(run.folder, LOG_NAME)), false);
   lock.release();
   assert.deepEqual(await ending, [{ run, ended: 'finished' }]);
+});
+
+test('only a living writer is waited for: else the run fails with what to do, and the others go on', async () => {
+  const cwd = folderWith({});
+  const runs = runsOf('name: a\ntasks: [cubs]\nmethods: [xbm]\nseeds: [0, 1, 2]\n', { cwd });
+  const [file, elsewhere, free] = runs;
+  mkdirSync(elsewhere.folder, { recursive: true });
+  writeFileSync(file.folder, '');
+  const holder = { pid: 1, host: 'elsewhere', started: '1', token: 'x' };
+  writeFileSync(join(elsewhere.folder, 'lock'), JSON.stringify(holder));
+  const launcher = new LocalLauncher({ jobs: 1, cwd, env: process.env, program: ['/bin/true'] });
+  const outcomes = await launcher.launch(runs, {});
+  const [first, second] = outcomes.map((outcome) => (outcome.ended === 'failed' ? outcome.reason : ''));
+  assert.match(first, /is a file, expected a folder\. Choose another folder\.$/);
+  assert.match(
+    second,
+    /process 1 of elsewhere is writing this run\. If that process is gone, delete .*lock\.$/,
+  );
+  assert.deepEqual(outcomes[2], { run: free, ended: 'finished' });
+});
+
+test('cores are shared by the runs at a time, of which there may be fewer than jobs', async () => {
+  const { runs, ending } = launch('echo "$@" > "$FOLDER/args"', 1, { jobs: 4, cores: 8 });
+  await ending;
+  assert.match(written(runs[0], 'args'), /threads=8$/);
 });
 
 test('a program that cannot be started is an error, not a hang', async () => {

@@ -1,6 +1,6 @@
 /** @file The Slurm launcher against a Slurm of a few lines: what a real one does rarely, or not on demand. */
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { UserError } from '../../src/errors.js';
@@ -11,7 +11,7 @@ import { isOver, parseQueue, type SlurmCommand, taskKey } from '../../src/reprod
 import { folderWith, runsOf } from './fixtures.js';
 
 /** What becomes of a task at one submission. */
-type Fate = { exit: number; state?: string } | { state: string } | { lost: true };
+type Fate = { exit: number; state?: string; log?: string } | { state: string } | { lost: true };
 
 /** Array tasks end at the second look; `fates` are by run name, one per submission. */
 class FakeSlurm {
@@ -47,6 +47,7 @@ class FakeSlurm {
         if ('lost' in fate) this.#states.delete(key);
         else
           this.#states.set(key, fate.state ?? (('exit' in fate && fate.exit) === 0 ? 'COMPLETED' : 'FAILED'));
+        if ('log' in fate) appendFileSync(join(folder, LOG_NAME), fate.log!);
         if ('exit' in fate) writeFileSync(join(dirname(script), `${index}.exit`), `${fate.exit}\n`);
       });
     });
@@ -117,13 +118,18 @@ test('one array for all runs; what is killed or lost is submitted again, alone',
 });
 
 test('a failure of the run itself is not tried again, and its reason is its own message', async () => {
-  const runs = someRuns(1);
-  const [{ name, folder }] = runs;
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, LOG_NAME), 'engine onnx\nxbm: training diverged\nLower the rate.\n');
-  const { outcomes } = await launch(runs, new FakeSlurm({ [name]: [{ exit: 4 }] }));
+  const runs = someRuns(2);
+  const [own, mute] = runs;
+  for (const { folder } of runs) {
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, LOG_NAME), 'xbm: of an earlier start\n');
+  }
+  const log = 'engine onnx\nxbm: training diverged\nLower the rate.\n';
+  const slurm = new FakeSlurm({ [own.name]: [{ exit: 4, log }], [mute.name]: [{ exit: 4 }] });
+  const { outcomes } = await launch(runs, slurm);
   assert.deepEqual(outcomes, [
-    { run: runs[0], ended: 'failed', reason: 'training diverged. Lower the rate.' },
+    { run: own, ended: 'failed', reason: 'training diverged. Lower the rate.' },
+    { run: mute, ended: 'failed', reason: 'exit code 4' },
   ]);
 });
 

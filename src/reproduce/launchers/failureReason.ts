@@ -1,7 +1,12 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
 
 /** Enough for a message and a stack trace. */
 const TAIL_BYTES = 16_384;
+
+/** Bytes of a log; 0 when there is none. */
+export function logBytes(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+}
 
 /** The end of a log; empty when there is none. @param from bytes that are an earlier start's */
 export function readTail(path: string, from = 0): string {

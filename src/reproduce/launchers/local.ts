@@ -1,13 +1,14 @@
 /** @file Runs as processes of this machine, side by side. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, existsSync, openSync, statSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { ExitCode, UserError } from '../../errors.js';
+import { ExitCode, inOneLine, UserError } from '../../errors.js';
+import { LockedError } from '../../runs/lock.js';
 import { RunFolder } from '../../runs/runFolder.js';
 import type { PlannedRun } from '../expand.js';
-import { failureReason, readTail } from './failureReason.js';
+import { failureReason, logBytes, readTail } from './failureReason.js';
 import { type LaunchEvents, type Launcher, LOG_NAME, type Outcome } from './launcher.js';
 import { trainArguments, xbmProgram } from './trainCommand.js';
 
@@ -38,11 +39,12 @@ export class LocalLauncher implements Launcher {
 
   async launch(runs: readonly PlannedRun[], events: LaunchEvents, signal?: AbortSignal): Promise<Outcome[]> {
     const queue = [...runs];
+    const lanes = Math.min(this.#options.jobs, runs.length);
     const outcomes: Outcome[] = [];
     const lane = async (slot: number): Promise<void> => {
       for (let run = queue.shift(); run && !signal?.aborted; run = queue.shift()) {
         events.onStart?.(run);
-        const outcome = await this.#execute(run, slot, events, signal);
+        const outcome = await this.#execute(run, { slot, lanes }, events, signal);
         outcomes.push(outcome);
         events.onEnd?.(outcome);
       }
@@ -53,7 +55,7 @@ export class LocalLauncher implements Launcher {
     };
     signal?.addEventListener('abort', stop, { once: true });
     try {
-      await Promise.all(Array.from({ length: Math.min(this.#options.jobs, runs.length) }, (_, i) => lane(i)));
+      await Promise.all(Array.from({ length: lanes }, (_, i) => lane(i)));
     } finally {
       signal?.removeEventListener('abort', stop);
     }
@@ -62,16 +64,22 @@ export class LocalLauncher implements Launcher {
 
   async #execute(
     run: PlannedRun,
-    slot: number,
+    { slot, lanes }: { readonly slot: number; readonly lanes: number },
     events: LaunchEvents,
     signal: AbortSignal | undefined,
   ): Promise<Outcome> {
-    await waitForWriter(run, events, signal);
-    const args = await trainArguments(run);
+    let args: string[];
+    try {
+      await waitForWriter(run, events, signal);
+      args = await trainArguments(run);
+    } catch (error) {
+      if (error instanceof UserError) return { run, ended: 'failed', reason: inOneLine(error) };
+      throw error;
+    }
     if (signal?.aborted) return { run, ended: 'interrupted' };
     const log = join(run.folder, LOG_NAME);
-    const logStart = existsSync(log) ? statSync(log).size : 0;
-    const { code, by } = await this.#process([...args, ...this.#threads(run)], log, slot);
+    const logStart = logBytes(log);
+    const { code, by } = await this.#process([...args, ...this.#threads(run, lanes)], log, slot);
     if (code === ExitCode.ok) return { run, ended: 'finished' };
     if (signal?.aborted || code === ExitCode.interrupted) return { run, ended: 'interrupted' };
     const ending = by ? `killed by ${by}` : `exit code ${code}`;
@@ -79,10 +87,10 @@ export class LocalLauncher implements Launcher {
   }
 
   /** Each process gets its part of the cores, unless the experiment itself says how many. */
-  #threads({ experiment }: PlannedRun): string[] {
+  #threads({ experiment }: PlannedRun, lanes: number): string[] {
     if (experiment.threads !== 0) return [];
     const cores = this.#options.cores ?? availableParallelism();
-    return ['--set', `threads=${Math.max(1, Math.floor(cores / this.#options.jobs))}`];
+    return ['--set', `threads=${Math.max(1, Math.floor(cores / lanes))}`];
   }
 
   /** A process group of its own, so that Ctrl-C reaches the process once, through this launcher. */
@@ -113,7 +121,10 @@ export class LocalLauncher implements Launcher {
   }
 }
 
-/** After this program was killed its processes go on: their work is waited for, not repeated. */
+/**
+ * After this program was killed its processes go on: their work is waited for, not repeated.
+ * @throws UserError when the folder cannot be locked for another reason than a living process
+ */
 async function waitForWriter(
   run: PlannedRun,
   events: LaunchEvents,
@@ -125,7 +136,7 @@ async function waitForWriter(
       new RunFolder(run.folder).lock().release();
       return;
     } catch (error) {
-      if (!(error instanceof UserError)) throw error;
+      if (!(error instanceof LockedError && error.alive)) throw error;
       if (!told) events.onNote?.(`${run.name}: ${error.message}; waiting for it`);
       told = true;
       await delay(LOOK_INTERVAL);

@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { ExitCode } from '../../errors.js';
 import type { PlannedRun } from '../expand.js';
 import { checkpointTime } from '../inspect.js';
-import { failureReason, readTail } from './failureReason.js';
+import { failureReason, logBytes, readTail } from './failureReason.js';
 import { type LaunchEvents, type Launcher, LOG_NAME, type Outcome } from './launcher.js';
 import { isOver, type JobStates, queryQueue, type SlurmCommand, submitJob, taskKey } from './slurmQueue.js';
 import { arrayScript } from './slurmScript.js';
@@ -142,11 +142,12 @@ export class SlurmLauncher implements Launcher {
     return this.#retry(task, reason, events);
   }
 
-  #reason({ run }: Task, state: string | undefined, code: number | null): string {
+  #reason({ job, run }: Task, state: string | undefined, code: number | null): string {
     const ending = code === null ? 'ended without a record' : `exit code ${code}`;
     const slurm = state && state !== 'FAILED' && state !== 'COMPLETED' ? ` (Slurm: ${state})` : '';
     if (code === null) return `${ending}${slurm}`;
-    return `${failureReason(readTail(join(run.folder, LOG_NAME)), ending)}${slurm}`;
+    const from = job?.logBytes[job.runs.indexOf(run.name)];
+    return `${failureReason(readTail(join(run.folder, LOG_NAME), from), ending)}${slurm}`;
   }
 
   /** Submissions that got on do not count: a run longer than the queue's time limit goes on until it is done. */
@@ -170,7 +171,11 @@ export class SlurmLauncher implements Launcher {
   async #submitArray(tasks: readonly Task[], events: LaunchEvents): Promise<void> {
     const { name, cwd, program, limit, sbatch, command } = this.#options;
     const jobName = `xbm-${name}-${randomBytes(4).toString('hex')}`;
-    const job = { name: jobName, runs: tasks.map(({ run }) => run.name) };
+    const job = {
+      name: jobName,
+      runs: tasks.map(({ run }) => run.name),
+      logBytes: tasks.map(({ run }) => logBytes(join(run.folder, LOG_NAME))),
+    };
     await this.#state.add(job);
     const folder = this.#state.jobFolder(job);
     const script = join(folder, 'job.sh');

@@ -9,7 +9,14 @@ import { replaceFile } from '../../model/replaceFile.js';
 
 const schema = z.object({
   /** Array jobs in the order of submission; the index of a run in `runs` is its array index. */
-  jobs: z.array(z.object({ name: z.string(), runs: z.array(z.string()) })),
+  jobs: z.array(
+    z.object({
+      name: z.string(),
+      runs: z.array(z.string()),
+      /** Bytes of each run's log that are of earlier starts; older versions did not note them. */
+      logBytes: z.array(z.int().min(0)).default([]),
+    }),
+  ),
 });
 
 export type SlurmJob = z.infer<typeof schema>['jobs'][number];
