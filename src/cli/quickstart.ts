@@ -16,6 +16,6 @@ export function registerQuickstart(program: Command, io: Io): void {
     .addHelpText('after', '\nExamples:\n  xbm quickstart\n  xbm quickstart --force --json\n')
     .action(async ({ force, json }: QuickstartArguments) => {
       const { reproduce } = await import('./reproduce.js');
-      await reproduce('quickstart', { force, json, launcher: 'local', set: [] }, io);
+      await reproduce('quickstart', { force, json, replace: true, launcher: 'local', set: [] }, io);
     });
 }

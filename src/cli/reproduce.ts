@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { ExitCode, UserError } from '../errors.js';
+import { ExitCode, inOneLine, UserError } from '../errors.js';
 import type { PlannedRun } from '../reproduce/expand.js';
 import type { Launcher, Outcome } from '../reproduce/launchers/launcher.js';
 import type { Plan } from '../reproduce/plan.js';
@@ -15,6 +15,8 @@ export interface ReproduceArguments {
   readonly dryRun?: boolean;
   readonly json?: boolean;
   readonly force?: boolean;
+  readonly name?: string;
+  readonly replace?: boolean;
   readonly launcher: 'local' | 'slurm';
   readonly jobs?: number;
   readonly gpus?: readonly string[];
@@ -34,6 +36,8 @@ export function registerReproduce(program: Command, io: Io): void {
     .option('--dry-run', 'print the plan only')
     .option('--json', 'print the result as one JSON document')
     .option('--force', 'train again what is finished')
+    .option('--name <name>', 'write the results to results/<name> instead of the name in the file')
+    .option('--replace', 'replace the report in results/<name> although it is of other runs')
     .addOption(
       new Option('--launcher <launcher>', 'where runs are executed')
         .choices(['local', 'slurm'])
@@ -55,13 +59,14 @@ export function registerReproduce(program: Command, io: Io): void {
       `
 Runs that are finished (by config hash) are not trained again; a run that fails does not stop the others, is listed at
 the end and makes the exit code 4. Interrupted anywhere, the same command continues. Results: results/<name>/
-summary.json, summary.csv, runs.parquet (one row per run), timings.json, and report.html with its tables and figures.
+summary.json, summary.csv, runs.parquet (one row per run), timings.json, and report.html with its tables and figures. A report
+that has runs which are not in this plan is not overwritten without --replace.
 
 Examples:
   xbm reproduce quickstart
   xbm reproduce configs/reproduce/paper.yaml --dry-run
   xbm reproduce paper --launcher slurm --jobs 8 --sbatch=--gres=gpu:1 --sbatch=--time=12:00:00
-  xbm reproduce paper --set training.epochs=1 --set engine=onnx
+  xbm reproduce paper --set training.epochs=1 --set engine=onnx --name trial
   xbm reproduce quickstart --json --baseline ci/summary.json --tolerance 2
 `,
     )
@@ -99,27 +104,32 @@ function requireUseful({ launcher, baseline, tolerance, poll, sbatch, gpus }: Re
 
 /** Plans, runs what is missing, and writes the results. */
 export async function reproduce(file: string, args: ReproduceArguments, io: Io): Promise<void> {
-  const { loadReproduction } = await import('../reproduce/reproductionFile.js');
+  const { loadReproduction, renamed } = await import('../reproduce/reproductionFile.js');
   const { expandRuns, resultsFolder } = await import('../reproduce/expand.js');
   const { loadHardware } = await import('../hardware/load.js');
   const { acquireLock } = await import('../runs/lock.js');
   const { readBaseline } = await import('../reproduce/baseline.js');
 
   requireUseful(args);
-  const source = loadReproduction(file, io.cwd);
+  const loaded = loadReproduction(file, io.cwd);
+  const source = args.name === undefined ? loaded : renamed(loaded, args.name);
   const { reproduction } = source;
   const presets = reproduction.hardware.map((name) => loadHardware(name, [], source.folder));
   const runs = expandRuns(source, { cwd: io.cwd, overrides: args.set });
+  const folder = resultsFolder(io.cwd, reproduction.name);
   if (args.dryRun) {
     const plan = await planOf(runs, args, io);
     printPlan(reproduction.name, plan, args, io);
+    const other = await otherReport(folder, runs, args);
+    if (other) io.stderr(`${inOneLine(other)}\n`);
     return;
   }
   // Read before anything is overwritten: it may be the very file that the results go to.
   const baseline = args.baseline === undefined ? null : readBaseline(resolve(io.cwd, args.baseline));
-  const folder = resultsFolder(io.cwd, reproduction.name);
   const lock = acquireLock(join(folder, 'lock'));
   try {
+    const other = await otherReport(folder, runs, args);
+    if (other) throw other;
     if (args.force) await clear(runs);
     const plan = await planOf(runs, args, io);
     printPlan(reproduction.name, plan, { ...args, json: false }, { ...io, stdout: io.stderr });
@@ -154,6 +164,21 @@ export async function reproduce(file: string, args: ReproduceArguments, io: Io):
   } finally {
     lock.release();
   }
+}
+
+/** The report of other runs, as another --set, seeds or an edited file make them, is not lost without a word. */
+async function otherReport(
+  folder: string,
+  runs: readonly PlannedRun[],
+  { replace }: ReproduceArguments,
+): Promise<UserError | null> {
+  const { runsOfOtherPlan } = await import('../reproduce/earlierReport.js');
+  const others = replace ? [] : runsOfOtherPlan(folder, runs);
+  if (others.length === 0) return null;
+  return new UserError(
+    `${folder} holds a report with runs that are not in this plan: ${others.length} of them, as ${others[0]}`,
+    'Give these results a name of their own (--name), or replace that report (--replace).',
+  );
 }
 
 async function planOf(runs: readonly PlannedRun[], args: ReproduceArguments, io: Io): Promise<Plan> {
@@ -191,10 +216,13 @@ async function planOf(runs: readonly PlannedRun[], args: ReproduceArguments, io:
 }
 
 /** The command that makes these results, without what only says where and how it runs. */
-function commandOf(file: string, { set }: ReproduceArguments): string {
+function commandOf(file: string, { set, name }: ReproduceArguments): string {
   const word = (text: string): string =>
     /^[\w./=:@%+,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
-  return ['xbm', 'reproduce', word(file), ...set.flatMap((text) => ['--set', word(text)])].join(' ');
+  const named = name === undefined ? [] : ['--name', name];
+  return ['xbm', 'reproduce', word(file), ...set.flatMap((text) => ['--set', word(text)]), ...named].join(
+    ' ',
+  );
 }
 
 /** Removes what a run folder holds, unless a process is writing it. */

@@ -69,6 +69,16 @@ export function loadReproduction(name: string, cwd: string): ReproductionSource 
   return { file, folder: dirname(file), layer, reproduction: result.data };
 }
 
+/**
+ * The same reproduction under another name: its results go to another folder.
+ * @throws UserError when it cannot be the name of one
+ */
+export function renamed(source: ReproductionSource, name: string): ReproductionSource {
+  const { success, error } = label.safeParse(name);
+  if (success) return { ...source, reproduction: { ...source.reproduction, name } };
+  throw new UserError(`--name ${name}: ${error.issues[0].message}`, 'Choose another name.');
+}
+
 function findFile(name: string, cwd: string): string {
   const file = resolve(cwd, name);
   if (statSync(file, { throwIfNoEntry: false })?.isFile()) return file;

@@ -174,6 +174,38 @@ runs: own
     assert.match(wrong.err, /wrong.json: no summary of xbm reproduce: rows/);
   });
 
+  test('a report of other runs is not overwritten without a word', async () => {
+    const before = read('again', 'summary.json');
+    const other = ['again.yaml', '--set', 'training.epochs=1'];
+    const refused = await xbm(other);
+    assert.equal(refused.exitCode, ExitCode.usage);
+    assert.match(
+      refused.err,
+      /again holds a report with runs that are not in this plan: 2 of them, as small-xbm-/,
+    );
+    assert.match(refused.err, /--name.*--replace/);
+    const planned = await xbm([...other, '--dry-run']);
+    assert.equal(planned.exitCode, ExitCode.ok, planned.err);
+    assert.match(planned.err, /not in this plan/);
+    const named = await xbm([...other, '--name', 'other']);
+    assert.equal(named.exitCode, ExitCode.ok, named.err);
+    assert.match(read('other', 'report.html'), /again\.yaml --set training\.epochs=1 --name other/);
+    assert.equal(read('again', 'summary.json'), before);
+    // More seeds lose nothing; fewer do.
+    const text = readFileSync(join(folder, 'again.yaml'), 'utf8');
+    writeFileSync(
+      join(folder, 'one.yaml'),
+      text.replace('[0, 1]', '[1]').replace('name: again', 'name: other'),
+    );
+    const set = ['--set', 'training.epochs=1'];
+    assert.equal((await xbm(['one.yaml', ...set])).exitCode, ExitCode.usage);
+    const replaced = await xbm(['one.yaml', ...set, '--replace']);
+    assert.equal(replaced.exitCode, ExitCode.ok, replaced.err);
+    const grown = await xbm([...other, '--name', 'other']);
+    assert.equal(grown.exitCode, ExitCode.ok, grown.err);
+    assert.equal((await xbm(['again.yaml', '--name', '../x'])).exitCode, ExitCode.usage);
+  });
+
   test('options that would change nothing are refused', async () => {
     for (const [args, message] of [
       [['--tolerance', '1'], /--tolerance has no meaning without --baseline/],
