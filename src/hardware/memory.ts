@@ -8,20 +8,22 @@ export interface TaskMemory {
   readonly masks: number;
   /** Weights of the task's own: fine-tuning only. */
   readonly weights: number;
-  /** Folded batch norm: scale and shift per channel, float32; 0 where batch norm stays the backbone's. */
+  /** Folded batch norm: scale and shift per channel, float32; 0 where it stays the backbone's. */
   readonly batchNorm: number;
   /** Weight and bias of the head, float32. */
   readonly head: number;
   readonly total: number;
 }
 
-/**
- * @param maskBits bits of the task's masks, 0 without
- * @param classes outputs of the task's head
- */
+/** @param task `maskBits`: 0 without masks; `trainsBatchNorm`: batch norm is the task's own */
 export function taskMemory(
   network: CrossbarNetwork,
-  task: { readonly method: MethodName; readonly maskBits: number; readonly classes: number },
+  task: {
+    readonly method: MethodName;
+    readonly maskBits: number;
+    readonly classes: number;
+    readonly trainsBatchNorm: boolean;
+  },
   weightBits: number,
 ): TaskMemory {
   const backboneWeights = mappedLayers(network, 'digital').reduce(
@@ -30,7 +32,7 @@ export function taskMemory(
   );
   const masks = Math.ceil(task.maskBits / 8);
   const weights = task.method === 'finetune' ? Math.ceil((backboneWeights * weightBits) / 8) : 0;
-  const batchNorm = task.method === 'classifier' ? 0 : network.batchNormChannels * 2 * 4;
+  const batchNorm = task.trainsBatchNorm ? network.batchNormChannels * 2 * 4 : 0;
   const head = network.headFeatures === null ? 0 : (network.headFeatures + 1) * task.classes * 4;
   return { masks, weights, batchNorm, head, total: masks + weights + batchNorm + head };
 }

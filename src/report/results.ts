@@ -14,6 +14,8 @@ export interface TaskResult {
   readonly accuracy: number | null;
   readonly testImages: number;
   readonly classes: number;
+  /** Batch norm is the task's own, not the backbone's. */
+  readonly trainsBatchNorm: boolean;
   /** Bits of the task's masks; 0 without masks. */
   readonly maskBits: number;
   /** Of the mask bits, per cent; 0 without masks. */
@@ -50,7 +52,7 @@ export function publishedResults(network: CrossbarNetwork, maskRows: number): Re
   const measured = network.network === 'resnet50';
   const results = publishedTasks.flatMap((published): TaskResult[] => {
     const { name: task, testImages, classes, accuracy, shareOff } = published;
-    const common = { task, testImages, classes, source: PUBLISHED_SHARES_SOURCE };
+    const common = { task, testImages, classes, source: PUBLISHED_SHARES_SOURCE, trainsBatchNorm: true };
     return [
       {
         ...common,

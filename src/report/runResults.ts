@@ -144,6 +144,7 @@ function taskResult({ folder, summary, label }: Run, task: Task): TaskResult {
     accuracy: summary.accuracy,
     testImages: summary.testImages,
     classes: summary.classes,
+    trainsBatchNorm: task.method.trainBatchNorm,
     maskBits: summary.maskBits,
     shareOff: summary.shareOff,
     gating: switched ? { kind: 'masks', masks } : { kind: 'none' },

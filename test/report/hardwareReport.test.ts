@@ -164,6 +164,7 @@ const result: TaskResult = {
   accuracy: 90,
   testImages: 10,
   classes: 4,
+  trainsBatchNorm: true,
   maskBits: 72 + 720,
   shareOff: (100 * 720) / 792,
   gating: {

@@ -177,6 +177,7 @@ function taskResult({ task, summary, folder }: ExperimentRun): TaskResult {
     accuracy,
     testImages,
     classes,
+    trainsBatchNorm: method !== 'classifier',
     maskBits,
     shareOff,
     gating: method === 'xbm' ? { kind: 'share', shareOff: shareOff / 100 } : { kind: 'none' },
