@@ -21,17 +21,22 @@ export type StoredWeights =
 export interface Rewrite {
   /** Cells that are written. */
   readonly cells: number;
-  /** Write energy in units of one cell write: larger than `cells` where a level distance counts. */
+  /** Writes of all cells: more than `cells` where a cell is written once per level that it moves. */
   readonly cellWrites: number;
+  /** Writes of the cell that is written most. */
+  readonly worstCellWrites: number;
   readonly joules: number;
+  /** The writes spread evenly over the cells that are written at a time. */
   readonly seconds: number;
 }
 
-export const NO_REWRITE: Rewrite = { cells: 0, cellWrites: 0, joules: 0, seconds: 0 };
+export const NO_REWRITE: Rewrite = { cells: 0, cellWrites: 0, worstCellWrites: 0, joules: 0, seconds: 0 };
 
-interface Writes {
-  readonly cells: number;
-  readonly cellWrites: number;
+type Writes = Pick<Rewrite, 'cells' | 'cellWrites' | 'worstCellWrites'>;
+
+/** Every cell once. */
+export function oneWriteEach(cells: number): Writes {
+  return { cells, cellWrites: cells, worstCellWrites: cells > 0 ? 1 : 0 };
 }
 
 /**
@@ -54,10 +59,9 @@ export function rewriteBetween(
 /** Energy and time of a number of cell writes. */
 export function priceWrites(writes: Writes, hardware: HardwareDescription): Rewrite {
   const { write } = hardware;
-  const rounds = Math.ceil(writes.cells / write.parallelCells.value);
+  const rounds = Math.ceil(writes.cellWrites / write.parallelCells.value);
   return {
-    cells: writes.cells,
-    cellWrites: writes.cellWrites,
+    ...writes,
     joules: writes.cellWrites * cellWritePicojoules(hardware) * 1e-12,
     seconds: rounds * write.pulseWidth.value * write.pulses.value * 1e-9,
   };
@@ -67,14 +71,15 @@ export function priceWrites(writes: Writes, hardware: HardwareDescription): Rewr
 export function headRewrite(network: CrossbarNetwork, hardware: HardwareDescription): Rewrite {
   if (hardware.policies.head === 'digital') return NO_REWRITE;
   const weights = network.layers.reduce((sum, layer) => sum + (layer.head ? layerWeights(layer) : 0), 0);
-  const cells = weights * digitsPerWeight(hardware);
-  return priceWrites({ cells, cellWrites: cells }, hardware);
+  return priceWrites(oneWriteEach(weights * digitsPerWeight(hardware)), hardware);
 }
 
+/** Two rewrites of different cells. */
 export function addRewrites(a: Rewrite, b: Rewrite): Rewrite {
   return {
     cells: a.cells + b.cells,
     cellWrites: a.cellWrites + b.cellWrites,
+    worstCellWrites: Math.max(a.worstCellWrites, b.worstCellWrites),
     joules: a.joules + b.joules,
     seconds: a.seconds + b.seconds,
   };
@@ -98,19 +103,19 @@ function countWrites(
   const share = switchedShare(from, to);
   if (share !== null) {
     requireAllCells(policies);
-    const cells = weights * share * digits;
-    return { cells, cellWrites: cells };
+    return oneWriteEach(weights * share * digits);
   }
 
   const change = assumedLevelChange(from, to);
   if (change !== null) {
     requireMeanLevelChange(policies);
-    return { cells: weights * digits, cellWrites: weights * digits * change };
+    const cells = weights * digits;
+    return { cells, cellWrites: cells * change, worstCellWrites: Math.ceil(change) };
   }
 
   if (isMasked(from) && isMasked(to) && policies.piggybackCells === 'all') {
     const switched = layers.reduce((sum, layer) => sum + switchedWeights(layer, from, to), 0);
-    return { cells: switched * digits, cellWrites: switched * digits };
+    return oneWriteEach(switched * digits);
   }
   const distances = digitDistances(
     hardware.precision.weightBits.value,
@@ -120,14 +125,16 @@ function countWrites(
   const policy = isMasked(from) && isMasked(to) ? 'changed-cells' : hardware.policies.finetuneCells;
   let cells = 0;
   let cellWrites = 0;
+  let worstCellWrites = 0;
   for (const layer of layers) {
     const before = levelsOf(layer, from, backbone);
     const after = levelsOf(layer, to, backbone);
     const writes = levelWrites(layer, before, after, digits, distances, policy);
     cells += writes.cells;
     cellWrites += writes.cellWrites;
+    worstCellWrites = Math.max(worstCellWrites, writes.worstCellWrites);
   }
-  return { cells, cellWrites };
+  return { cells, cellWrites, worstCellWrites };
 }
 
 /** @throws UserError when a published share is not enough to count cells */
@@ -238,12 +245,13 @@ function levelWrites(
   distances: DigitDistances,
   policy: HardwareDescription['policies']['finetuneCells'],
 ): Writes {
-  const { offset, size, changedCells, digitSteps } = distances;
+  const { offset, size, changedCells, digitSteps, worstDigitSteps } = distances;
   // Millions of weights but few pairs of levels: count the pairs, then price each once.
   const pairs = new Uint32Array(1 << 16);
   for (let i = 0; i < before.length; i++) pairs[((before[i] + 128) << 8) | (after[i] + 128)]++;
   let cells = 0;
   let cellWrites = 0;
+  let worstCellWrites = 0;
   pairs.forEach((count, pair) => {
     const from = (pair >> 8) - 128 + offset;
     const to = (pair & 255) - 128 + offset;
@@ -255,13 +263,15 @@ function levelWrites(
       );
     }
     const index = from * size + to;
-    if (policy === 'mean-level-change') {
-      cells += count * digits;
-      cellWrites += count * Math.abs(to - from) * digits;
-    } else {
-      cells += count * changedCells[index];
-      cellWrites += count * (policy === 'changed-cells' ? changedCells[index] : digitSteps[index]);
-    }
+    const level = Math.abs(to - from);
+    const [changed, writes, worst] = {
+      'mean-level-change': [digits, level * digits, level],
+      'changed-cells': [changedCells[index], changedCells[index], 1],
+      'digit-distance': [changedCells[index], digitSteps[index], worstDigitSteps[index]],
+    }[policy];
+    cells += count * changed;
+    cellWrites += count * writes;
+    worstCellWrites = Math.max(worstCellWrites, worst);
   });
-  return { cells, cellWrites };
+  return { cells, cellWrites, worstCellWrites };
 }

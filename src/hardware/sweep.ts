@@ -18,7 +18,7 @@ import {
   type WeightLayer,
 } from './network.js';
 import { adderStages, ratesOf } from './rates.js';
-import { priceWrites, requireAllCells, requireMeanLevelChange } from './reprogramming.js';
+import { oneWriteEach, priceWrites, requireAllCells, requireMeanLevelChange } from './reprogramming.js';
 
 /** A key of the hardware description, `mask.rows` or `mask.shareOff` (per cent), and the values it takes. */
 export interface Axis {
@@ -288,8 +288,7 @@ function priceTotals(
     if (mapping.rowSegments > mostSegments) mostSegments = mapping.rowSegments;
   }
   const xbmImage = learned?.picojoules ?? xbm;
-  const write = (cellWrites: number): number =>
-    priceWrites({ cells: cellWrites, cellWrites }, hardware).joules;
+  const write = (cellWrites: number): number => priceWrites(oneWriteEach(cellWrites), hardware).joules;
   const headWrite = write(headCells);
   const share = scenario.piggybackShareOff;
   if (share !== null) requireAllCells(rates.policies);

@@ -3,7 +3,7 @@ import type { HardwareDescription } from './description.js';
 import type { Rewrite } from './reprogramming.js';
 
 export interface Wear {
-  /** Switches until a cell that is written at every switch reaches its endurance; null: nothing is written. */
+  /** Switches until a cell that is written the most at every switch reaches its endurance; null: nothing is written. */
   readonly switchesWorstCell: number | null;
   /** The same for the average cell; null: nothing is written. */
   readonly switchesAverageCell: number | null;
@@ -11,12 +11,12 @@ export interface Wear {
 
 /** @param usedCells cells that hold weights */
 export function wearOf(rewrite: Rewrite, usedCells: number, hardware: HardwareDescription): Wear {
-  if (rewrite.cells === 0) return { switchesWorstCell: null, switchesAverageCell: null };
+  if (rewrite.cellWrites === 0) return { switchesWorstCell: null, switchesAverageCell: null };
   const { write, policies } = hardware;
-  const perSwitch = policies.wear === 'pulse' ? write.pulses.value : 1;
-  const switchesWorstCell = Math.floor(write.endurance.value / perSwitch);
+  const perWrite = policies.wear === 'pulse' ? write.pulses.value : 1;
+  const writes = write.endurance.value / perWrite;
   return {
-    switchesWorstCell,
-    switchesAverageCell: Math.floor(write.endurance.value / (perSwitch * (rewrite.cells / usedCells))),
+    switchesWorstCell: Math.floor(writes / rewrite.worstCellWrites),
+    switchesAverageCell: Math.floor(writes / (rewrite.cellWrites / usedCells)),
   };
 }

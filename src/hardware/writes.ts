@@ -40,6 +40,8 @@ export interface DigitDistances {
   readonly changedCells: Uint8Array;
   /** Σ |digit − digit|. */
   readonly digitSteps: Uint16Array;
+  /** The largest |digit − digit|. */
+  readonly worstDigitSteps: Uint16Array;
 }
 
 export function digitDistances(weightBits: number, digits: number, cellBits: number): DigitDistances {
@@ -47,6 +49,7 @@ export function digitDistances(weightBits: number, digits: number, cellBits: num
   const size = 2 * offset + 1;
   const changedCells = new Uint8Array(size * size);
   const digitSteps = new Uint16Array(size * size);
+  const worstDigitSteps = new Uint16Array(size * size);
   const all = Array.from({ length: size }, (_, stored) => digitsOf(stored, digits, cellBits));
   for (let from = 0; from < size; from++) {
     for (let to = 0; to < size; to++) {
@@ -54,8 +57,9 @@ export function digitDistances(weightBits: number, digits: number, cellBits: num
         const steps = Math.abs(all[from][i] - all[to][i]);
         if (steps > 0) changedCells[from * size + to]++;
         digitSteps[from * size + to] += steps;
+        worstDigitSteps[from * size + to] = Math.max(worstDigitSteps[from * size + to], steps);
       }
     }
   }
-  return { offset, size, changedCells, digitSteps };
+  return { offset, size, changedCells, digitSteps, worstDigitSteps };
 }

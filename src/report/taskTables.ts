@@ -171,6 +171,7 @@ function wearTable(report: HardwareReport): Table {
     rows,
     notes: [
       `${write.parallelCells.value} cells at a time, ${write.pulses.value} pulses of ${write.pulseWidth.value.toLocaleString('en-US')} ns each; endurance ${write.endurance.value.toExponential()} ${policies.wear === 'pulse' ? 'pulses' : 'writes'} (${report.hardware.sources[write.endurance.source] ?? write.endurance.source}).`,
+      `A cell that fine-tuning moves by n levels is written ${policies.finetuneCells === 'changed-cells' ? 'once' : 'n times'} (policies.finetuneCells=${policies.finetuneCells}).`,
     ],
   };
 }

@@ -129,6 +129,24 @@ test('write time: rounds of parallel cells, each a train of pulses', () => {
   assert.ok(Math.abs(rewrite.seconds - 2 * 20 * 100e-6) < 1e-12);
 });
 
+test('a cell that is written several times takes as long and wears as much', () => {
+  // 7 = (3, 1) to 8 = (0, 2): three steps and one; 7 = (3, 1) to 9 = (1, 2): two steps and one
+  const go = (policy: string) => {
+    const chip = hardware(`policies.finetuneCells=${policy}`, 'write.parallelCells=1');
+    const from = levels(0, 0, 0, 0, 0, 0);
+    const rewrite = rewriteBetween(network, chip, from, levels(1, 2, 0, 0, 0, 0));
+    const rounds = Math.round(rewrite.seconds / (20 * 100e-6));
+    return [rewrite.cells, rewrite.cellWrites, rounds, wearOf(rewrite, 14, chip)];
+  };
+  const wear = (worst: number, average: number) => ({
+    switchesWorstCell: Math.floor(worst),
+    switchesAverageCell: Math.floor(average),
+  });
+  assert.deepEqual(go('changed-cells'), [4, 4, 4, wear(1e6, (1e6 * 14) / 4)]);
+  assert.deepEqual(go('digit-distance'), [4, 7, 7, wear(1e6 / 3, (1e6 * 14) / 7)]);
+  assert.deepEqual(go('mean-level-change'), [4, 6, 6, wear(1e6 / 2, (1e6 * 14) / 6)]);
+});
+
 test('wear: switches until endurance, for the worst and the average cell', () => {
   const rewrite = rewriteBetween(network, hardware(), BACKBONE, masked(0, 0, 1, 1, 1, 0));
   assert.deepEqual(wearOf(rewrite, 12, hardware()), { switchesWorstCell: 1e6, switchesAverageCell: 2e6 });
