@@ -1,4 +1,4 @@
-import { resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UserError } from '../errors.js';
 import type { HardwareDescription } from '../hardware/description.js';
@@ -7,7 +7,7 @@ import type { HardwareReport } from '../report/hardwareReport.js';
 import type { ResultSet } from '../report/results.js';
 import type { Table } from '../report/table.js';
 import type { Io } from './io.js';
-import { collect } from './options.js';
+import { collect, refuseTogether } from './options.js';
 import { formatTable } from './table.js';
 
 interface ReportArguments {
@@ -38,7 +38,11 @@ export function registerHwReport(program: Command, io: Io): void {
         'published',
       ]),
     )
-    .option('--run <folder>', 'a trained run; repeatable (default: all finished runs)', collect)
+    .option(
+      '--run <folder>',
+      'a trained run; repeatable (default: the newest of each task and method)',
+      collect,
+    )
     .option('--network <name>', 'network to price with published shares, or alone (default: resnet50)')
     .option('--onnx <file>', 'price an ONNX classification network, without tasks')
     .option('--image-size <pixels>', 'height and width of the images (default: 224, or the runs’)', pixels)
@@ -55,8 +59,8 @@ export function registerHwReport(program: Command, io: Io): void {
     .addHelpText(
       'after',
       `
-Without --shares, --onnx or --network it prices all finished runs below results/runs, or the published shares when
-there are none. docs/hardware.md describes the model, its policies and sources.
+Without --shares, --onnx or --network it prices the finished runs below results/runs, the newest of each task and
+method, or the published shares when there are none; \`xbm reproduce\` averages over seeds. docs/hardware.md describes the model, its policies and sources.
 
 Examples:
   xbm hw-report --preset nn-imc --shares published
@@ -82,27 +86,25 @@ async function printReport(args: ReportArguments, io: Io): Promise<void> {
   const { hardwareTables } = await import('../report/hardwareTables.js');
   const { hardwareJson } = await import('../report/hardwareJson.js');
   const format = args.json ? 'json' : args.format;
+  const tables = args.table && chosenTables(args.table, hardwareTables(report, true));
   if (args.out !== undefined) {
     const { writeReport } = await import('../report/writeReport.js');
     const files = await writeReport(report, resolve(io.cwd, args.out));
     io.stderr(`${files.map((file) => `wrote ${file}\n`).join('')}`);
   }
   if (format === 'json') {
-    io.stdout(`${JSON.stringify(hardwareJson(report))}\n`);
+    io.stdout(`${JSON.stringify(tables ? { tables } : hardwareJson(report))}\n`);
   } else if (format === 'csv') {
     const { tableToCsv } = await import('../report/table.js');
     const { resultsTable } = await import('../report/taskTables.js');
-    io.stdout(tableToCsv(resultsTable(report)));
+    io.stdout((tables ?? [taskRows(resultsTable(report))]).map(tableToCsv).join('\r\n'));
   } else if (format === 'md') {
     const { reportMarkdown } = await import('../report/markdown.js');
-    io.stdout(reportMarkdown(report, args.layers));
-  } else if (args.table !== undefined) {
+    const { tableToMarkdown } = await import('../report/table.js');
+    io.stdout(tables ? tables.map(tableToMarkdown).join('\n') : reportMarkdown(report, args.layers));
+  } else if (tables) {
     const { formatCell } = await import('../report/table.js');
-    const tables = hardwareTables(report, true);
-    const chosen = args.table.map(
-      (id) => tables.find((table) => table.id === id) ?? unknownTable(id, tables),
-    );
-    io.stdout(chosen.map((table) => tableText(table, formatCell)).join('\n'));
+    io.stdout(tables.map((table) => tableText(table, formatCell)).join('\n'));
   } else {
     const { formatCell } = await import('../report/table.js');
     const { reportTitle } = await import('../report/markdown.js');
@@ -115,10 +117,22 @@ async function printReport(args: ReportArguments, io: Io): Promise<void> {
   }
 }
 
-function unknownTable(id: string, tables: readonly Table[]): never {
+function chosenTables(ids: readonly string[], tables: readonly Table[]): Table[] {
+  return ids.map((id) => {
+    const found = tables.find((table) => table.id === id);
+    if (found) return found;
+    throw new UserError(
+      `the report has no table "${id}"`,
+      `Its tables are ${tables.map((table) => table.id).join(', ')}.`,
+    );
+  });
+}
+
+function taskRows<T extends Pick<Table, 'rows'>>(table: T): T {
+  if (table.rows.length > 0) return table;
   throw new UserError(
-    `the report has no table "${id}"`,
-    `Its tables are ${tables.map((table) => table.id).join(', ')}.`,
+    '--format csv has a row per task and method, and a network alone has none',
+    'Name tables with --table, such as --table layers.',
   );
 }
 
@@ -131,18 +145,19 @@ function tableText(table: Table, formatCell: (cell: string | number | null) => s
 async function buildReport(args: ReportArguments, io: Io): Promise<HardwareReport> {
   const { loadHardware } = await import('../hardware/load.js');
   const { hardwareReport } = await import('../report/hardwareReport.js');
-  const given = [
-    args.shares && '--shares',
-    args.run !== undefined && '--run',
-    args.onnx !== undefined && '--onnx',
-  ].filter((option) => typeof option === 'string');
-  if (given.length > 1) throw new UserError(`${given.join(' and ')} exclude each other`, 'Give one of them.');
+  refuseTogether(args, [
+    ['shares', 'run'],
+    ['shares', 'onnx'],
+    ['run', 'onnx'],
+    ['network', 'onnx'],
+    ['network', 'run'],
+    ['backbone', 'shares'],
+    ['backbone', 'onnx'],
+    ['backbone', 'network'],
+  ]);
   const load = (preset = 'nn-imc') => loadHardware(args.preset ?? preset, args.set, io.cwd);
   if (args.onnx !== undefined) {
     const { readOnnxNetwork } = await import('../hardware/onnx.js');
-    if (args.network !== undefined) {
-      throw new UserError('--network and --onnx exclude each other', 'Give one of them.');
-    }
     return hardwareReport(
       await readOnnxNetwork(resolve(io.cwd, args.onnx), args.imageSize),
       load(),
@@ -150,21 +165,21 @@ async function buildReport(args: ReportArguments, io: Io): Promise<HardwareRepor
     );
   }
   if (args.shares) return publishedReport(args, load());
-  if (args.network !== undefined && args.run === undefined) {
+  if (args.network !== undefined) {
     return hardwareReport(await namedNetwork(args), load(), noResults);
   }
 
   const { RunFolder, finishedRuns, runsFolder } = await import('../runs/runFolder.js');
-  const folders =
+  const { hardwareOfRuns, newestRuns, readRunResults } = await import('../report/runResults.js');
+  const { newest: folders, older } =
     args.run !== undefined
-      ? args.run.map((run) => new RunFolder(resolve(io.cwd, run)))
-      : finishedRuns(runsFolder(io.cwd));
+      ? { newest: args.run.map((run) => new RunFolder(resolve(io.cwd, run))), older: [] }
+      : newestRuns(finishedRuns(runsFolder(io.cwd)));
   if (folders.length === 0) {
     io.stderr('no finished run below results/runs: using the published shares\n');
     return publishedReport(args, load());
   }
   for (const folder of folders) folder.readSummary();
-  const { hardwareOfRuns, readRunResults } = await import('../report/runResults.js');
   const { hardwareForRuns } = await import('../report/runHardware.js');
   const hardware = load(args.preset ?? hardwareOfRuns(folders));
   const runs = await readRunResults(folders, {
@@ -172,7 +187,10 @@ async function buildReport(args: ReportArguments, io: Io): Promise<HardwareRepor
     backboneFile: args.backbone === undefined ? undefined : resolve(io.cwd, args.backbone),
     needLevels: hardware.policies.piggybackCells === 'digit-changes',
   });
-  return hardwareReport(runs.network, hardwareForRuns(hardware, runs), runs.set);
+  const left = older.map(({ path }) => basename(path)).join(', ');
+  if (left) io.stderr(`left out, as there is a newer run of the same task and method: ${left}\n`);
+  const assumptions = [...(left ? [`Older runs left out: ${left}.`] : []), ...runs.set.assumptions];
+  return hardwareReport(runs.network, hardwareForRuns(hardware, runs), { ...runs.set, assumptions });
 }
 
 const noResults: ResultSet = { source: 'no tasks: the network alone', results: [], assumptions: [] };

@@ -128,7 +128,7 @@ export function segmentBits(
   if (!exact && remap === 'refuse') {
     throw new UserError(
       `masks learned for segments of ${mask.rowsPerBit} rows cannot be priced on arrays of ${arrayRows} rows (layer ${layer.name})`,
-      'Set policies.maskRemap=and: a segment is then off only where all it covers is off.',
+      `Set array.rows=${mask.rowsPerBit}, or policies.maskRemap=and: a segment is then off only where all it covers is off.`,
     );
   }
   const segments = new Uint8Array(layer.outputs * rowSegments);

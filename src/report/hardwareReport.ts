@@ -163,7 +163,12 @@ function methodCosts(
 ): Omit<MethodCosts, 'ratioToXbm'> {
   const rates = ratesOf(hardware);
   const mapping = mapNetwork(network, rates);
-  const price = (gating: Gating) => imageEnergy(mapping, rates, networkActivity(mapping, rates, gating));
+  const price = (gating: Gating) =>
+    imageEnergy(
+      mapping,
+      rates,
+      naming(result.source, () => networkActivity(mapping, rates, gating)),
+    );
   const energy = price(result.gating);
   const none = imageEnergy(mapping, rates);
   const uniform =
@@ -195,6 +200,16 @@ function methodCosts(
     wear: wearOf(rewrite, mapping.usedCells, hardware),
     memoryBytes: taskMemory(network, result, hardware.precision.weightBits.value),
   };
+}
+
+/** Says which result an error is about. */
+function naming<T>(source: string, compute: () => T): T {
+  try {
+    return compute();
+  } catch (error) {
+    if (error instanceof UserError) throw new UserError(`${source}: ${error.message}`, error.hint);
+    throw error;
+  }
 }
 
 /** What the masks of a method save per image, per cent; 0 without masks that switch columns off. */

@@ -51,14 +51,14 @@ interface Run {
 }
 
 /**
- * Reads finished runs; of several runs of one task and method the newest counts.
- * @throws UserError when they are of different networks or backbones
+ * Reads finished runs, one per task and method.
+ * @throws UserError when two are of one task and method, or they are of different networks or backbones
  */
 export async function readRunResults(
   folders: readonly RunFolder[],
   options: RunResultOptions,
 ): Promise<RunResults> {
-  const { chosen, leftOut } = newestRuns(folders);
+  const chosen = distinctRuns(folders);
   const [first] = chosen;
   for (const key of ['network', 'backboneSha256', 'weightBits', 'activationBits'] as const) {
     const other = chosen.find(({ summary }) => summary[key] !== first.summary[key]);
@@ -82,10 +82,7 @@ export async function readRunResults(
       source: `trained runs: ${chosen.map(({ folder }) => basename(folder.path)).join(', ')}`,
       results,
       backboneLevels: backbone && levelsOf(backbone.convs),
-      assumptions: [
-        ...(leftOut.length > 0 ? [`Older runs left out: ${leftOut.join(', ')}.`] : []),
-        ...trainingAssumptions(tasks.map(({ method }) => method)),
-      ],
+      assumptions: trainingAssumptions(tasks.map(({ method }) => method)),
     },
   };
 }
@@ -97,22 +94,44 @@ function labelOf(summary: RunSummary): string {
   return summary.task === 'folder' ? (summary.name ?? 'folder') : summary.task;
 }
 
-function newestRuns(folders: readonly RunFolder[]): { chosen: Run[]; leftOut: string[] } {
-  const newest = new Map<string, Run>();
-  const leftOut: string[] = [];
-  const runs = folders
+/** Of several runs of one task and method the newest, and the others. */
+export function newestRuns(folders: readonly RunFolder[]): {
+  readonly newest: RunFolder[];
+  readonly older: RunFolder[];
+} {
+  const newest = new Map<string, RunFolder>();
+  const older: RunFolder[] = [];
+  const byAge = folders
     .map((folder) => ({ folder, time: statSync(folder.summary).mtimeMs }))
     .sort((a, b) => b.time - a.time);
-  for (const { folder } of runs) {
-    const summary = folder.readSummary();
-    const run = { folder, summary, label: labelOf(summary) };
-    const key = `${run.label} ${summary.method}`;
-    if (newest.has(key)) leftOut.push(basename(folder.path));
-    else newest.set(key, run);
+  for (const { folder } of byAge) {
+    const key = kindOf(readRun(folder));
+    if (newest.has(key)) older.push(folder);
+    else newest.set(key, folder);
   }
-  const chosen = [...newest.values()].sort((a, b) => (a.folder.path < b.folder.path ? -1 : 1));
-  if (chosen.length === 0) throw new UserError('no finished run', 'Train one with `xbm train`.');
-  return { chosen, leftOut };
+  return { newest: [...newest.values()], older };
+}
+
+function readRun(folder: RunFolder): Run {
+  const summary = folder.readSummary();
+  return { folder, summary, label: labelOf(summary) };
+}
+
+const kindOf = ({ label, summary }: Run): string => `task ${label} with method ${summary.method}`;
+
+/** By folder. */
+function distinctRuns(folders: readonly RunFolder[]): Run[] {
+  const runs = folders.map(readRun).sort((a, b) => (a.folder.path < b.folder.path ? -1 : 1));
+  if (runs.length === 0) throw new UserError('no finished run', 'Train one with `xbm train`.');
+  for (const [i, run] of runs.entries()) {
+    const other = runs.slice(0, i).find((earlier) => kindOf(earlier) === kindOf(run));
+    if (!other) continue;
+    throw new UserError(
+      `two runs of ${kindOf(run)}: ${basename(other.folder.path)} and ${basename(run.folder.path)}`,
+      'Name one of them with --run; `xbm reproduce` averages over seeds.',
+    );
+  }
+  return runs;
 }
 
 function commonImageSize(runs: readonly Run[]): number {

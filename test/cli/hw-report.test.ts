@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { main } from '../../src/cli/main.js';
@@ -62,6 +62,34 @@ test('--table prints only the named tables', async (t) => {
   assert.doesNotMatch(out, /Accuracy/);
 });
 
+test('--table in every format; a network alone has no rows of results', async (t) => {
+  const cwd = temporaryFolder(t);
+  const print = async (...args: string[]) =>
+    (await report(cwd, '--shares', 'published', '--table', 'total', '--table', 'area', ...args)).out;
+  const csv = (await print('--format', 'csv')).split('\r\n\r\n');
+  assert.equal(csv.length, 2);
+  assert.match(csv[0], /^task,xbm,piggyback,finetune\r\ncubs,/);
+  assert.match(csv[1], /^component,/);
+  const md = await print('--format', 'md');
+  assert.deepEqual(md.match(/^###? .*/gm), [
+    '### Total: reprogramming and inference over the test set (J)',
+    '### Area',
+  ]);
+  const { tables } = JSON.parse(await print('--json'));
+  assert.deepEqual(
+    tables.map(({ id, rows }: { id: string; rows: unknown[] }) => [id, rows.length]),
+    [
+      ['total', 5],
+      ['area', 10],
+    ],
+  );
+  const alone = await report(cwd, ...'--network resnet18 --format csv'.split(' '));
+  assert.equal(alone.code, 2);
+  assert.match(alone.err, /a network alone has none\nName tables with --table/);
+  const layers = await report(cwd, ...'--network resnet18 --format csv --table layers'.split(' '));
+  assert.match(layers.out, /^layer,/);
+});
+
 test('Markdown and CSV; overrides reach the numbers', async (t) => {
   const cwd = temporaryFolder(t);
   assert.match(
@@ -118,6 +146,7 @@ test('trained runs: real masks, element masks and levels are priced, the newest 
   await writeRun(cwd, backbone, { task: 'cubs', method: 'classifier', accuracy: 40 });
   const { code, out, err } = await report(cwd, '--json');
   assert.equal(code, 0, err);
+  assert.match(err, /left out, as there is a newer run of the same task and method: flowers-xbm-72-32-s9\n/);
   const document = JSON.parse(out);
   assert.equal(document.input, '32×32');
   const { flowers, cubs } = document.tasks;
@@ -132,6 +161,14 @@ test('trained runs: real masks, element masks and levels are priced, the newest 
   assert.equal(cubs.methods.classifier.reprogrammingJoules, 0);
   assert.ok(document.switching.finetune.joules[1][2] > 0);
   assert.match(document.assumptions[0], /Older runs left out: flowers-xbm-72-32-s9/);
+
+  const newer = join(cwd, 'results/runs/flowers-xbm-72-32-s0');
+  const twice = await report(cwd, '--run', newer, '--run', old);
+  assert.equal(twice.code, 2);
+  assert.match(
+    twice.err,
+    /two runs of task flowers with method xbm: flowers-xbm-72-32-s0 and flowers-xbm-72-32-s9\n.*xbm reproduce/,
+  );
 
   const digits = JSON.parse(
     (await report(cwd, '--json', '--set', 'policies.piggybackCells=digit-changes')).out,
@@ -148,9 +185,14 @@ test('masks of other rows than the array are refused by name, and priced with po
     accuracy: 80,
     rows: 36,
   });
-  const refused = await report(cwd, '--run', run);
+  await writeRun(cwd, randomBackbone(), { task: 'cubs', method: 'xbm', accuracy: 80 });
+  const refused = await report(cwd);
   assert.equal(refused.code, 2);
-  assert.match(refused.err, /36 rows cannot be priced on arrays of 72 rows.*\n.*policies\.maskRemap=and/);
+  assert.match(
+    refused.err,
+    /flowers-xbm-36-32-s0: masks .* 36 rows cannot be priced on arrays of 72 rows.*\nSet array\.rows=36, or policies\.maskRemap=and/,
+  );
+  assert.equal((await report(cwd, '--set', 'array.rows=36')).code, 0);
   assert.equal((await report(cwd, '--run', run, '--set', 'policies.maskRemap=and')).code, 0);
 });
 
@@ -208,6 +250,20 @@ test('--out writes the page, JSON, tables and charts', async (t) => {
     assert.ok(existsSync(join(cwd, 'chip', file)), file);
   }
   assert.equal(JSON.parse(readFileSync(join(cwd, 'chip', 'report.json'), 'utf8')).network, 'cifar-resnet8');
+
+  const own = ['tables/own.csv', 'charts/own.svg', 'notes.txt'].map((file) => join(cwd, 'chip', file));
+  for (const file of own) writeFileSync(file, 'of the user');
+  assert.equal((await report(cwd, ...'--network resnet18 --out chip'.split(' '))).code, 0);
+  assert.deepEqual(readdirSync(join(cwd, 'chip', 'charts')), [
+    'area.png',
+    'area.svg',
+    'energy-per-layer.png',
+    'energy-per-layer.svg',
+    'own.svg',
+  ]);
+  assert.ok(!existsSync(join(cwd, 'chip/tables/total.csv')), 'a table of the earlier report');
+  assert.ok(existsSync(join(cwd, 'chip/tables/area.csv')));
+  for (const file of own) assert.ok(existsSync(file), file);
 });
 
 test('mistakes: exit code 2 and a way out', async (t) => {
@@ -215,6 +271,9 @@ test('mistakes: exit code 2 and a way out', async (t) => {
   const cases: [string, RegExp][] = [
     ['--preset nn-inc --shares published', /no hardware description "nn-inc"; did you mean "nn-imc"/],
     ['--shares published --run x', /--shares and --run exclude each other/],
+    ['--run x --network resnet50', /--network and --run exclude each other/],
+    ['--shares published --backbone x', /--backbone and --shares exclude each other/],
+    ['--network resnet50 --backbone x', /--backbone and --network exclude each other/],
     ['--shares published --set array.rows=many', /array\.rows\.value: expected number/],
     ['--shares published --set policies.piggybackCells=digit-changes', /needs the masks of a trained run/],
     ['--network resnet5', /unknown network "resnet5"/],
