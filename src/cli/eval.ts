@@ -1,36 +1,21 @@
-import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { Task } from '../adaption/task.js';
-import type { Experiment } from '../config/schema.js';
 import type { DataSet } from '../data/types.js';
 import { UserError } from '../errors.js';
 import type { Evaluation } from '../training/evaluate.js';
 import { withDecodeProgress } from './decodeProgress.js';
-import { type ExperimentArguments, experimentOptions, loadExperimentFrom } from './experiment.js';
+import type { Target, TargetArguments } from './evalTarget.js';
+import { experimentOptions } from './experiment.js';
 import { formatBytes } from './format.js';
 import type { Io } from './io.js';
 import { openBackbone } from './openBackbone.js';
 import { withProgress } from './progress.js';
-import { selectRun } from './selectRun.js';
 import { type Cell, formatTable } from './table.js';
 
-interface EvalArguments extends ExperimentArguments {
-  readonly run?: string;
-  readonly file?: string;
-  readonly backbone?: string;
-  readonly out?: string;
+interface EvalArguments extends TargetArguments {
   readonly json?: boolean;
-}
-
-/** What is measured, and where the files go. */
-interface Target {
-  readonly file: string;
-  readonly experiment: Experiment;
-  readonly out: string | null;
-  /** By --backbone: that one and no other. */
-  readonly backboneIsNamed: boolean;
 }
 
 /** `xbm eval`. */
@@ -45,9 +30,13 @@ export function registerEval(program: Command, io: Io): void {
     .addHelpText(
       'after',
       `
+It measures the newest finished run, of --task if given. A config, or --method beside --task, names the run that
+\`xbm train\` leaves with the same arguments.
+
 Examples:
   xbm eval
   xbm eval --task flowers
+  xbm eval my-experiment.yaml --set training.seed=1
   xbm eval --run results/runs/flowers-xbm-0a1b2c3d-s0 --json
   xbm eval --file task.safetensors --backbone resnet50-imagenet --task flowers --set data.root=~/flowers
 `,
@@ -57,53 +46,17 @@ Examples:
 
 async function evalCommand(config: string | undefined, args: EvalArguments, io: Io): Promise<void> {
   const { readTaskFile } = await import('../adaption/taskFile.js');
-  const target =
-    args.file === undefined ? await runTarget(config, args, io) : await fileTarget(config, args, io);
+  const { findTarget } = await import('./evalTarget.js');
+  const target = await findTarget(config, args, io);
   const task = await readTaskFile(target.file);
   const { openExperimentData } = await import('../runs/openExperiment.js');
   const dataSet = await openExperimentData(target.experiment, io.env);
   requireClasses(target.file, task, dataSet);
-  const evaluation = await measure(target, task, dataSet, io);
+  const { evaluation, imagesHash } = await measure(target, task, dataSet, io);
+  const then = target.summary?.testImagesHash;
+  const isTestSet = then === undefined ? null : imagesHash === then;
   const files = target.out ? await writeFiles(target.out, evaluation, task.classes) : null;
-  await report(target, task, evaluation, files, args, io);
-}
-
-/** A run's own config; --set and --engine change it, as for data that moved. */
-async function runTarget(config: string | undefined, args: EvalArguments, io: Io): Promise<Target> {
-  if (config !== undefined || args.method !== undefined) {
-    throw new UserError(
-      'a run brings its own config and method',
-      'Name the run with --run, or a task file with --file.',
-    );
-  }
-  const run = await selectRun(args.run, args.task, io);
-  const experiment = await loadExperimentFrom(run.config, withBackbone(args), io);
-  const out = args.out ? resolve(io.cwd, args.out) : run.path;
-  return { file: run.task, experiment, out, backboneIsNamed: args.backbone !== undefined };
-}
-
-/** The config that is named, else the one beside the task file. */
-async function fileTarget(config: string | undefined, args: EvalArguments, io: Io): Promise<Target> {
-  if (args.run !== undefined) throw new UserError('--file and --run both name a task', 'Give one of them.');
-  const file = resolve(io.cwd, args.file!);
-  const beside = join(dirname(file), 'config.yaml');
-  const named = config !== undefined || args.task !== undefined;
-  if (!named && !existsSync(beside)) {
-    throw new UserError(
-      `${file}: on which images? There is no config.yaml beside it`,
-      'Add --task, or a config file.',
-    );
-  }
-  const given = withBackbone(args);
-  const experiment = await (named
-    ? loadExperimentFrom(config, { ...args, set: given.set }, io)
-    : loadExperimentFrom(beside, given, io));
-  const out = args.out ? resolve(io.cwd, args.out) : null;
-  return { file, experiment, out, backboneIsNamed: args.backbone !== undefined };
-}
-
-function withBackbone({ set = [], engine, backbone }: EvalArguments): ExperimentArguments {
-  return { engine, set: backbone === undefined ? set : [...set, `backbone.weights=${backbone}`] };
+  await report({ target, task, evaluation, isTestSet, files }, args, io);
 }
 
 function requireClasses(file: string, task: Task, dataSet: DataSet): void {
@@ -120,7 +73,7 @@ function requireClasses(file: string, task: Task, dataSet: DataSet): void {
 
 const quote = (name: string | undefined) => (name === undefined ? 'missing' : `"${name}"`);
 
-async function measure(target: Target, task: Task, dataSet: DataSet, io: Io): Promise<Evaluation> {
+async function measure(target: Target, task: Task, dataSet: DataSet, io: Io) {
   const { openExperimentEngine, openSplit } = await import('../runs/openExperiment.js');
   const { foldIntoBackbone } = await import('../adaption/task.js');
   const { evaluate } = await import('../training/evaluate.js');
@@ -142,7 +95,7 @@ async function measure(target: Target, task: Task, dataSet: DataSet, io: Io): Pr
     const { batchSize } = training;
     const total = loader.samples.length;
     const { signal } = io;
-    return await withProgress(io, { label: 'testing', unit: 'images', total }, (progress) =>
+    const evaluation = await withProgress(io, { label: 'testing', unit: 'images', total }, (progress) =>
       evaluate({
         engine,
         network,
@@ -153,6 +106,7 @@ async function measure(target: Target, task: Task, dataSet: DataSet, io: Io): Pr
         onProgress: (images) => progress.update(images),
       }),
     );
+    return { evaluation, imagesHash: loader.imagesHash };
   } finally {
     await loader.close();
   }
@@ -169,11 +123,17 @@ async function writeFiles(folder: string, evaluation: Evaluation, classes: reado
   return files;
 }
 
+interface Measured {
+  readonly target: Target;
+  readonly task: Task;
+  readonly evaluation: Evaluation;
+  /** Whether the images are those that the run was tested on; null: not known. */
+  readonly isTestSet: boolean | null;
+  readonly files: { csv: string; png: string } | null;
+}
+
 async function report(
-  target: Target,
-  task: Task,
-  evaluation: Evaluation,
-  files: { csv: string; png: string } | null,
+  { target, task, evaluation, isTestSet, files }: Measured,
   args: EvalArguments,
   io: Io,
 ): Promise<void> {
@@ -187,9 +147,15 @@ async function report(
     accuracy: share,
   }));
   const { total } = maskShares(task);
+  if (isTestSet === false) {
+    io.stderr(
+      'Note: these are not the images that the run was tested on (other files, labels or pixels): its accuracy does not compare, ' +
+        'and images it was trained on may be among them\n',
+    );
+  }
   if (args.json) {
     const { task: name } = target.experiment;
-    const result = { task: name, method: task.method.name, accuracy, loss, images, correct };
+    const result = { task: name, method: task.method.name, accuracy, loss, images, correct, isTestSet };
     const masks = { shareOff: total.shareOff, maskBits: total.bits, maskBytes: maskBytes(task) };
     io.stdout(`${JSON.stringify({ ...result, ...masks, file: target.file, perClass, confusion: files })}\n`);
     return;

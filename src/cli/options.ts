@@ -24,6 +24,6 @@ export function collect(value: string, previous: readonly string[] = []): string
 
 /** @throws UserError when a file that a command is to write does not end as one of the formats it can write */
 export function requireEnding(option: string, file: string | undefined, endings: readonly string[]): void {
-  if (file === undefined || endings.some((ending) => file.toLowerCase().endsWith(ending))) return;
+  if (file === undefined || endings.some((ending) => file.endsWith(ending))) return;
   throw new UserError(`${option} ${file}: expected a file that ends in ${endings.join(' or ')}`);
 }

@@ -218,6 +218,42 @@ describe('xbm train, eval and masks', () => {
     assert.deepEqual([width, height, format], [72, 72, 'png']);
   });
 
+  test('eval finds the run of a config by its hash', async () => {
+    const changes = ['--set', 'training.epochs=1', '--set', 'training.seed=3'];
+    const untrained = await xbm(['eval', config, ...changes]);
+    assert.equal(untrained.exitCode, ExitCode.usage);
+    assert.match(untrained.err, /small-xbm-[0-9a-f]{8}-s3: no finished run of this experiment\nTrain it/);
+    const trained = await xbm(['train', config, ...changes, '--json']);
+    const found = await xbm(['eval', config, ...changes, '--json', '--engine', 'tfjs']);
+    assert.equal(found.exitCode, ExitCode.ok, found.err);
+    assert.equal(found.json().file, join(trained.json().folder, 'task.safetensors'));
+    assert.equal(found.json().isTestSet, true);
+    const both = await xbm(['eval', config, '--run', whole('xbm')]);
+    assert.match(both.err, /--run and a config or --method both name a run/);
+  });
+
+  test('eval refuses settings that it does not read, and says when the images are not the test set', async () => {
+    const evaluate = (...args: string[]) => xbm(['eval', '--run', whole('xbm'), '--json', ...args]);
+    for (const set of [
+      'method.rows=36',
+      'training={epochs: 2}',
+      'data.trainPercent=50',
+      'training.imageSize=16',
+    ]) {
+      const { exitCode, err } = await evaluate('--set', set);
+      assert.equal(exitCode, ExitCode.usage, err);
+      assert.match(
+        err,
+        /cannot be changed when a trained task is measured\nWhat can be set here: data\.root/,
+      );
+    }
+    assert.equal((await evaluate()).json().isTestSet, true);
+    await writeSmallImages(join(folder, 'others'), 5);
+    const other = await evaluate('--set', 'data.root=others', '--out', join(folder, 'measured'));
+    assert.equal(other.json().isTestSet, false);
+    assert.match(other.err, /these are not the images that the run was tested on/);
+  });
+
   test('eval and masks take the newest finished run by default', async () => {
     const runs = join(folder, 'results', 'runs');
     for (const method of ['xbm', 'classifier']) {
