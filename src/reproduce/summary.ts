@@ -22,7 +22,7 @@ export interface SummaryRow {
   readonly accuracy: number;
   /** Of the sample (n − 1); null for one seed. */
   readonly accuracyStandardDeviation: number | null;
-  /** The paper's, or at full precision Piggyback's, where network, image size and data are theirs; per cent. */
+  /** The paper's, or at full precision Piggyback's, where {@link publishedResult} finds nothing unlike; per cent. */
   readonly publishedAccuracy: number | null;
   /** Own − published, percentage points. */
   readonly accuracyDifference: number | null;
@@ -110,7 +110,7 @@ function summaryRow(group: readonly FinishedRun[], energies: RunEnergies): Summa
   };
 }
 
-/** The published figures, where network, image size, precision and data set are theirs. */
+/** The published figures, where nothing is unlike the published experiment. */
 function publishedFor({ summary }: FinishedRun): Pick<PublishedResult, 'accuracy' | 'shareOff'> {
   const published = publishedResult(summary);
   return published.unlike.length === 0 ? published : { accuracy: null, shareOff: null };

@@ -1,5 +1,5 @@
 /** @file The published numbers that a group of runs is compared with. */
-import { publishedTasks } from '../../hardware/published.js';
+import { publishedProtocol, publishedTasks } from '../../hardware/published.js';
 import type { RunSummary } from '../../runs/summary.js';
 import { precisionOf, type RunGroup } from './groups.js';
 
@@ -52,7 +52,10 @@ function differences(summary: RunSummary, published: (typeof publishedTasks)[num
       `${sizes(train, summary.testImages)} train/test images, not ${sizes(published.trainImages, published.testImages)}`,
     );
   }
-  if (summary.network !== 'resnet50') found.push(`${summary.network}, not resnet50`);
-  if (summary.imageSize !== 224) found.push(`${summary.imageSize} px, not 224 px`);
+  const { network, imageSize, epochs, rows } = publishedProtocol;
+  if (summary.network !== network) found.push(`${summary.network}, not ${network}`);
+  if (summary.imageSize !== imageSize) found.push(`${summary.imageSize} px, not ${imageSize} px`);
+  if (summary.epochs !== epochs) found.push(`${summary.epochs} epochs, not ${epochs}`);
+  if (summary.rows !== null && summary.rows !== rows) found.push(`${summary.rows} rows, not ${rows}`);
   return found;
 }
