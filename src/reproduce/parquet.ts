@@ -16,6 +16,7 @@ const columns: readonly Column[] = [
   ['weightBits', 'INT32', ({ summary }) => summary.weightBits],
   ['activationBits', 'INT32', ({ summary }) => summary.activationBits],
   ['granularity', 'STRING', ({ summary }) => summary.granularity],
+  ['rows', 'INT32', ({ summary }) => summary.rows],
   ['accuracy', 'DOUBLE', ({ summary }) => summary.accuracy],
   ['loss', 'DOUBLE', ({ summary }) => summary.loss],
   ['shareOff', 'DOUBLE', ({ summary }) => (summary.maskBits > 0 ? summary.shareOff : null)],

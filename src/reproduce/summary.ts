@@ -1,8 +1,14 @@
 /** @file results/<name>/summary.json: one row per experiment, means over its seeds; nothing in it depends on time. */
 import type { MethodName } from '../adaption/method.js';
 import { type PublishedResult, publishedResult } from '../report/experiment/published.js';
+import { spreadOf } from '../report/experiment/statistics.js';
 import { energyKeys, type RunEnergies, type RunEnergy, type UnpricedRun } from './energies.js';
 import type { FinishedRun } from './finished.js';
+
+/** Means over seeds, and sample standard deviations. */
+export type EnergySpread = Readonly<
+  Record<keyof RunEnergy, number> & Record<`${keyof RunEnergy}StandardDeviation`, number | null>
+>;
 
 export interface SummaryRow {
   readonly task: string;
@@ -12,6 +18,8 @@ export interface SummaryRow {
   readonly weightBits: number;
   readonly activationBits: number;
   readonly granularity: string | null;
+  /** Of one column segment; null but for granularity column. */
+  readonly rows: number | null;
   readonly imageSize: number;
   readonly epochs: number;
   readonly classes: number;
@@ -28,12 +36,13 @@ export interface SummaryRow {
   readonly accuracyDifference: number | null;
   /** Mean, of the mask bits, per cent; null without masks. */
   readonly shareOff: number | null;
+  readonly shareOffStandardDeviation: number | null;
   readonly publishedShareOff: number | null;
   readonly maskBits: number;
   readonly maskBytes: number;
   readonly taskBytes: number;
   /** Means by hardware preset; without those on which one of the runs has no price. */
-  readonly energy: Readonly<Record<string, RunEnergy>>;
+  readonly energy: Readonly<Record<string, EnergySpread>>;
   /** Names of the run folders. */
   readonly runs: readonly string[];
 }
@@ -77,11 +86,11 @@ export function summarizeRuns(finished: readonly FinishedRun[], energies: RunEne
 
 function summaryRow(group: readonly FinishedRun[], energies: RunEnergies): SummaryRow {
   const [{ run, summary }] = group;
-  const accuracies = group.map((one) => one.summary.accuracy);
-  const accuracy = mean(accuracies);
+  const accuracy = spreadOf(group.map((one) => one.summary.accuracy))!;
   const published = publishedFor(group[0]);
-  const { network, weightBits, activationBits, granularity, imageSize, epochs } = summary;
+  const { network, weightBits, activationBits, granularity, rows, imageSize, epochs } = summary;
   const { classes, trainImages, testImages, maskBits, maskBytes, taskBytes } = summary;
+  const shareOff = maskBits > 0 ? spreadOf(group.map((one) => one.summary.shareOff)) : null;
   return {
     task: run.task,
     method: run.method,
@@ -90,22 +99,24 @@ function summaryRow(group: readonly FinishedRun[], energies: RunEnergies): Summa
     weightBits,
     activationBits,
     granularity,
+    rows,
     imageSize,
     epochs,
     classes,
     trainImages,
     testImages,
     seeds: group.map((one) => one.run.seed),
-    accuracy,
-    accuracyStandardDeviation: standardDeviation(accuracies),
+    accuracy: accuracy.mean,
+    accuracyStandardDeviation: accuracy.deviation,
     publishedAccuracy: published.accuracy,
-    accuracyDifference: published.accuracy === null ? null : accuracy - published.accuracy,
-    shareOff: maskBits > 0 ? mean(group.map((one) => one.summary.shareOff)) : null,
+    accuracyDifference: published.accuracy === null ? null : accuracy.mean - published.accuracy,
+    shareOff: shareOff?.mean ?? null,
+    shareOffStandardDeviation: shareOff?.deviation ?? null,
     publishedShareOff: maskBits > 0 ? published.shareOff : null,
     maskBits,
     maskBytes,
     taskBytes,
-    energy: meanEnergies(group.map((one) => energies.get(one.run.name) ?? {})),
+    energy: energySpreads(group.map((one) => energies.get(one.run.name) ?? {})),
     runs: group.map((one) => one.run.name),
   };
 }
@@ -116,22 +127,19 @@ function publishedFor({ summary }: FinishedRun): Pick<PublishedResult, 'accuracy
   return published.unlike.length === 0 ? published : { accuracy: null, shareOff: null };
 }
 
-function meanEnergies(all: readonly Readonly<Record<string, RunEnergy>>[]): Record<string, RunEnergy> {
+function energySpreads(all: readonly Readonly<Record<string, RunEnergy>>[]): Record<string, EnergySpread> {
   const presets = Object.keys(all[0]).filter((preset) => all.every((energies) => preset in energies));
-  const average = (preset: string) =>
-    Object.fromEntries(energyKeys.map((key) => [key, mean(all.map((energies) => energies[preset][key]))]));
-  return Object.fromEntries(presets.map((preset) => [preset, average(preset) as unknown as RunEnergy]));
-}
-
-/** Of equal values exactly that value. */
-function mean(values: readonly number[]): number {
-  return values[0] + values.reduce((sum, value) => sum + (value - values[0]), 0) / values.length;
-}
-
-function standardDeviation(values: readonly number[]): number | null {
-  if (values.length < 2) return null;
-  const centre = mean(values);
-  return Math.sqrt(values.reduce((sum, value) => sum + (value - centre) ** 2, 0) / (values.length - 1));
+  const spread = (preset: string) =>
+    Object.fromEntries(
+      energyKeys.flatMap((key) => {
+        const { mean, deviation } = spreadOf(all.map((energies) => energies[preset][key]))!;
+        return [
+          [key, mean],
+          [`${key}StandardDeviation`, deviation],
+        ];
+      }),
+    ) as EnergySpread;
+  return Object.fromEntries(presets.map((preset) => [preset, spread(preset)]));
 }
 
 /** Runs that have no price on one preset for one reason, together. */

@@ -35,13 +35,14 @@ const json = (value: unknown): Buffer => Buffer.from(`${JSON.stringify(value, nu
 /** One line per row; energies as columns `<preset>.<quantity>`, lists with spaces between. */
 export function summaryCsv({ rows, hardware }: ReproductionSummary): string {
   const plain = Object.keys(rows[0] ?? {}).filter((key) => key !== 'energy') as (keyof SummaryRow)[];
-  const header = [...plain, ...hardware.flatMap((preset) => energyKeys.map((key) => `${preset}.${key}`))];
+  const energy = energyKeys.flatMap((key) => [key, `${key}StandardDeviation`] as const);
+  const header = [...plain, ...hardware.flatMap((preset) => energy.map((key) => `${preset}.${key}`))];
   const cells = rows.map((row) => [
     ...plain.map((key): Cell => {
       const value = row[key];
       return Array.isArray(value) ? value.join(' ') : (value as Cell);
     }),
-    ...hardware.flatMap((preset) => energyKeys.map((key) => row.energy[preset]?.[key] ?? null)),
+    ...hardware.flatMap((preset) => energy.map((key) => row.energy[preset]?.[key] ?? null)),
   ]);
   return tableToCsv({ header, rows: cells });
 }

@@ -29,7 +29,11 @@ test('one row per experiment: mean and sample standard deviation over seeds, nex
   assert.equal(xbm.publishedAccuracy, 90.81);
   assert.ok(Math.abs(xbm.accuracyDifference! + 0.81) < 1e-9);
   assert.deepEqual([xbm.shareOff, xbm.publishedShareOff], [31, 31.92]);
+  assert.deepEqual([xbm.shareOffStandardDeviation, xbm.rows], [1, 72]);
   assert.equal(xbm.energy['nn-imc'].energyPerImageMicrojoules, 21);
+  assert.equal(xbm.energy['nn-imc'].energyPerImageMicrojoulesStandardDeviation, 1);
+  assert.equal(xbm.energy['nn-imc'].totalJoulesStandardDeviation, 0);
+  assert.deepEqual([finetune.shareOffStandardDeviation, finetune.rows], [null, null]);
   assert.deepEqual(
     [finetune.publishedAccuracy, finetune.shareOff, finetune.publishedShareOff],
     [95.34, null, null],
@@ -137,7 +141,9 @@ test('the CSV has one line per row, energies by preset', () => {
   const cells = Object.fromEntries(header.split(',').map((key, i) => [key, lines[0].split(',')[i]]));
   assert.equal(cells.method, 'xbm');
   assert.equal(cells.seeds, '0 1 2');
+  assert.equal(cells.rows, '72');
   assert.equal(cells['nn-imc.energyPerImageMicrojoules'], '20');
+  assert.equal(cells['nn-imc.energyPerImageMicrojoulesStandardDeviation'], '0');
   assert.equal(
     summaryCsv({ ...summary, rows: [] })
       .trim()
@@ -161,7 +167,7 @@ test('the Parquet file has one row per run, and reads back', async () => {
   assert.equal(rows[0]['nn-imc.energyPerImageMicrojoules'], 20);
   assert.equal(rows[1]['nn-imc.energyPerImageMicrojoules'] ?? null, null);
   assert.equal(rows[3].shareOff ?? null, null);
-  assert.equal(rows[0].shareOff, 25);
+  assert.deepEqual([rows[0].shareOff, rows[0].rows], [25, 72]);
   const none = await parquetReadObjects({
     file: runsParquet([], new Map(), ['nn-imc']).buffer as ArrayBuffer,
   });

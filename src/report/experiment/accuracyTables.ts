@@ -68,8 +68,9 @@ export function shareOffTable(groups: readonly RunGroup[]): ResultTable | null {
   const rows = masked.map((group) => {
     const own = shareOffOf(group)!;
     const published = publishedFor(group);
+    const { granularity, rows } = group.runs[0].summary;
     return groupRow(group, [
-      `per ${group.runs[0].summary.granularity}`,
+      rows === null ? `per ${granularity}` : `per ${granularity} of ${rows} rows`,
       own,
       published.shareOff,
       comparable(published.shareOff, published.unlike, own.mean),

@@ -70,6 +70,9 @@ test('share off stands next to the authors’ own', () => {
   const table = shareOffTable(groups)!;
   const column = columnOf(table, 'publishedShareOffPercent');
   assert.equal(rowOf(table, 'flowers', 'xbm')[column], 31.92);
+  const bit = columnOf(table, 'granularity');
+  assert.equal(rowOf(table, 'flowers', 'xbm')[bit], 'per column of 72 rows');
+  assert.equal(rowOf(table, 'flowers', 'piggyback')[bit], 'per element');
   assert.equal(rowOf(table, 'flowers', 'piggyback')[column], 4.48);
   assert.ok(!table.rows.some(({ method }) => method === 'finetune' || method === 'classifier'));
 });
