@@ -65,6 +65,7 @@ async function trainCommand(experiment: Experiment, args: TrainArguments, io: Io
       );
     }
     const resume = args.resume === true && folder.status === 'unfinished';
+    if (!args.force && !resume) folder.requireOwn();
     if (args.resume && !resume) io.stderr(`${path}: no checkpoint; training from the start\n`);
     const result = await runWithProgress(
       folder,

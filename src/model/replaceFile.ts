@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
+import { readdirSync, rmSync } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { ExitCode, UserError } from '../errors.js';
 
 /**
@@ -24,6 +25,15 @@ export async function replaceFile(path: string, chunks: Iterable<Uint8Array>): P
     throw explain(path, error);
   }
   await syncFolder(dirname(path));
+}
+
+/** Removes what a process killed within {@link replaceFile} left beside `path`; for a file that nobody else writes now. */
+export function removeLeftovers(path: string): void {
+  const [folder, name] = [dirname(path), basename(path)];
+  for (const other of readdirSync(folder)) {
+    const isLeftover = other.startsWith(name) && /^\.[0-9a-f]{8}\.tmp$/.test(other.slice(name.length));
+    if (isLeftover) rmSync(join(folder, other), { force: true });
+  }
 }
 
 async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {

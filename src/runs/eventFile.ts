@@ -56,6 +56,11 @@ export function frame(data: Uint8Array): Uint8Array {
   return record;
 }
 
+/** Whether an {@link EventFile} has this name: other programs put host names into theirs. */
+export function isEventFile(name: string): boolean {
+  return /^events\.out\.tfevents\.\d+\.xbm$/.test(name);
+}
+
 /** Names sort in the order of the starts, whatever the clock did in between. */
 function openFresh(folder: string, seconds: number): number {
   const stamps = readdirSync(folder).map((name) =>

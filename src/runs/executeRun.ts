@@ -105,7 +105,8 @@ async function openFolder(
   inputs: RunInputs,
   stored: StoredCheckpoint | null,
 ): Promise<void> {
-  if (!stored) folder.clear();
+  if (stored) folder.removeLeftovers();
+  else folder.clear();
   await replaceFile(folder.config, [Buffer.from(inputs.configText)]);
   const start = describeStart(inputs.engine, stored?.checkpoint.state.step ?? 0);
   await writeJson(folder.environment, { starts: [...readStarts(folder.environment), start] });

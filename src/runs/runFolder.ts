@@ -1,10 +1,13 @@
 /** @file Where a run keeps its files, and what state they say it is in. */
 
 import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
+import { loadExperiment } from '../config/load.js';
 import type { Experiment } from '../config/schema.js';
 import { ExitCode, UserError } from '../errors.js';
 import { makeFolder } from '../folders.js';
+import { removeLeftovers } from '../model/replaceFile.js';
+import { isEventFile } from './eventFile.js';
 import { acquireLock, type Lock } from './lock.js';
 import { parseSummary, parseTimings, type RunSummary, type RunTimings } from './summary.js';
 
@@ -68,7 +71,7 @@ export class RunFolder {
   }
 
   /**
-   * Creates the folder and removes what an earlier run left in it; other files stay.
+   * Creates the folder and removes what an earlier run left in it; files that xbm did not write stay.
    * The summary goes first: whatever happens next, the rest no longer passes for a finished run.
    */
   clear(): void {
@@ -82,8 +85,35 @@ export class RunFolder {
       this.environment,
     ])
       rmSync(file, { force: true });
-    for (const name of readdirSync(this.path))
-      if (name.startsWith('events.out.tfevents.') || name.endsWith('.tmp')) rmSync(join(this.path, name));
+    for (const name of readdirSync(this.path)) if (isEventFile(name)) rmSync(join(this.path, name));
+    this.removeLeftovers();
+  }
+
+  /** Removes temporary files of a process that was killed while it wrote here; only the holder of the lock may. */
+  removeLeftovers(): void {
+    for (const file of [
+      this.config,
+      this.environment,
+      this.checkpoint,
+      this.task,
+      this.summary,
+      this.timings,
+    ])
+      removeLeftovers(file);
+  }
+
+  /**
+   * Before a fresh start that nobody forced.
+   * @throws UserError when files that it would replace are not those of a run of xbm
+   */
+  requireOwn(): void {
+    const taken = [this.config, this.environment, this.metrics, this.task, this.timings].filter(existsSync);
+    if (taken.length === 0 || isExperiment(this.config)) return;
+    const names = taken.map((file) => basename(file)).join(', ');
+    throw new UserError(
+      `${this.path}: is no run folder of xbm (its config.yaml is no experiment), but holds ${names}`,
+      'Choose another folder with --out, or add --force to replace these files.',
+    );
   }
 
   /** After a start that failed before its first step: removes what it wrote, unless there is a result or a record. */
@@ -107,6 +137,16 @@ export class RunFolder {
   /** @throws UserError when they are missing or damaged */
   readTimings(): RunTimings {
     return parseTimings(this.timings, existsSync(this.timings) ? readFileSync(this.timings, 'utf8') : '');
+  }
+}
+
+function isExperiment(config: string): boolean {
+  try {
+    loadExperiment({ config });
+    return true;
+  } catch (error) {
+    if (error instanceof UserError) return false;
+    throw error;
   }
 }
 

@@ -95,6 +95,33 @@ describe('xbm train, eval and masks', () => {
     assert.match(other.err, /finished run of another experiment/);
   });
 
+  test('files of other people are not replaced by a run, unless forced', async () => {
+    const run = join(folder, 'theirs');
+    const theirs = [
+      'config.yaml',
+      'environment.json',
+      'events.out.tfevents.1.host',
+      'metrics.jsonl',
+      'x.tmp',
+    ];
+    mkdirSync(run);
+    for (const name of theirs) writeFileSync(join(run, name), 'theirs: true\n');
+    const args = ['train', config, '--out', run, '--set', 'training.epochs=1'];
+    for (const more of [[], ['--resume']]) {
+      const refused = await xbm([...args, ...more]);
+      assert.equal(refused.exitCode, ExitCode.usage, refused.err);
+      assert.match(
+        refused.err,
+        /theirs: is no run folder .*, but holds config.yaml, environment.json, metrics.jsonl\n.*--out, or add --force/,
+      );
+      assert.deepEqual(readdirSync(run).sort(), theirs);
+    }
+    const forced = await xbm([...args, '--force']);
+    assert.equal(forced.exitCode, ExitCode.ok, forced.err);
+    const left = theirs.filter((name) => readFileSync(join(run, name), 'utf8') === 'theirs: true\n');
+    assert.deepEqual(left, ['events.out.tfevents.1.host', 'x.tmp']);
+  });
+
   test('a finished run on one unnamed folder of images does not answer for another', async () => {
     const args = ['train', config, '--set', 'name=null', '--set', 'training.epochs=1'];
     const first = await xbm(args);

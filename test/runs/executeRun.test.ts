@@ -193,14 +193,26 @@ test('a start that fails before its first step leaves nothing behind; a later on
   }
 });
 
+test('what a kill in the middle of writing a file left goes away with the next start', async (t) => {
+  const folder = temporaryRun(t);
+  const engine = new DoubleEngine({ nanAtStep: 9 });
+  await assert.rejects(executeRun(folder, tinyInputs('xbm', { engine }), { start: 'fresh' }));
+  for (const start of ['resume', 'fresh'] as const) {
+    const torn = [`${folder.checkpoint}.0123abcd.tmp`, `${folder.summary}.89ef0123.tmp`];
+    const mine = `${folder.checkpoint}.mine.tmp`;
+    for (const file of [...torn, mine]) writeFileSync(file, 'torn');
+    await executeRun(folder, tinyInputs(), { start });
+    assert.deepEqual([...torn, mine].map(existsSync), [false, false, true]);
+  }
+});
+
 test('a fresh start clears what an older run left, and nothing else', async (t) => {
   const folder = temporaryRun(t);
   await executeRun(folder, tinyInputs(), { start: 'fresh' });
-  const note = join(folder.path, 'notes.txt');
-  writeFileSync(note, 'mine');
+  const mine = ['events.out.tfevents.1700000000.host', 'notes.txt', 'thesis.tmp', 'task.safetensors.old.tmp'];
+  for (const name of mine) writeFileSync(join(folder.path, name), 'mine');
   const engine = new DoubleEngine({ nanAtStep: 0 });
   await assert.rejects(executeRun(folder, tinyInputs('xbm', { engine }), { start: 'fresh' }));
   assert.equal(folder.status, 'absent');
-  assert.equal(readFileSync(note, 'utf8'), 'mine');
-  assert.deepEqual(readdirSync(folder.path).sort(), ['config.yaml', 'notes.txt']);
+  assert.deepEqual(readdirSync(folder.path).sort(), ['config.yaml', ...mine].sort());
 });
