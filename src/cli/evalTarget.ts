@@ -77,7 +77,7 @@ async function experimentTarget(config: string | undefined, args: TargetArgument
 function targetOf(run: RunFolder, experiment: Experiment, args: TargetArguments, io: Io): Target {
   const out = args.out ? resolve(io.cwd, args.out) : run.path;
   const backboneIsNamed = args.backbone !== undefined;
-  return { file: run.task, experiment, out, backboneIsNamed, summary: run.readSummary() };
+  return { file: run.task, experiment, out, backboneIsNamed, summary: run.readComplete() };
 }
 
 /** The config that is named, else the one beside the task file. */

@@ -8,6 +8,7 @@ import type { ResultSet } from '../report/results.js';
 import type { Table } from '../report/table.js';
 import type { Io } from './io.js';
 import { collect, refuseTogether } from './options.js';
+import { noteLeftOut } from './selectRun.js';
 import { formatTable } from './table.js';
 
 interface ReportArguments {
@@ -174,12 +175,12 @@ async function buildReport(args: ReportArguments, io: Io): Promise<HardwareRepor
   const { newest: folders, older } =
     args.run !== undefined
       ? { newest: args.run.map((run) => new RunFolder(resolve(io.cwd, run))), older: [] }
-      : newestRuns(finishedRuns(runsFolder(io.cwd)));
+      : newestRuns(finishedRuns(runsFolder(io.cwd), noteLeftOut(io)));
   if (folders.length === 0) {
     io.stderr('no finished run below results/runs: using the published shares\n');
     return publishedReport(args, load());
   }
-  for (const folder of folders) folder.readSummary();
+  for (const folder of folders) folder.readComplete();
   const { hardwareForRuns } = await import('../report/runHardware.js');
   const hardware = load(args.preset ?? hardwareOfRuns(folders));
   const runs = await readRunResults(folders, {

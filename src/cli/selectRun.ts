@@ -18,7 +18,7 @@ export async function selectRun(
   if (run !== undefined) {
     const folder = new RunFolder(resolve(io.cwd, run));
     if (!existsSync(folder.path)) throw new UserError(`${folder.path}: no such folder`, 'Check --run.');
-    folder.readSummary();
+    folder.readComplete();
     return folder;
   }
   const all = runsFolder(io.cwd);
@@ -27,7 +27,7 @@ export async function selectRun(
     const summary = folder.readSummary();
     return summary.task === task || summary.name === task;
   };
-  const newest = finishedRuns(all)
+  const newest = finishedRuns(all, noteLeftOut(io))
     .map((folder) => ({ folder, time: statSync(folder.summary).mtimeMs }))
     .sort((a, b) => b.time - a.time)
     .find(({ folder }) => fits(folder));
@@ -36,4 +36,9 @@ export async function selectRun(
     `no finished run${task === undefined ? '' : ` of task ${task}`} in ${all}`,
     'Train one with `xbm train`, or name a run folder with --run.',
   );
+}
+
+/** For `finishedRuns`: what is left out is said. */
+export function noteLeftOut(io: Io): (problem: UserError) => void {
+  return ({ message }) => io.stderr(`left out: ${message}\n`);
 }

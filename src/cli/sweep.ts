@@ -163,7 +163,7 @@ async function fromRun(run: string, args: SweepArguments, io: Io): Promise<Prepa
   const { hardwareOfRuns, readRunResults } = await import('../report/runResults.js');
   const { hardwareForRuns } = await import('../report/runHardware.js');
   const folder = new RunFolder(resolve(io.cwd, run));
-  folder.readSummary();
+  folder.readComplete();
   const { imageSize } = args;
   const results = await readRunResults([folder], { imageSize, needLevels: false });
   const [result] = results.set.results;

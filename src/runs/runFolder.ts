@@ -134,6 +134,18 @@ export class RunFolder {
     return parseSummary(this.summary, readFileSync(this.summary, 'utf8'));
   }
 
+  /** As {@link readSummary}. @throws UserError also when files are missing, as after a copy that was cut short */
+  readComplete(): RunSummary {
+    const summary = this.readSummary();
+    const missing = [this.config, this.task].filter((file) => !existsSync(file));
+    if (missing.length === 0) return summary;
+    const names = missing.map((file) => basename(file)).join(' and ');
+    throw new UserError(
+      `${this.path}: this run folder is incomplete: it lacks ${names}`,
+      'Copy the whole folder again, or train the run anew with --force.',
+    );
+  }
+
   /** @throws UserError when they are missing or damaged */
   readTimings(): RunTimings {
     return parseTimings(this.timings, existsSync(this.timings) ? readFileSync(this.timings, 'utf8') : '');
@@ -150,12 +162,25 @@ function isExperiment(config: string): boolean {
   }
 }
 
-/** Finished runs below a folder of runs, by name; unreadable ones are left out. */
-export function finishedRuns(folder: string): RunFolder[] {
+/**
+ * Finished runs below a folder of runs, by name.
+ * @param onLeftOut told why of each that is damaged or incomplete
+ */
+export function finishedRuns(folder: string, onLeftOut: (problem: UserError) => void): RunFolder[] {
+  const isUsable = (run: RunFolder): boolean => {
+    try {
+      run.readComplete();
+      return true;
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      onLeftOut(error);
+      return false;
+    }
+  };
   if (!existsSync(folder)) return [];
   return readdirSync(folder, { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
     .map((entry) => new RunFolder(join(folder, entry.name)))
-    .filter((run) => run.status === 'finished')
+    .filter((run) => run.status === 'finished' && isUsable(run))
     .sort((a, b) => (a.path < b.path ? -1 : 1));
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { main } from '../../src/cli/main.js';
@@ -144,9 +144,13 @@ test('trained runs: real masks, element masks and levels are priced, the newest 
   await writeRun(cwd, backbone, { task: 'flowers', method: 'finetune', accuracy: 85 });
   await writeRun(cwd, backbone, { task: 'cubs', method: 'finetune', accuracy: 60 });
   await writeRun(cwd, backbone, { task: 'cubs', method: 'classifier', accuracy: 40 });
+  const damaged = join(old, '..', 'zzz');
+  cpSync(old, damaged, { recursive: true });
+  writeFileSync(join(damaged, 'summary.json'), '{}');
   const { code, out, err } = await report(cwd, '--json');
   assert.equal(code, 0, err);
   assert.match(err, /left out, as there is a newer run of the same task and method: flowers-xbm-72-32-s9\n/);
+  assert.match(err, /^left out: .*zzz.summary.json: not written by a run: task/m);
   const document = JSON.parse(out);
   assert.equal(document.input, '32×32');
   const { flowers, cubs } = document.tasks;

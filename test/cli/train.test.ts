@@ -297,8 +297,11 @@ describe('xbm train, eval and masks', () => {
     const masked = readdirSync(runs).filter((name) => name.includes('xbm'));
     const newest = join(runs, masked[0]);
     utimesSync(join(newest, 'summary.json'), new Date(), new Date(Date.now() + 60_000));
-    const masks = await xbm(['masks', '--json']);
+    mkdirSync(join(runs, 'zzz'));
+    writeFileSync(join(runs, 'zzz', 'summary.json'), '{}');
+    const masks = await xbm(['masks', '--task', 'folder', '--json']);
     assert.equal(masks.exitCode, ExitCode.ok, masks.err);
+    assert.match(masks.err, /^left out: .*zzz.summary.json: not written by a run: task, .*\n$/);
     const result = masks.json();
     const summary = JSON.parse(readFileSync(join(newest, 'summary.json'), 'utf8'));
     assert.equal(result.file, join(newest, 'task.safetensors'));
@@ -317,6 +320,23 @@ describe('xbm train, eval and masks', () => {
     const none = await xbm(['eval', '--task', 'cubs']);
     assert.match(none.err, /no finished run of task cubs/);
     assert.equal(none.exitCode, ExitCode.usage);
+  });
+
+  test('a run folder that was copied only in part is called that', async () => {
+    const copy = join(folder, 'copy');
+    cpSync(whole('xbm'), copy, { recursive: true });
+    for (const [file, missing] of [
+      ['config.yaml', 'config.yaml'],
+      ['task.safetensors', 'config.yaml and task.safetensors'],
+    ]) {
+      rmSync(join(copy, file));
+      const { exitCode, err } = await xbm(['eval', '--run', copy]);
+      assert.equal(exitCode, ExitCode.usage);
+      assert.equal(
+        err,
+        `xbm: ${copy}: this run folder is incomplete: it lacks ${missing}\nCopy the whole folder again, or train the run anew with --force.\n`,
+      );
+    }
   });
 
   test('eval of a task file asks for what it needs, and refuses another backbone', async () => {
