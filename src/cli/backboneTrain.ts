@@ -12,6 +12,7 @@ import type { Io } from './io.js';
 import { openForRun } from './openForRun.js';
 import { withProgress } from './progress.js';
 import { runWithProgress } from './runWithProgress.js';
+import { requireOneStart, startsFromCheckpoint } from './startOptions.js';
 
 interface BackboneTrainArguments extends ExperimentArguments {
   readonly name?: string;
@@ -43,6 +44,7 @@ Examples:
 `,
     )
     .action(async (config: string | undefined, args: BackboneTrainArguments) => {
+      requireOneStart(args);
       const named = config ?? (args.task === undefined ? 'pretrain' : undefined);
       const { pretrainingExperiment } = await import('../training/pretrain.js');
       const experiment = await loadExperimentFrom(named, args, io);
@@ -101,14 +103,8 @@ async function trainFloat(
   args: BackboneTrainArguments,
   io: Io,
 ): Promise<void> {
-  if (!args.force && !args.resume && run.status === 'unfinished') {
-    throw new UserError(
-      `${run.path}: holds a pretraining that is not finished`,
-      'Add --resume to continue it, or --force to train from the start.',
-    );
-  }
+  const resume = startsFromCheckpoint(run, args, io);
   const start = await startOf(float);
-  const resume = !args.force && run.status === 'unfinished';
   await runWithProgress(run, resume, (engine) => openForRun(float, { engine, backbone: start }, io), io);
 }
 

@@ -9,6 +9,7 @@ import { formatBytes, formatDuration, formatNumber } from './format.js';
 import type { Io } from './io.js';
 import { openForRun } from './openForRun.js';
 import { runWithProgress } from './runWithProgress.js';
+import { requireOneStart, startsFromCheckpoint } from './startOptions.js';
 import { formatTable } from './table.js';
 
 interface TrainArguments extends ExperimentArguments {
@@ -39,9 +40,7 @@ Examples:
 `,
     )
     .action(async (config: string | undefined, args: TrainArguments) => {
-      if (args.resume && args.force) {
-        throw new UserError('--resume continues a run, --force starts it anew', 'Give one of them.');
-      }
+      requireOneStart(args);
       const experiment = await loadExperimentFrom(config, args, io);
       await trainCommand(experiment, args, io);
     });
@@ -58,15 +57,8 @@ async function trainCommand(experiment: Experiment, args: TrainArguments, io: Io
     if (!args.force && folder.status === 'finished') {
       return await reportFinished(folder, experiment, hash, args, io);
     }
-    if (!args.force && !args.resume && folder.status === 'unfinished') {
-      throw new UserError(
-        `${path}: holds a run that is not finished`,
-        'Add --resume to continue it, or --force to train from the start.',
-      );
-    }
-    const resume = args.resume === true && folder.status === 'unfinished';
-    if (!args.force && !resume) folder.requireOwn();
-    if (args.resume && !resume) io.stderr(`${path}: no checkpoint; training from the start\n`);
+    if (!args.force && folder.status === 'absent') folder.requireOwn();
+    const resume = startsFromCheckpoint(folder, args, io);
     const result = await runWithProgress(
       folder,
       resume,

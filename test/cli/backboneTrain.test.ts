@@ -36,8 +36,9 @@ describe('xbm backbone train', () => {
     xbm('backbone', 'train', config, '--method', 'finetune', '--calibration-images', '20', '--json', ...args);
 
   test('trains float weights, quantises them, and what it stores can be adapted', async () => {
-    const trained = await pretrain('--name', 'four');
+    const trained = await pretrain('--name', 'four', '--resume');
     assert.equal(trained.exitCode, ExitCode.ok, trained.err);
+    assert.match(trained.err, /no checkpoint; training from the start/);
     const { file, sha256, floatAccuracy, accuracy, run } = trained.json();
     assert.equal(file, join(folder, 'home', 'backbones', 'four.safetensors'));
     assert.ok(floatAccuracy > 60, `float ${floatAccuracy}`);
@@ -101,6 +102,9 @@ describe('xbm backbone train', () => {
     const masks = await xbm('backbone', 'train', config, '--method', 'xbm');
     assert.equal(masks.exitCode, ExitCode.usage);
     assert.match(masks.err, /method.name must be finetune/);
+    const both = await pretrain('--name', 'x', '--resume', '--force');
+    assert.equal(both.exitCode, ExitCode.usage);
+    assert.match(both.err, /--resume continues a run, --force starts it anew/);
     const count = await pretrain('--name', 'x', '--calibration-images', 'many');
     assert.equal(count.exitCode, ExitCode.usage);
     assert.match(count.err, /--calibration-images: expected a positive whole number, found "many"/);
