@@ -61,7 +61,7 @@ function explain(path: string, error: unknown): unknown {
     case 'EDQUOT':
       return new UserError(
         `${path}: the disk is full`,
-        'Free some space and run again; the file that was there before is intact.',
+        'Free some space and run again; no file was changed.',
         ExitCode.unavailable,
       );
     case 'ENOENT':

@@ -10,12 +10,15 @@ export function guardError(message: string, hint: string): UserError {
   return new UserError(message, hint, ExitCode.failed);
 }
 
+/** A checkpoint may have been taken before. */
+const ANEW = '--force starts anew in the same folder';
+
 /** @throws UserError when the loss of a step is not finite */
 export function requireFiniteLoss(loss: number, step: number, learningRate: number): void {
   if (Number.isFinite(loss)) return;
   throw guardError(
     `training diverged: the loss of step ${step + 1} is ${loss}`,
-    `Lower training.learningRate (at most ${learningRate.toPrecision(3)} in this step) and train again with --force; the last checkpoint is intact.`,
+    `Lower training.learningRate (at most ${learningRate.toPrecision(3)} in this step) and train again; ${ANEW}.`,
   );
 }
 
@@ -26,7 +29,7 @@ export function requireFiniteState(state: TaskState): void {
     if (bad < 0) continue;
     throw guardError(
       `training diverged: after step ${state.step} ${name}[${bad}] is ${values[bad]}`,
-      'Lower training.learningRate and train again with --force; the last checkpoint is intact.',
+      `Lower training.learningRate and train again; ${ANEW}.`,
     );
   }
 }

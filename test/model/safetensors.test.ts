@@ -266,6 +266,7 @@ test('a full disk is reported, the temporary file removed, the old one kept', as
   await assert.rejects(replaceFile(target, chunks()), (error: Error) => {
     assert.ok(error instanceof UserError);
     assert.match(error.message, /disk is full/);
+    assert.equal(error.hint, 'Free some space and run again; no file was changed.');
     return true;
   });
   assert.deepEqual(await readdir(inner), ['x.safetensors']);
