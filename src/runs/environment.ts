@@ -2,9 +2,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
 import type { Engine } from '../engines/engine.js';
 import { packageVersion } from '../paths.js';
+import { type ProgramCode, programCode } from './programCode.js';
 
 /** One start of a run: a fresh one or a resumption. */
-export interface RunStart {
+export interface RunStart extends ProgramCode {
   /** ISO 8601, UTC. */
   readonly time: string;
   /** Steps done before. */
@@ -28,6 +29,7 @@ export function describeStart(engine: Engine, step: number): RunStart {
     engine: engine.name,
     device: engine.device,
     program: packageVersion(),
+    ...programCode(),
     node: process.version,
     system: `${process.platform} ${process.arch} ${release()}`,
     processor: processors[0]?.model.trim() ?? 'unknown',

@@ -6,6 +6,7 @@ import { foldIntoBackbone } from '../../src/adaption/task.js';
 import { readTaskFile } from '../../src/adaption/taskFile.js';
 import { UserError } from '../../src/errors.js';
 import { executeRun } from '../../src/runs/executeRun.js';
+import { programCode } from '../../src/runs/programCode.js';
 import { evaluate } from '../../src/training/evaluate.js';
 import { ColourLoader, DoubleEngine, tinyBackbone } from '../training/doubles.js';
 import { reproducibleFiles, temporaryRun, tinyInputs } from './fixtures.js';
@@ -52,6 +53,8 @@ for (const method of ['xbm', 'piggyback', 'finetune', 'classifier'] as const) {
     assert.equal(epochs[2].shareOff, summary.shareOff);
     const { starts } = JSON.parse(readFileSync(folder.environment, 'utf8'));
     assert.equal(starts.length, 1);
+    const { commit, codeSha256 } = programCode();
+    assert.deepEqual([starts[0].commit, starts[0].codeSha256], [commit, codeSha256]);
     assert.equal(JSON.parse(readFileSync(folder.timings, 'utf8')).trainingSeconds > 0, true);
   });
 }
