@@ -9,7 +9,9 @@ export function registerConfig(program: Command, io: Io): void {
     .command('config')
     .description('show resolved experiments and list the packaged ones');
   experimentOptions(config.command('show'))
-    .description('print an experiment with everything it extends, overrides and defaults')
+    .description(
+      'print an experiment with everything it extends, overrides and defaults, and what each key means',
+    )
     .option('--json', 'print JSON instead of YAML')
     .addHelpText(
       'after',
@@ -27,7 +29,7 @@ Examples:
         io.stdout(`${JSON.stringify({ hash: configHash(experiment), experiment })}\n`);
       } else {
         const { experimentToYaml } = await import('../config/print.js');
-        io.stdout(experimentToYaml(experiment));
+        io.stdout(experimentToYaml(experiment, { explained: true }));
       }
     });
   config

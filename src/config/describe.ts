@@ -1,10 +1,11 @@
 /** @file What the schema expects at a key, in words; read from its JSON Schema. */
 import { z } from 'zod';
 import { isMapping } from './layer.js';
-import { experimentSchema } from './schema.js';
+import { experimentSchema, type KeyMeaning } from './schema.js';
 
 /** The parts of JSON Schema that the experiment's schema uses. */
-interface SchemaNode {
+interface SchemaNode extends KeyMeaning {
+  readonly default?: unknown;
   readonly type?: string | readonly string[];
   readonly description?: string;
   readonly properties?: Readonly<Record<string, SchemaNode>>;
@@ -38,6 +39,27 @@ export function choicesAt(path: readonly PropertyKey[]): string[] {
   const node = schemaAt(path);
   const options = node?.anyOf ?? (node ? [node] : []);
   return options.flatMap((option) => option.enum ?? []).filter((choice) => typeof choice === 'string');
+}
+
+/** One key that takes a plain value. */
+export interface KeyDescription extends KeyMeaning {
+  readonly key: string;
+  readonly expected: string;
+  /** Undefined where a value must be given. */
+  readonly default: unknown;
+}
+
+/** Every key of an experiment that takes a plain value, in the schema's order. */
+export function describeKeys(): KeyDescription[] {
+  const collect = (node: SchemaNode, key: string): KeyDescription[] => {
+    const children = Object.entries(node.properties ?? {});
+    if (children.length === 0) {
+      const { about, whenNull } = node;
+      return [{ key, expected: inWords(node), default: node.default, about, whenNull }];
+    }
+    return children.flatMap(([name, child]) => collect(child, key ? `${key}.${name}` : name));
+  };
+  return collect(schemaAt([])!, '');
 }
 
 /** Every key of an experiment as a dotted path. */

@@ -24,3 +24,15 @@ test('comments say what each null stands for', () => {
   assert.match(text, /^ {2}root: null # \$XBM_DATA\/cubs$/m);
   assert.doesNotMatch(text, /null$/m);
 });
+
+test('an explained experiment says what every key means, and loads to the same experiment', (t) => {
+  const experiment = loadExperiment({ config: 'cubs-finetune' });
+  const text = experimentToYaml(experiment, { explained: true });
+  assert.match(text, /^ {2}root: null # \$XBM_DATA\/cubs; folder of the data set$/m);
+  assert.match(text, /^ {2}granularity: null # no masks; what a mask bit switches/m);
+  assert.match(text, /^ {2}checkpointMinutes: 5 # time between two checkpoints/m);
+  const uncommented = text.split('\n').filter((line) => /^ *\w+: \S/.test(line) && !line.includes(' # '));
+  assert.deepEqual(uncommented, []);
+  const folder = folderWith(t, { 'config.yaml': text });
+  assert.deepEqual(loadExperiment({ config: join(folder, 'config.yaml') }), experiment);
+});
