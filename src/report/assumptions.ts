@@ -2,15 +2,16 @@
 import { ASSUMPTION, constantsOf, type HardwareDescription } from '../hardware/description.js';
 import { OVERRIDE } from '../hardware/load.js';
 import { adderStages } from '../hardware/rates.js';
-import type { HardwareReport } from './hardwareReport.js';
+import { type HardwareReport, rewritingMethods } from './hardwareReport.js';
 import type { Table } from './table.js';
 
 /** The limits of the model; always printed. */
 export function warnings(report: HardwareReport): string[] {
-  const { hardware, cellWritePicojoules } = report;
+  const { hardware } = report;
+  const isRewritten = rewritingMethods(report).length > 0;
   const found = [
     'Every component has a fixed energy. CiMLoop (Fig. 6) finds such models off by 28 % on average against data-dependent ones.',
-    `Every reprogramming figure hangs on the write energy: ${formatEnergy(cellWritePicojoules)} per cell (${writeSource(hardware)}). Published values span 0.2 pJ to 80 nJ; see the sensitivity tables.`,
+    `Every reprogramming figure hangs on the write energy: ${writeEnergy(report)}. Published values span 0.2 pJ to 80 nJ${isRewritten ? '; see the sensitivity tables' : ''}.`,
   ];
   const deepest = hardware.energy.adderTree.value.length;
   const deeper = report.mapping.layers.filter(
@@ -47,6 +48,11 @@ export function formatEnergy(picojoules: number): string {
     unit++;
   }
   return `${Number(value.toPrecision(3))} ${units[unit]}`;
+}
+
+/** What every reprogramming figure hangs on: "80 nJ per cell write (source)". */
+export function writeEnergy(report: Pick<HardwareReport, 'hardware' | 'cellWritePicojoules'>): string {
+  return `${formatEnergy(report.cellWritePicojoules)} per cell write (${writeSource(report.hardware)})`;
 }
 
 /** Where the write energy comes from, in words. */

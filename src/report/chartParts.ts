@@ -39,9 +39,24 @@ export interface StackedPart {
   readonly mark?: string;
 }
 
-/** Energies of one switch of task and of inference, stacked, a panel per task, as in the slides. */
+const SUBTITLE_SIZE = 11;
+
+/** Lines of at most `characters`, broken at spaces. */
+export function wrap(text: string, characters: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(' ')) {
+    const line = lines.at(-1);
+    if (line !== undefined && line.length + 1 + word.length <= characters)
+      lines[lines.length - 1] += ` ${word}`;
+    else lines.push(word);
+  }
+  return lines;
+}
+
+/** Energies of one switch of task and of inference, stacked, a panel per task, as in the slides. @param about lines below the title */
 export function stackedPanels(
   title: string,
+  about: readonly string[],
   unit: string,
   order: {
     readonly tasks: readonly string[];
@@ -51,8 +66,15 @@ export function stackedPanels(
   values: readonly StackedPart[],
 ): TopLevelSpec {
   const { tasks, labels, parts } = order;
+  // Few panels are drawn wider, for Vega reserves what it thinks that title and legend need.
+  const width = Math.max(70, 30 * labels.length, Math.ceil(440 / tasks.length));
+  const characters = Math.floor((tasks.length * (width + 12)) / (0.8 * SUBTITLE_SIZE));
   return {
-    title,
+    title: {
+      text: title,
+      subtitle: about.flatMap((line) => wrap(line, characters)),
+      subtitleFontSize: SUBTITLE_SIZE,
+    },
     data: { values },
     spacing: 12,
     facet: {
@@ -65,9 +87,9 @@ export function stackedPanels(
       },
     },
     spec: {
-      width: Math.max(70, 30 * labels.length),
+      width,
       height: 240,
-      mark: { type: 'bar', width: 20 },
+      mark: { type: 'bar', width: { band: 0.66 } },
       encoding: {
         x: {
           field: 'label',

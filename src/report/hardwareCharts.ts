@@ -1,10 +1,11 @@
 /** @file The charts of the hardware report, as Vega-Lite specifications. */
 import { ENERGY_ROWS } from '../hardware/energy.js';
 import { totalJoules } from '../hardware/sensitivity.js';
+import { writeEnergy } from './assumptions.js';
 import { type Chart, METHOD_COLOURS, stackedPanels, taskAxis } from './chartParts.js';
-import { type HardwareReport, methodsOf } from './hardwareReport.js';
+import { type HardwareReport, methodsOf, rewritingMethods } from './hardwareReport.js';
 import { AREA_ROW_NAMES, ENERGY_ROW_NAMES } from './rowNames.js';
-import { profileOf, rewritingMethods } from './sensitivityTables.js';
+import { profileOf } from './sensitivityTables.js';
 
 /** Published write energies that the sensitivity chart names. */
 const WRITE_MARKS = [
@@ -78,7 +79,8 @@ function totalBars(report: HardwareReport): Chart {
   return {
     id: 'reprogramming-and-inference',
     spec: stackedPanels(
-      `One switch and the test set, ${report.network.network} on ${report.hardware.name}`,
+      'One switch and the test set',
+      [`${report.network.network} on ${report.hardware.name}`, writeEnergy(report)],
       'J',
       { tasks, labels: methodsOf(report), parts },
       values,

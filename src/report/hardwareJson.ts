@@ -2,8 +2,7 @@
 
 import { warnings } from './assumptions.js';
 import { checkClaims } from './claims.js';
-import { type HardwareReport, scaleRows } from './hardwareReport.js';
-import { rewritingMethods } from './sensitivityTables.js';
+import { type HardwareReport, rewritingMethods, scaleRows } from './hardwareReport.js';
 
 /** Shape: docs/hardware.md. */
 export function hardwareJson(report: HardwareReport) {

@@ -32,8 +32,10 @@ export interface MethodCosts {
   readonly reprogrammingJoules: number;
   readonly reprogrammingSeconds: number;
   readonly cellsWritten: number;
-  /** Write energy in units of one cell write. */
+  /** Writes of all cells. */
   readonly cellWrites: number;
+  /** Energy of one cell write, on which all reprogramming hangs. */
+  readonly cellWritePicojoules: number;
   readonly totalJoules: number;
   /** Total / XBM's total; null when there is no XBM result of the task. */
   readonly ratioToXbm: number | null;
@@ -78,6 +80,13 @@ export interface HardwareReport {
 /** Methods that occur in a report, in printing order. */
 export function methodsOf(report: Pick<HardwareReport, 'tasks'>): MethodName[] {
   return METHOD_ORDER.filter((method) => Object.values(report.tasks).some((task) => task.methods[method]));
+}
+
+/** Methods that write cells. */
+export function rewritingMethods(report: HardwareReport): MethodName[] {
+  return methodsOf(report).filter((method) =>
+    Object.values(report.tasks).some((task) => (task.methods[method]?.cellWrites ?? 0) > 0),
+  );
 }
 
 /**
@@ -167,7 +176,7 @@ function methodCosts(
     imageEnergy(
       mapping,
       rates,
-      naming(result.source, () => networkActivity(mapping, rates, gating)),
+      naming(result, set, () => networkActivity(mapping, rates, gating)),
     );
   const energy = price(result.gating);
   const none = imageEnergy(mapping, rates);
@@ -195,6 +204,7 @@ function methodCosts(
     reprogrammingSeconds: rewrite.seconds,
     cellsWritten: rewrite.cells,
     cellWrites: rewrite.cellWrites,
+    cellWritePicojoules: cellWritePicojoules(hardware),
     totalJoules,
     ratioToInference: totalJoules / inferenceTestSetJoules,
     wear: wearOf(rewrite, mapping.usedCells, hardware),
@@ -202,13 +212,13 @@ function methodCosts(
   };
 }
 
-/** Says which result an error is about. */
-function naming<T>(source: string, compute: () => T): T {
+/** Says which result an error is about, where there are several. */
+function naming<T>({ source }: TaskResult, set: ResultSet, compute: () => T): T {
   try {
     return compute();
   } catch (error) {
-    if (error instanceof UserError) throw new UserError(`${source}: ${error.message}`, error.hint);
-    throw error;
+    if (!(error instanceof UserError) || set.results.length === 1) throw error;
+    throw new UserError(`${source}: ${error.message}`, error.hint);
   }
 }
 

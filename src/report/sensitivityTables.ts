@@ -6,30 +6,52 @@ import {
   joulesPerPoint,
   publishedWriteEnergies,
   savingPercent,
+  totalJoules,
 } from '../hardware/sensitivity.js';
-import { formatEnergy } from './assumptions.js';
-import { type HardwareReport, type MethodCosts, methodsOf } from './hardwareReport.js';
+import { formatEnergy, writeEnergy } from './assumptions.js';
+import { type HardwareReport, type MethodCosts, rewritingMethods } from './hardwareReport.js';
 import type { Cell, Table } from './table.js';
-
-/** Methods that XBM is compared with: those that write cells. */
-export function rewritingMethods(report: HardwareReport): MethodName[] {
-  return methodsOf(report).filter((method) =>
-    Object.values(report.tasks).some((task) => (task.methods[method]?.cellWrites ?? 0) > 0),
-  );
-}
 
 /** The energy profile of one method on one task. */
 export function profileOf(costs: MethodCosts): EnergyProfile {
   return { cellWrites: costs.cellWrites, imageJoules: costs.energyPerImageMicrojoules * 1e-6 };
 }
 
+/** Empty where nothing is rewritten. */
 export function sensitivityTables(report: HardwareReport): Table[] {
-  const others = rewritingMethods(report).filter((method) => method !== 'xbm');
-  if (others.length === 0) return [];
-  return [writeEnergyTable(report, others), switchingTable(report, others), accuracyTable(report, others)];
+  const rewriting = rewritingMethods(report);
+  if (rewriting.length === 0) return [];
+  const others = rewriting.filter((method) => method !== 'xbm');
+  return [
+    reprogrammingTable(report, rewriting),
+    writeEnergyTable(report, others),
+    switchingTable(report, others),
+    accuracyTable(report, others),
+  ].filter((table) => table !== null);
 }
 
-function writeEnergyTable(report: HardwareReport, others: readonly MethodName[]): Table {
+/** What reprogramming costs at other write energies. */
+function reprogrammingTable(report: HardwareReport, rewriting: readonly MethodName[]): Table {
+  const columns = Object.entries(report.tasks).flatMap(([task, { methods }]) =>
+    rewriting.flatMap((method) => {
+      const costs = methods[method];
+      return costs ? [{ name: `${task} / ${method}`, profile: profileOf(costs) }] : [];
+    }),
+  );
+  return {
+    id: 'sensitivity-reprogramming',
+    title: 'Reprogramming from the backbone to the task, once, by write energy (J)',
+    header: ['per cell write', ...columns.map(({ name }) => name), 'source'],
+    rows: publishedWriteEnergies.map(({ picojoules, source }): Cell[] => [
+      formatEnergy(picojoules),
+      ...columns.map(({ profile }) => totalJoules(profile, picojoules, 0)),
+      source,
+    ]),
+    notes: [`Columns: task / method. This report: ${writeEnergy(report)}.`],
+  };
+}
+
+function writeEnergyTable(report: HardwareReport, others: readonly MethodName[]): Table | null {
   const pairs = Object.entries(report.tasks).flatMap(([task, { methods, testImages }]) =>
     others.flatMap((other) =>
       methods.xbm && methods[other]
@@ -37,6 +59,7 @@ function writeEnergyTable(report: HardwareReport, others: readonly MethodName[])
         : [],
     ),
   );
+  if (pairs.length === 0) return null;
   const rows = publishedWriteEnergies.map(({ picojoules, source }): Cell[] => [
     formatEnergy(picojoules),
     ...pairs.map(({ xbm, theirs, testImages }) => savingPercent(xbm, theirs, picojoules, testImages)),
@@ -51,7 +74,7 @@ function writeEnergyTable(report: HardwareReport, others: readonly MethodName[])
   };
 }
 
-function switchingTable(report: HardwareReport, others: readonly MethodName[]): Table {
+function switchingTable(report: HardwareReport, others: readonly MethodName[]): Table | null {
   const rows = Object.entries(report.tasks).flatMap(([task, { methods }]) =>
     others.flatMap((other): Cell[][] => {
       const costs = methods[other];
@@ -65,18 +88,19 @@ function switchingTable(report: HardwareReport, others: readonly MethodName[]): 
       return [[task, other, ...images, asymptote]];
     }),
   );
+  if (rows.length === 0) return null;
   return {
     id: 'sensitivity-switching',
     title: 'Images between two switches until reprogramming is below a share of the method’s energy',
     header: ['task', 'method', 'below 50 %', 'below 10 %', 'below 1 %', 'inference alone / XBM'],
     rows,
     notes: [
-      `${formatEnergy(report.cellWritePicojoules)} per cell write. The last column is what the ratio to XBM tends to when tasks hardly ever switch.`,
+      `${writeEnergy(report)}. The last column is what the ratio to XBM tends to when tasks hardly ever switch.`,
     ],
   };
 }
 
-function accuracyTable(report: HardwareReport, others: readonly MethodName[]): Table {
+function accuracyTable(report: HardwareReport, others: readonly MethodName[]): Table | null {
   const rows = Object.entries(report.tasks).flatMap(([task, { methods }]) =>
     others.flatMap((other): Cell[][] => {
       const [xbm, theirs] = [methods.xbm, methods[other]];
@@ -89,11 +113,12 @@ function accuracyTable(report: HardwareReport, others: readonly MethodName[]): T
       return [[task, other, theirs.accuracy - xbm.accuracy, saved, perPoint ?? 'no accuracy lost']];
     }),
   );
+  if (rows.length === 0) return null;
   return {
     id: 'sensitivity-accuracy',
     title: 'Energy that XBM saves per accuracy point that it gives up',
     header: ['task', 'against', 'points given up', 'energy saved (J)', 'J per point'],
     rows,
-    notes: ['One switch, then the test set.'],
+    notes: [`One switch, then the test set; ${writeEnergy(report)}.`],
   };
 }

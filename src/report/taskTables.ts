@@ -1,6 +1,6 @@
 /** @file The report's tables about tasks and methods, one per question. */
 import type { MethodName } from '../adaption/method.js';
-import { formatEnergy, writeSource } from './assumptions.js';
+import { writeEnergy, writeSource } from './assumptions.js';
 import { type HardwareReport, type MethodCosts, methodsOf, savedPercent } from './hardwareReport.js';
 import type { Cell, Table } from './table.js';
 
@@ -29,7 +29,7 @@ function byMethod(
 /** Accuracy, energies, ratios, switching, wear. */
 export function taskTables(report: HardwareReport): Table[] {
   const { hardware } = report;
-  const cell = `${formatEnergy(report.cellWritePicojoules)} per cell write (${writeSource(hardware)})`;
+  const cell = writeEnergy(report);
   return [
     byMethod(
       report,
@@ -86,13 +86,13 @@ export function taskTables(report: HardwareReport): Table[] {
     ),
     byMethod(
       report,
-      { id: 'ratio-to-xbm', title: 'Total relative to XBM’s total', notes: [] },
+      { id: 'ratio-to-xbm', title: 'Total relative to XBM’s total', notes: [cell] },
       (costs) => costs.ratioToXbm,
       true,
     ),
     byMethod(
       report,
-      { id: 'ratio-to-inference', title: 'Total relative to inference alone', notes: [] },
+      { id: 'ratio-to-inference', title: 'Total relative to inference alone', notes: [cell] },
       (costs) => costs.ratioToInference,
       true,
     ),
@@ -146,7 +146,7 @@ function switchTables(report: HardwareReport): Table[] {
         title: `Switching between tasks with ${method} (J)`,
         header: ['from \\ to', ...states],
         rows: states.map((state, i) => [state, ...joules[i]]),
-        notes: [`${formatEnergy(report.cellWritePicojoules)} per cell write.`],
+        notes: [writeEnergy(report)],
       },
     ];
   });
@@ -217,6 +217,7 @@ export function resultsTable(report: HardwareReport): Pick<Table, 'header' | 'ro
     'ratioToInference',
     'cellsWritten',
     'cellWritePicojoules',
+    'cellWriteSource',
     'memoryBytes',
   ];
   const rows = Object.entries(report.tasks).flatMap(([task, { testImages, methods }]) =>
@@ -236,7 +237,8 @@ export function resultsTable(report: HardwareReport): Pick<Table, 'header' | 'ro
       costs.ratioToXbm,
       costs.ratioToInference,
       costs.cellsWritten,
-      report.cellWritePicojoules,
+      costs.cellWritePicojoules,
+      writeSource(report.hardware),
       costs.memoryBytes.total,
     ]),
   );

@@ -24,7 +24,13 @@ const TABLES = [
   ],
   ...['ratio-to-xbm', 'ratio-to-inference', ...METHOD_ORDER.map((method) => `switching-${method}`), 'wear'],
   ...['energy-components', 'area', 'latency', 'memory', 'claims', 'policies', 'assumptions', 'constants'],
-  ...['sensitivity-write-energy', 'sensitivity-switching', 'sensitivity-accuracy', 'layers'],
+  ...[
+    'sensitivity-reprogramming',
+    'sensitivity-write-energy',
+    'sensitivity-switching',
+    'sensitivity-accuracy',
+    'layers',
+  ],
 ];
 const CHARTS = [
   'area',

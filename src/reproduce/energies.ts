@@ -36,6 +36,8 @@ export interface RunEnergy {
   /** From the backbone to the task, once. */
   readonly reprogrammingJoules: number;
   readonly totalJoules: number;
+  /** Of one cell write: what reprogramming hangs on. */
+  readonly cellWritePicojoules: number;
 }
 
 export const energyKeys: readonly (keyof RunEnergy)[] = [
@@ -43,6 +45,7 @@ export const energyKeys: readonly (keyof RunEnergy)[] = [
   'inferenceTestSetJoules',
   'reprogrammingJoules',
   'totalJoules',
+  'cellWritePicojoules',
 ];
 
 /** Energies by run name, then by preset. */

@@ -107,8 +107,8 @@ test('Markdown and CSV; overrides reach the numbers', async (t) => {
   );
   const lines = out.trimEnd().split('\r\n');
   assert.equal(lines.length, 1 + 15);
-  assert.match(lines[0], /^task,method,preset,.*,cellWritePicojoules,memoryBytes$/);
-  assert.match(lines[2], /^cubs,piggyback,nn-imc,"published shares: .*,0\.6,4783544$/);
+  assert.match(lines[0], /^task,method,preset,.*,cellWritePicojoules,cellWriteSource,memoryBytes$/);
+  assert.match(lines[2], /^cubs,piggyback,nn-imc,"published shares: .*,0\.6,override,4783544$/);
 });
 
 test('a network alone, at another input size', async (t) => {

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { loadHardware } from '../../src/hardware/load.js';
 import { crossbarNetwork } from '../../src/hardware/network.js';
 import { buildNetwork } from '../../src/model/networks.js';
+import { wrap } from '../../src/report/chartParts.js';
 import { hardwareCharts } from '../../src/report/hardwareCharts.js';
 import { hardwareReport } from '../../src/report/hardwareReport.js';
 import { renderPng, renderSvg } from '../../src/report/render.js';
@@ -27,6 +28,25 @@ test('every chart renders to SVG with its labels and to a PNG', async () => {
     assert.deepEqual([...png.subarray(0, 4)], [0x89, 0x50, 0x4e, 0x47], id);
     assert.ok(png.length > 5000, `${id}: an empty picture`);
   }
+});
+
+test('the chart of reprogramming names the write energy, and is not drawn wider than it is filled', async () => {
+  const all = publishedResults(network, 72);
+  for (const tasks of [['cubs'], ['cubs', 'cars', 'flowers', 'wikiart', 'sketches']]) {
+    const set = { ...all, results: all.results.filter(({ task }) => tasks.includes(task)) };
+    const charts = hardwareCharts(hardwareReport(network, loadHardware('nn-imc'), set));
+    const svg = await renderSvg(charts.find(({ id }) => id === 'reprogramming-and-inference')!.spec);
+    assert.match(svg, /80 nJ per cell write \(/);
+    const width = Number(/ width="(\d+)/.exec(svg)![1]);
+    // Panels of `tasks` side by side, the axis to their left, and the padding.
+    const panels = tasks.length * Math.max(90, Math.ceil(440 / tasks.length)) + 12 * (tasks.length - 1);
+    assert.ok(width < panels + 110, `${tasks.length} tasks: ${width} pixels, panels ${panels}`);
+  }
+});
+
+test('lines break at spaces; a word that is too long has a line of its own', () => {
+  assert.deepEqual(wrap('ab cd ef', 5), ['ab cd', 'ef']);
+  assert.deepEqual(wrap('a abcdefgh b', 4), ['a', 'abcdefgh', 'b']);
 });
 
 test('the same report draws the same bytes', async () => {

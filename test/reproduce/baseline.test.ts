@@ -14,6 +14,7 @@ function row(accuracy: number, perImage: number, reprogramming = 1): SummaryRow 
     inferenceTestSetJoules: 1,
     reprogrammingJoules: reprogramming,
     totalJoules: 2,
+    cellWritePicojoules: 80_000,
   };
   return summarizeRuns([finish(run, { accuracy })], new Map([[run.name, { chip: energy }]]))[0];
 }

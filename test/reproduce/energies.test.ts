@@ -42,6 +42,7 @@ test('a run that a preset cannot price costs the others nothing, and its reason 
   const pricing = await priceRuns(runs, presets);
   const energies = energiesOf(pricing);
   assert.deepEqual([...energies.keys()].sort(), ['finetune-r36-s0', 'xbm-r72-s0', 'xbm-r72-s1']);
+  assert.equal(energies.get('xbm-r72-s0')!['nn-imc'].cellWritePicojoules, 80_000);
   const [rows, full] = groupUnpriced(pricing.unpriced);
   assert.deepEqual([rows.preset, rows.runs], ['nn-imc', ['xbm-r36-s0']]);
   assert.match(rows.reason, /segments of 36 rows .*maskRemap=and/s);

@@ -16,6 +16,7 @@ const energy = (perImage: number): Record<string, RunEnergy> => ({
     inferenceTestSetJoules: 1,
     reprogrammingJoules: 0.5,
     totalJoules: 1.5,
+    cellWritePicojoules: 80_000,
   },
 });
 

@@ -1,5 +1,6 @@
 /** @file Bars per task and method in the shape of the paper's slides: accuracy, energy per image, energy per data set. */
 import type { TopLevelSpec } from 'vega-lite';
+import { writeEnergy } from '../assumptions.js';
 import { type Chart, METHOD_COLOURS, stackedPanels, taskAxis } from '../chartParts.js';
 import { accuracyOf } from './accuracyTables.js';
 import { markOf } from './chartMarks.js';
@@ -212,6 +213,12 @@ export function switchAndInferenceChart(groups: readonly RunGroup[], chip: Chip,
   });
   return {
     id,
-    spec: stackedPanels(`Reprogramming and inference, ${chip.id}`, unit, { tasks, labels, parts }, values),
+    spec: stackedPanels(
+      'Reprogramming and inference',
+      [chip.id, writeEnergy(chip.report)],
+      unit,
+      { tasks, labels, parts },
+      values,
+    ),
   };
 }

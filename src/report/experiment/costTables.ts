@@ -1,6 +1,6 @@
 /** @file What tasks cost: energy per image, reprogramming, memory; and the chip that was priced. */
 import { publishedMasks, publishedSources } from '../../hardware/published.js';
-import { formatEnergy, warnings, writeSource } from '../assumptions.js';
+import { warnings, writeEnergy, writeSource } from '../assumptions.js';
 import { savedPercent } from '../hardwareReport.js';
 import { hardwareTables } from '../hardwareTables.js';
 import type { Table } from '../table.js';
@@ -49,6 +49,8 @@ export function energyTable(groups: readonly RunGroup[], chip: Chip, id: string)
       of(group, (costs) => costs.reprogrammingJoules),
       total,
       xbm ? total.mean / of(xbm, (costs) => costs.totalJoules).mean : null,
+      costsOf(group, chip)[0].cellWritePicojoules,
+      writeSource(chip.report.hardware),
     ]);
   });
   const first = groupColumns.length;
@@ -59,7 +61,6 @@ export function energyTable(groups: readonly RunGroup[], chip: Chip, id: string)
     );
   const { unit, scale } = joulesUnit(priced.flatMap((group) => costsOf(group, chip)));
   const joules = { kind: 'spread', digits: Math.max(digits(2, scale), digits(3, scale)), scale } as const;
-  const { hardware, cellWritePicojoules } = chip.report;
   return {
     id,
     title: `Energy on ${chip.id}`,
@@ -77,11 +78,14 @@ export function energyTable(groups: readonly RunGroup[], chip: Chip, id: string)
       { key: 'reprogrammingJoules', title: `reprogramming (${unit})`, ...joules, measured: true },
       { key: 'totalJoules', title: `total (${unit})`, ...joules, measured: true },
       { key: 'ratioToXbm', title: 'total / xbm’s', kind: 'number', digits: 2 },
+      // The same in every row: people read them in the notes.
+      { key: 'cellWritePicojoules', title: 'per cell write (pJ)', kind: 'number', inCsvOnly: true },
+      { ...textColumn('cellWriteSource'), inCsvOnly: true },
     ],
     rows,
     notes: [
       `Saved: per image, against the same chip without masks (${[...none].join(', ')}). Total: reprogramming once from the backbone, then inference over the test set.`,
-      `${formatEnergy(cellWritePicojoules)} per cell write (${writeSource(hardware)}).`,
+      `${writeEnergy(chip.report)}.`,
       'The authors’ energy charts carry no numbers, so there is nothing to subtract.',
     ],
   };
@@ -139,7 +143,7 @@ export function memoryTable(groups: readonly RunGroup[]): ResultTable {
     ],
     rows,
     notes: [
-      '1 kB is 1,000 bytes. On the chip: masks, own 4-bit weights, folded batch norm and head. The task file also keeps batch-norm statistics.',
+      '1 kB is 1,000 bytes. On the chip: masks, own weights, folded batch norm and head. The task file also keeps batch-norm statistics.',
       ...(isPublished
         ? [
             `Published: ${publishedMasks.kilobytes} KB, ${publishedMasks.percentOfPiggyback} % of Piggyback’s (${publishedSources.masks}).`,
@@ -149,11 +153,20 @@ export function memoryTable(groups: readonly RunGroup[]): ResultTable {
   };
 }
 
+/** How reprogramming and what it is compared with hang on the write energy. */
+const SENSITIVITY_TABLES = [
+  'sensitivity-reprogramming',
+  'sensitivity-write-energy',
+  'sensitivity-switching',
+  'sensitivity-accuracy',
+];
+
 /** Tables of the hardware report that tell of the chip, in this order. */
 const CHIP_TABLES = [
   'energy-components',
   'area',
   'latency',
+  ...SENSITIVITY_TABLES,
   'claims',
   'policies',
   'assumptions',
@@ -161,7 +174,7 @@ const CHIP_TABLES = [
 ];
 
 /** Of these the ones that one set of runs speaks for. */
-const OF_RUNS: readonly string[] = ['energy-components', 'claims'];
+const OF_RUNS: readonly string[] = ['energy-components', 'claims', ...SENSITIVITY_TABLES];
 
 /** The chip: components, area, latency, claims, assumptions; ids end in `suffix`. */
 export function chipTables(chip: Chip, suffix: string): ResultTable[] {

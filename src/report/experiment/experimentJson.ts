@@ -60,6 +60,7 @@ function energyJson(group: RunGroup, chip: string) {
     inferenceTestSetJoules: mean((cost) => cost.inferenceTestSetJoules),
     reprogrammingJoules: mean((cost) => cost.reprogrammingJoules),
     totalJoules: mean((cost) => cost.totalJoules),
+    cellWritePicojoules: costs[0].cellWritePicojoules,
   };
 }
 

@@ -1,4 +1,5 @@
 /** @file Every figure of an experiment, with the results it shows. */
+import { writeEnergy } from '../assumptions.js';
 import type { Chart } from '../chartParts.js';
 import { areaPie } from '../hardwareCharts.js';
 import { renderSvg } from '../render.js';
@@ -64,7 +65,7 @@ export async function experimentFigures(
     await add(
       'energy',
       switchAndInferenceChart(groups, chip, `reprogramming-and-inference${suffix}`),
-      'Reprogramming from the backbone to the task once, and inference over the test set.',
+      `Reprogramming from the backbone to the task once, and inference over the test set: ${writeEnergy(chip.report)}.`,
       priced,
     );
     await add(

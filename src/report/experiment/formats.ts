@@ -1,10 +1,10 @@
 /** @file Result tables for Markdown and CSV. LaTeX: latex.ts, HTML: html/. */
 import { type Cell, tableToCsv } from '../table.js';
-import { isNumeric, printedCells, type ResultTable, withoutEmptyColumns } from './resultTable.js';
+import { forPeople, isNumeric, printedCells, type ResultTable } from './resultTable.js';
 
 /** GitHub Markdown. */
 export function resultTableToMarkdown(full: ResultTable): string {
-  const table = withoutEmptyColumns(full);
+  const table = forPeople(full);
   const line = (cells: readonly string[]) => `| ${cells.map(escapeMarkdown).join(' | ')} |`;
   const rule = `|${table.columns.map((column) => (isNumeric(column) ? ' ---: ' : ' --- ')).join('|')}|`;
   const rows = printedCells(table).map(line);

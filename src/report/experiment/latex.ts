@@ -1,5 +1,5 @@
 /** @file Result tables for papers: LaTeX with the booktabs package. */
-import { isNumeric, printedCells, type ResultTable, withoutEmptyColumns } from './resultTable.js';
+import { forPeople, isNumeric, printedCells, type ResultTable } from './resultTable.js';
 
 const commands: Readonly<Record<string, string>> = {
   '\\': '\\textbackslash{}',
@@ -50,7 +50,7 @@ export function escapeLatex(text: string): string {
 
 /** A floating table; needs `\usepackage{booktabs}`. Its label is `tab:<id>`. */
 export function resultTableToLatex(full: ResultTable): string {
-  const table = withoutEmptyColumns(full);
+  const table = forPeople(full);
   const line = (cells: readonly string[]) => `    ${cells.map(escapeLatex).join(' & ')} \\\\`;
   const printed = printedCells(table);
   const rows = table.rows.flatMap(({ total }, i) => [

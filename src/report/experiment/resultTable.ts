@@ -16,6 +16,8 @@ export interface Column {
   readonly signed?: boolean;
   /** Measured by the row's runs: linked to them. */
   readonly measured?: boolean;
+  /** For programs: not printed. */
+  readonly inCsvOnly?: boolean;
 }
 
 export type ResultCell = string | number | Spread | null;
@@ -84,10 +86,12 @@ export function isNumeric(column: Column): boolean {
   return column.kind !== 'text';
 }
 
-/** Without the columns that hold nothing in any row: for people; CSV keeps them. */
-export function withoutEmptyColumns(table: ResultTable): ResultTable {
+/** For people: without the columns that hold nothing in any row or are meant for programs; CSV keeps them. */
+export function forPeople(table: ResultTable): ResultTable {
   const { columns, rows } = table;
-  const isKept = columns.map((_, i) => rows.length === 0 || rows.some(({ cells }) => cells[i] !== null));
+  const isKept = columns.map(
+    ({ inCsvOnly }, i) => !inCsvOnly && (rows.length === 0 || rows.some(({ cells }) => cells[i] !== null)),
+  );
   return {
     ...table,
     columns: columns.filter((_, i) => isKept[i]),

@@ -86,6 +86,7 @@ export interface RunCosts
     | 'withoutMasks'
     | 'inferenceTestSetJoules'
     | 'reprogrammingJoules'
+    | 'cellWritePicojoules'
     | 'totalJoules'
     | 'memoryBytes'
   > {

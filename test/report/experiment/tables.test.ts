@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { accuracyTable, shareOffTable } from '../../../src/report/experiment/accuracyTables.js';
 import { energyTable, memoryTable } from '../../../src/report/experiment/costTables.js';
 import { resultTables, supportingTables } from '../../../src/report/experiment/experimentTables.js';
+import { resultTableToCsv, resultTableToMarkdown } from '../../../src/report/experiment/formats.js';
 import { groupRuns } from '../../../src/report/experiment/groups.js';
 import type { ResultCell, ResultTable } from '../../../src/report/experiment/resultTable.js';
 import type { Spread } from '../../../src/report/experiment/statistics.js';
@@ -92,6 +93,26 @@ test('energies: the total is reprogramming and inference, ratios are to XBM', ()
   // The unmasked ResNet-50 of shared/reference: 30.17 µJ per image.
   assert.equal(value(rowOf(table, 'cubs', 'finetune'), 'energyPerImageMicrojoules').toFixed(2), '30.17');
   assert.ok(!table.rows.some(({ cells }) => cells[2] === 'full precision'), 'full precision has no cells');
+});
+
+test('every reprogramming figure has its write energy and source beside it', () => {
+  const energies = energyTable(groups, paper.chips[0], 'energy')!;
+  const cells = rowOf(energies, 'cubs', 'piggyback');
+  assert.equal(cells[columnOf(energies, 'cellWritePicojoules')], 80_000);
+  assert.match(String(cells[columnOf(energies, 'cellWriteSource')]), /NN-IMC/);
+  assert.match(resultTableToCsv(energies), /,cellWritePicojoules,cellWriteSource\r\n/);
+  assert.doesNotMatch(
+    resultTableToMarkdown(energies),
+    /per cell write \(pJ\)/,
+    'people have it in the notes',
+  );
+  assert.ok(energies.notes.some((note) => /^80 nJ per cell write \(.*NN-IMC/.test(note)));
+  const sweep = supportingTables(paper).find(({ id }) => id === 'sensitivity-reprogramming')!;
+  const column = columnOf(sweep, 'cubs / piggyback');
+  const [cheapest, ...rest] = sweep.rows.map(({ cells: row }) => row[column] as number);
+  assert.ok(Math.abs(rest.at(-1)! / cheapest - 80_000 / 0.22) < 1e-3 * (80_000 / 0.22));
+  const joules = (cells[columnOf(energies, 'reprogrammingJoules')] as Spread).mean;
+  assert.ok(Math.abs(rest.at(-1)! / joules - 1) < 0.2, 'seeds differ in their shares');
 });
 
 test('XBM’s masks of ResNet-50 are 42.5 kB, 1.45 % of Piggyback’s', () => {

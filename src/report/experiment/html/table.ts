@@ -4,17 +4,17 @@ import {
   type Column,
   formatDeviation,
   formatResult,
+  forPeople,
   isNumeric,
   type ResultCell,
   type ResultRow,
   type ResultTable,
-  withoutEmptyColumns,
 } from '../resultTable.js';
 import { filterAttributes } from './attributes.js';
 
 /** A table with caption, row headers, notes and its CSV; measured numbers link to their runs. */
 export function htmlTable(table: ResultTable): string {
-  const { id, title, columns, rows, notes } = withoutEmptyColumns(table);
+  const { id, title, columns, rows, notes } = forPeople(table);
   const widths = columns.map((column, i) =>
     Math.max(0, ...rows.map(({ cells }) => deviationText(cells[i], column).length)),
   );
