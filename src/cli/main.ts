@@ -13,6 +13,7 @@ import { type Io, processIo } from './io.js';
 import { registerMasks } from './masks.js';
 import { registerQuickstart } from './quickstart.js';
 import { registerReproduce } from './reproduce.js';
+import { registerRuns } from './runs.js';
 import { registerSweep } from './sweep.js';
 import { registerTrain } from './train.js';
 
@@ -21,6 +22,7 @@ const commands: readonly ((program: Command, io: Io) => void)[] = [
   registerTrain,
   registerEval,
   registerMasks,
+  registerRuns,
   registerExport,
   registerReproduce,
   registerQuickstart,

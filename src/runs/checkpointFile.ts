@@ -85,11 +85,18 @@ export async function readCheckpoint(
   return { checkpoint: { state, epoch, batch, running, bestValidation }, ...context };
 }
 
-/** What is kept with a checkpoint, and its step, from its header alone. */
-export async function peekCheckpoint(path: string): Promise<CheckpointContext & { readonly step: number }> {
+/** How far a run has come. */
+export interface Position {
+  readonly step: number;
+  /** Finished epochs. */
+  readonly epoch: number;
+}
+
+/** What is kept with a checkpoint, and where it was taken, from its header alone. */
+export async function peekCheckpoint(path: string): Promise<CheckpointContext & Position> {
   const metadata = await readSafetensorsMetadata(path);
   const { step, epoch, batch, running, bestValidation, ...context } = parsePosition(path, metadata);
-  return { step, ...context };
+  return { step, epoch, ...context };
 }
 
 function parsePosition(path: string, metadata: Readonly<Record<string, string>>): z.infer<typeof schema> {
