@@ -2,9 +2,8 @@ import { describeKeys } from './describe.js';
 
 const introduction = `# The keys of an experiment
 
-Made from src/config/schema.ts by \`npm run build && node scripts/config-reference.mjs\`. \`xbm config show\` prints an experiment with
-every key and its meaning. Percentages are 0 to 100; a relative path starts at the file that says it, on the command line at the
-working folder.
+Written by \`scripts/config-reference.mjs\` from \`src/config/schema.ts\`. \`xbm config show\` prints an experiment with every key and
+its meaning. Percentages are 0 to 100; a relative path starts at the file that says it, on the command line at the working folder.
 `;
 
 /** docs/config.md: every key with its default, its values and its meaning. */
