@@ -1,7 +1,9 @@
 /** @file What is there of a run already. */
 import { existsSync, statSync } from 'node:fs';
 import { UserError } from '../errors.js';
+import { readSafetensors } from '../model/safetensors.js';
 import { peekCheckpoint } from '../runs/checkpointFile.js';
+import { requireRecords } from '../runs/resume.js';
 import { RunFolder } from '../runs/runFolder.js';
 import type { PlannedRun } from './expand.js';
 
@@ -24,8 +26,13 @@ export async function inspectRun(run: PlannedRun): Promise<Inspection> {
   const at = (state: RunState, note: string | null = null, steps = 0): Inspection => ({ state, steps, note });
   try {
     if (folder.status === 'absent') return at('train');
-    if (folder.status === 'unfinished')
-      return at('resume', null, (await peekCheckpoint(folder.checkpoint)).step);
+    if (folder.status === 'unfinished') {
+      const { step, metricsBytes } = await peekCheckpoint(folder.checkpoint);
+      requireRecords(folder.metrics, metricsBytes);
+      // A flipped bit does not show in the header.
+      await readSafetensors(folder.checkpoint);
+      return at('resume', null, step);
+    }
     const { configHash } = folder.readSummary();
     if (configHash !== run.configHash) return at('again', 'its summary is of another experiment');
     if (!existsSync(folder.task)) return at('again', 'its task.safetensors is gone');

@@ -35,7 +35,8 @@ export async function resumable(
   return stored;
 }
 
-function requireRecords(metrics: string, bytes: number): void {
+/** @throws UserError when metrics.jsonl has fewer than the `bytes` it had at the checkpoint */
+export function requireRecords(metrics: string, bytes: number): void {
   const size = statSync(metrics, { throwIfNoEntry: false })?.size;
   if (size !== undefined && size >= bytes) return;
   const found = size === undefined ? 'is missing' : `has ${size} bytes`;

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -7,6 +7,7 @@ import { estimateSeconds, measuredSpeeds, type Speed } from '../../src/reproduce
 import { readFinished } from '../../src/reproduce/finished.js';
 import { inspectRun } from '../../src/reproduce/inspect.js';
 import { makePlan } from '../../src/reproduce/plan.js';
+import { writeCheckpoint } from '../../src/runs/checkpointFile.js';
 import { finish, folderWith, runsOf } from './fixtures.js';
 
 const text = 'name: a\ntasks: [flowers]\nmethods: [xbm, finetune]\nseeds: [0, 1]\n';
@@ -72,6 +73,18 @@ test('a run folder tells what is there', async () => {
   mkdirSync(folder.path, { recursive: true });
   writeFileSync(folder.checkpoint, 'torn');
   assert.equal(await state(), 'again', 'a damaged checkpoint');
+  const place = { epoch: 0, batch: 1, running: { lossSum: 1, correct: 1, images: 8, batches: 1 } };
+  const checkpoint = { ...place, state: { step: 1, tensors: { a: Float32Array.of(1) }, moments: {} } };
+  const hashes = { configHash: '', backboneSha256: '', trainImagesHash: '' };
+  const context = { ...hashes, metricsBytes: 3, trainingSeconds: 1, engine: 'onnx' } as const;
+  await writeCheckpoint(folder.checkpoint, { ...checkpoint, bestValidation: null }, context);
+  assert.match((await inspectRun(run)).note!, /metrics.jsonl: is missing/);
+  writeFileSync(folder.metrics, '{}\n');
+  assert.deepEqual(await inspectRun(run), { state: 'resume', steps: 1, note: null });
+  const bytes = readFileSync(folder.checkpoint);
+  bytes[bytes.length - 1] ^= 1;
+  writeFileSync(folder.checkpoint, bytes);
+  assert.match((await inspectRun(run)).note!, /damaged or edited/);
   writeFileSync(folder.summary, JSON.stringify(summary));
   assert.equal(await state(), 'again', 'the task file is gone');
   writeFileSync(folder.task, '');
