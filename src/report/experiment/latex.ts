@@ -1,5 +1,6 @@
-/** @file Result tables for papers: LaTeX with the booktabs package. */
-import { forPeople, isNumeric, printedCells, type ResultTable } from './resultTable.js';
+/** @file Result tables for papers: LaTeX with the packages booktabs and graphicx. */
+import { wrap } from '../chartParts.js';
+import { type Column, forPeople, isNumeric, printedCells, type ResultTable } from './resultTable.js';
 
 const commands: Readonly<Record<string, string>> = {
   '\\': '\\textbackslash{}',
@@ -48,7 +49,13 @@ export function escapeLatex(text: string): string {
   return [...text].map((character) => commands[character] ?? character).join('');
 }
 
-/** A floating table; needs `\usepackage{booktabs}`. Its label is `tab:<id>`. */
+/** Characters of a header line, and of text that is not broken. */
+const HEADER_LINE = 14;
+const TEXT_LINE = 40;
+
+/**
+ * A floating table that fits the width of a line; needs the packages booktabs and graphicx. Its label is `tab:<id>`.
+ */
 export function resultTableToLatex(full: ResultTable): string {
   const table = forPeople(full);
   const line = (cells: readonly string[]) => `    ${cells.map(escapeLatex).join(' & ')} \\\\`;
@@ -62,23 +69,38 @@ export function resultTableToLatex(full: ResultTable): string {
     '  \\centering',
     `  \\caption{${escapeLatex(table.title)}}`,
     `  \\label{tab:${table.id}}`,
-    `  \\begin{tabular}{${table.columns.map((column) => (isNumeric(column) ? 'r' : 'l')).join('')}}`,
+    '  \\small\\setlength{\\tabcolsep}{4pt}',
+    // Shrunk only where small print, narrow gaps and broken headers do not suffice.
+    '  \\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%',
+    `  \\begin{tabular}{${table.columns.map((column, i) => alignment(column, printed, i)).join('')}}`,
     '    \\toprule',
-    line(table.columns.map(({ title }) => title)),
+    `    ${table.columns.map(headerCell).join(' & ')} \\\\`,
     '    \\midrule',
     ...rows,
     '    \\bottomrule',
-    '  \\end{tabular}',
+    '  \\end{tabular}}',
     ...table.notes.map((note) => `  \\par\\smallskip\\footnotesize ${escapeLatex(note)}`),
     '\\end{table}',
     '',
   ].join('\n');
 }
 
+function alignment(column: Column, rows: readonly string[][], i: number): string {
+  if (isNumeric(column)) return 'r';
+  return rows.some((cells) => cells[i].length > TEXT_LINE) ? 'p{0.35\\linewidth}' : 'l';
+}
+
+/** A long title in lines above each other. */
+function headerCell(column: Column): string {
+  const lines = wrap(column.title, HEADER_LINE).map(escapeLatex);
+  if (lines.length === 1) return lines[0];
+  return `\\shortstack[${isNumeric(column) ? 'r' : 'l'}]{${lines.join('\\\\')}}`;
+}
+
 /** Every table in one file to \input. */
 export function latexDocument(tables: readonly ResultTable[]): string {
   return [
-    '% Needs \\usepackage{booktabs} and \\usepackage[T1]{fontenc}.',
+    '% Needs \\usepackage{booktabs}, \\usepackage{graphicx} and \\usepackage[T1]{fontenc}.',
     ...tables.map(resultTableToLatex),
   ].join('\n');
 }

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { resultTables } from '../../../src/report/experiment/experimentTables.js';
 import { resultTableToCsv, resultTableToMarkdown } from '../../../src/report/experiment/formats.js';
-import { escapeLatex, resultTableToLatex } from '../../../src/report/experiment/latex.js';
+import { escapeLatex, latexDocument, resultTableToLatex } from '../../../src/report/experiment/latex.js';
 import {
   decimalsFor,
   formatResult,
@@ -11,6 +15,8 @@ import {
 } from '../../../src/report/experiment/resultTable.js';
 import { uniqueSlugs } from '../../../src/report/experiment/slug.js';
 import { spreadOf } from '../../../src/report/experiment/statistics.js';
+import { temporaryFolder } from '../../runs/fixtures.js';
+import { syntheticReport } from './syntheticReport.js';
 
 const table: ResultTable = {
   id: 'example',
@@ -55,6 +61,53 @@ test('LaTeX: booktabs, a rule before totals, everything escaped', () => {
   assert.ok(latex.includes('a\\textbar{}b\\_c & 12.35 $\\pm$ 0.50 & $-$0.3 \\\\'));
   assert.match(latex, /\+3\.0 \\\\\n {4}\\midrule\n {4}total & -- & -- \\\\\n {4}\\bottomrule/);
   assert.ok(latex.includes('energy (\\textmu{}J)'));
+});
+
+test('LaTeX: long headers stand in lines, long texts in a column that breaks', () => {
+  const columns = [
+    textColumn('command'),
+    { key: 'reprogrammingJoules', title: 'reprogramming (J) & more', kind: 'number' } as const,
+  ];
+  const wide = { ...table, columns, rows: [{ cells: ['xbm train '.repeat(8), 1] }] };
+  const latex = resultTableToLatex(wide);
+  assert.ok(latex.includes('command & \\shortstack[r]{reprogramming\\\\(J) \\& more} \\\\'), latex);
+  assert.ok(latex.includes('\\begin{tabular}{p{0.35\\linewidth}r}'));
+});
+
+test('LaTeX: the widest tables of an experiment fit an article', async (t) => {
+  const needs = [
+    ['pdflatex', '--version'],
+    ['kpsewhich', 'booktabs.sty', 'graphicx.sty'],
+  ];
+  const isThere = ([command, ...args]: string[]) => spawnSync(command, args).status === 0;
+  if (!needs.every(isThere)) return t.skip('pdflatex with booktabs and graphicx is not installed');
+  const folder = temporaryFolder(t);
+  const missing = [
+    {
+      task: 'cars',
+      method: 'xbm',
+      seed: 0,
+      variant: null,
+      reason: 'it has not been run',
+      command: 'xbm train '.repeat(12),
+    },
+  ] as const;
+  const paper = await syntheticReport({ network: 'resnet50', fullPrecision: true });
+  writeFileSync(join(folder, 'tables.tex'), latexDocument(resultTables({ ...paper, missing })));
+  writeFileSync(
+    join(folder, 'article.tex'),
+    '\\documentclass{article}\\usepackage[T1]{fontenc}\\usepackage{booktabs,graphicx}\\begin{document}\\input{tables}\\end{document}',
+  );
+  const { status, stdout } = spawnSync(
+    'pdflatex',
+    ['-draftmode', '-interaction=nonstopmode', 'article.tex'],
+    {
+      cwd: folder,
+      encoding: 'utf8',
+    },
+  );
+  assert.equal(status, 0, stdout);
+  assert.doesNotMatch(stdout, /Overfull/);
 });
 
 test('LaTeX escapes leave no active character of the input', () => {
