@@ -40,13 +40,15 @@ export interface RunEnergy {
   readonly cellWritePicojoules: number;
 }
 
-export const energyKeys: readonly (keyof RunEnergy)[] = [
+/** What differs from run to run. */
+export const measuredEnergyKeys = [
   'energyPerImageMicrojoules',
   'inferenceTestSetJoules',
   'reprogrammingJoules',
   'totalJoules',
-  'cellWritePicojoules',
-];
+] as const;
+
+export const energyKeys = [...measuredEnergyKeys, 'cellWritePicojoules'] as const;
 
 /** Energies by run name, then by preset. */
 export type RunEnergies = ReadonlyMap<string, Readonly<Record<string, RunEnergy>>>;

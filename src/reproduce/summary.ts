@@ -2,12 +2,12 @@
 import type { MethodName } from '../adaption/method.js';
 import { type PublishedResult, publishedResult } from '../report/experiment/published.js';
 import { spreadOf } from '../report/experiment/statistics.js';
-import { energyKeys, type RunEnergies, type RunEnergy, type UnpricedRun } from './energies.js';
+import { measuredEnergyKeys, type RunEnergies, type RunEnergy, type UnpricedRun } from './energies.js';
 import type { FinishedRun } from './finished.js';
 
 /** Means over seeds, and sample standard deviations. */
 export type EnergySpread = Readonly<
-  Record<keyof RunEnergy, number> & Record<`${keyof RunEnergy}StandardDeviation`, number | null>
+  RunEnergy & Record<`${(typeof measuredEnergyKeys)[number]}StandardDeviation`, number | null>
 >;
 
 export interface SummaryRow {
@@ -129,16 +129,19 @@ function publishedFor({ summary }: FinishedRun): Pick<PublishedResult, 'accuracy
 
 function energySpreads(all: readonly Readonly<Record<string, RunEnergy>>[]): Record<string, EnergySpread> {
   const presets = Object.keys(all[0]).filter((preset) => all.every((energies) => preset in energies));
-  const spread = (preset: string) =>
-    Object.fromEntries(
-      energyKeys.flatMap((key) => {
-        const { mean, deviation } = spreadOf(all.map((energies) => energies[preset][key]))!;
-        return [
-          [key, mean],
-          [`${key}StandardDeviation`, deviation],
-        ];
-      }),
-    ) as EnergySpread;
+  const spread = (preset: string) => {
+    const spreads = measuredEnergyKeys.map((key) => ({
+      key,
+      ...spreadOf(all.map((energies) => energies[preset][key]))!,
+    }));
+    return Object.fromEntries([
+      ...spreads.flatMap(({ key, mean, deviation }) => [
+        [key, mean],
+        [`${key}StandardDeviation`, deviation],
+      ]),
+      ['cellWritePicojoules', all[0][preset].cellWritePicojoules],
+    ]) as EnergySpread;
+  };
   return Object.fromEntries(presets.map((preset) => [preset, spread(preset)]));
 }
 

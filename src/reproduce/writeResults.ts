@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { makeFolder } from '../folders.js';
 import { replaceFile } from '../model/replaceFile.js';
 import { type Cell, tableToCsv } from '../report/table.js';
-import { energyKeys, type RunEnergies } from './energies.js';
+import { measuredEnergyKeys, type RunEnergies } from './energies.js';
 import type { FinishedRun } from './finished.js';
 import type { ReproductionSummary, SummaryRow } from './summary.js';
 
@@ -35,7 +35,10 @@ const json = (value: unknown): Buffer => Buffer.from(`${JSON.stringify(value, nu
 /** One line per row; energies as columns `<preset>.<quantity>`, lists with spaces between. */
 export function summaryCsv({ rows, hardware }: ReproductionSummary): string {
   const plain = Object.keys(rows[0] ?? {}).filter((key) => key !== 'energy') as (keyof SummaryRow)[];
-  const energy = energyKeys.flatMap((key) => [key, `${key}StandardDeviation`] as const);
+  const energy = [
+    ...measuredEnergyKeys.flatMap((key) => [key, `${key}StandardDeviation`] as const),
+    'cellWritePicojoules' as const,
+  ];
   const header = [...plain, ...hardware.flatMap((preset) => energy.map((key) => `${preset}.${key}`))];
   const cells = rows.map((row) => [
     ...plain.map((key): Cell => {

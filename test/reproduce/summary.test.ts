@@ -145,6 +145,8 @@ test('the CSV has one line per row, energies by preset', () => {
   assert.equal(cells.rows, '72');
   assert.equal(cells['nn-imc.energyPerImageMicrojoules'], '20');
   assert.equal(cells['nn-imc.energyPerImageMicrojoulesStandardDeviation'], '0');
+  const perPreset = header.split(',').filter((key) => key.startsWith('nn-imc.'));
+  assert.deepEqual([perPreset.length, perPreset.at(-1)], [9, 'nn-imc.cellWritePicojoules']);
   assert.equal(
     summaryCsv({ ...summary, rows: [] })
       .trim()

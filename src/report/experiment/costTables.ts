@@ -40,7 +40,8 @@ export function energyTable(groups: readonly RunGroup[], chip: Chip, id: string)
   const of = (group: RunGroup, value: (costs: RunCosts) => number): Spread =>
     spreadOf(costsOf(group, chip).map(value))!;
   const rows = priced.map((group) => {
-    const xbm = xbmOf(group, priced);
+    const xbm = xbmOf(group, groups);
+    const xbmCosts = xbm ? costsOf(xbm, chip) : [];
     const total = of(group, (costs) => costs.totalJoules);
     return groupRow(group, [
       of(group, (costs) => costs.energyPerImageMicrojoules),
@@ -48,7 +49,9 @@ export function energyTable(groups: readonly RunGroup[], chip: Chip, id: string)
       of(group, (costs) => costs.inferenceTestSetJoules),
       of(group, (costs) => costs.reprogrammingJoules),
       total,
-      xbm ? total.mean / of(xbm, (costs) => costs.totalJoules).mean : null,
+      xbmCosts.length > 0
+        ? total.mean / spreadOf(xbmCosts.map(({ totalJoules }) => totalJoules))!.mean
+        : null,
       costsOf(group, chip)[0].cellWritePicojoules,
       writeSource(chip.report.hardware),
     ]);
@@ -130,13 +133,14 @@ export function memoryTable(groups: readonly RunGroup[]): ResultTable {
   const isPublished = groups.some(
     ({ method, runs: [{ summary }] }) => method === 'xbm' && summary.network === 'resnet50',
   );
+  const maskDigits = decimalsFor(rows.map(({ cells }) => cells[groupColumns.length + 1]));
   return {
     id: 'mask-memory',
     title: 'Memory per task',
     columns: [
       ...groupColumns,
       { key: 'maskBits', title: 'mask bits', kind: 'number', digits: 0, measured: true },
-      { key: 'maskKilobytes', title: 'masks (kB)', kind: 'number', digits: 1, measured: true },
+      { key: 'maskKilobytes', title: 'masks (kB)', kind: 'number', digits: maskDigits, measured: true },
       { key: 'percentOfElementMasks', title: 'of element masks (%)', kind: 'number', digits: 2 },
       { key: 'chipKilobytes', title: 'on the chip (kB)', kind: 'number', digits: 1, measured: true },
       { key: 'taskFileKilobytes', title: 'task file (kB)', kind: 'number', digits: 1, measured: true },

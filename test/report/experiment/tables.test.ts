@@ -5,7 +5,11 @@ import { energyTable, memoryTable } from '../../../src/report/experiment/costTab
 import { resultTables, supportingTables } from '../../../src/report/experiment/experimentTables.js';
 import { resultTableToCsv, resultTableToMarkdown } from '../../../src/report/experiment/formats.js';
 import { groupRuns } from '../../../src/report/experiment/groups.js';
-import type { ResultCell, ResultTable } from '../../../src/report/experiment/resultTable.js';
+import {
+  printedCells,
+  type ResultCell,
+  type ResultTable,
+} from '../../../src/report/experiment/resultTable.js';
 import type { Spread } from '../../../src/report/experiment/statistics.js';
 import { syntheticReport } from './syntheticReport.js';
 
@@ -121,6 +125,14 @@ test('XBM’s masks of ResNet-50 are 42.5 kB, 1.45 % of Piggyback’s', () => {
   assert.equal((cells[columnOf(table, 'maskKilobytes')] as number).toFixed(1), '42.5');
   assert.equal((cells[columnOf(table, 'percentOfElementMasks')] as number).toFixed(2), '1.45');
   assert.ok(table.notes.some((note) => note.includes('40 KB')));
+  const small = groups.map((group) => ({
+    ...group,
+    runs: group.runs.map((run) => ({ ...run, summary: { ...run.summary, maskBytes: 478 } })),
+  }));
+  const printed = printedCells(memoryTable(small)).find(
+    ([task, method]) => task === 'cubs' && method === 'xbm',
+  )!;
+  assert.equal(printed[columnOf(table, 'maskKilobytes')], '0.478');
 });
 
 test('the rows of area and energy add up to their totals', () => {
@@ -140,6 +152,20 @@ test('the rows of area and energy add up to their totals', () => {
       );
     }
   }
+});
+
+test('a method is not compared with the XBM of another variant because its own has no price', () => {
+  const runs = ['a', 'b'].flatMap((variant) =>
+    paper.runs.map((run) => ({
+      ...run,
+      variant,
+      costs: variant === 'a' && run.summary.method === 'xbm' ? [] : run.costs,
+    })),
+  );
+  const table = energyTable(groupRuns({ runs, missing: [] }), paper.chips[0], 'energy')!;
+  const column = columnOf(table, 'ratioToXbm');
+  assert.equal(rowOf(table, 'cubs', 'piggyback (a)')[column], null);
+  assert.ok((rowOf(table, 'cubs', 'piggyback (b)')[column] as number) > 1);
 });
 
 test('what one set of runs speaks for names them', () => {
