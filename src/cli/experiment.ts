@@ -47,11 +47,9 @@ export async function loadExperimentFrom(
     }
     const experiment = loadExperiment({ config, overrides, cwd: io.cwd });
     if (args.method === undefined || args.method === experiment.method.name) return experiment;
-    return loadExperiment({
-      config,
-      overrides: [...methodOverrides(args.method), ...overrides],
-      cwd: io.cwd,
-    });
+    const { methodLayer } = await import('../config/methodLayer.js');
+    const layers = [methodLayer(args.method, `--method ${args.method}`)];
+    return loadExperiment({ config, layers, overrides, cwd: io.cwd });
   }
   if (args.task === undefined) {
     throw new UserError(
@@ -60,10 +58,4 @@ export async function loadExperimentFrom(
     );
   }
   return loadExperiment({ config: configForTask(args.task, args.method), overrides, cwd: io.cwd });
-}
-
-/** Another method than the file's, with that method's own granularity, binariser and batch-norm training. */
-function methodOverrides(method: string): string[] {
-  const ownDefaults = ['granularity', 'binarizer', 'trainBatchNorm'].map((key) => `method.${key}=null`);
-  return [`method.name=${method}`, ...ownDefaults];
 }

@@ -1,5 +1,7 @@
 /** @file Tables that reports are made of, as Markdown and CSV. Numbers stay numbers until they are printed. */
 
+import { csvField } from '../csv.js';
+
 export type Cell = string | number | null;
 
 export interface Table {
@@ -37,9 +39,6 @@ export function tableToMarkdown(table: Table): string {
 
 /** RFC 4180, full precision, empty for a missing value. */
 export function tableToCsv(table: Pick<Table, 'header' | 'rows'>): string {
-  const quote = (cell: Cell) => {
-    const text = cell === null ? '' : String(cell);
-    return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-  };
-  return `${[table.header, ...table.rows].map((row) => row.map(quote).join(',')).join('\r\n')}\r\n`;
+  const field = (cell: Cell) => csvField(cell === null ? '' : String(cell));
+  return `${[table.header, ...table.rows].map((row) => row.map(field).join(',')).join('\r\n')}\r\n`;
 }

@@ -4,6 +4,7 @@ import type { MethodName } from '../adaption/method.js';
 import { configHash } from '../config/hash.js';
 import { isMapping, type Layer, type Place } from '../config/layer.js';
 import { loadExperiment, withAbsolutePaths } from '../config/load.js';
+import { methodLayer } from '../config/methodLayer.js';
 import type { Experiment } from '../config/schema.js';
 import { UserError } from '../errors.js';
 import { runName, runsFolder } from '../runs/runFolder.js';
@@ -132,7 +133,8 @@ function resolveExperiment(
   const changes = (...path: string[]): Layer =>
     withAbsolutePaths(subLayer(source.layer, path), source.folder);
   // Task and method are the experiment's own: found before what depends on them is applied.
-  const own = method === null ? [] : [methodLayer(method)];
+  const methodPlace = source.layer.places.get('methods')?.value ?? 'methods';
+  const own = method === null ? [] : [methodLayer(method, methodPlace)];
   const plain = loadExperiment({ config, layers: [...own, changes('set')], cwd });
   const seedPlace = source.layer.places.get('seeds')?.value ?? 'seeds';
   return loadExperiment({
@@ -151,12 +153,6 @@ function resolveExperiment(
     overrides,
     cwd,
   });
-}
-
-/** Another method than the file's, with that method's own granularity, binariser and batch-norm training. */
-function methodLayer(name: MethodName): Layer {
-  const method = { name, granularity: null, binarizer: null, trainBatchNorm: null };
-  return { values: { method }, places: new Map() };
 }
 
 /** What a layer holds below a key path, as a layer of its own that still knows where each key was written. */

@@ -1,4 +1,5 @@
 /** @file The confusion matrix as files: rows are true classes, columns predicted ones. */
+import { csvField } from '../csv.js';
 import type { Evaluation } from '../training/evaluate.js';
 import { heatColour, type Picture } from './picture.js';
 
@@ -29,8 +30,4 @@ export function confusionPicture({ confusion, classes }: Confusion): Picture {
     });
   }
   return { width: size, height: size, pixels };
-}
-
-function csvField(text: string): string {
-  return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

@@ -28,6 +28,12 @@ test('config show --json prints one document on one line', async () => {
   assert.equal(experiment.task, 'cubs');
 });
 
+test('a method that is none is named as it was given', async () => {
+  const io = fakeIo();
+  assert.equal(await main(['config', 'show', 'flowers-xbm', '--method', 'nope'], io), 2);
+  assert.match(io.err(), /^xbm: --method nope: method\.name: expected one of xbm/);
+});
+
 test('a config file is relative to the working directory; --method brings its own defaults', async (t) => {
   const cwd = folderWith(t, { 'mine.yaml': 'extends: cubs-xbm\ntraining: { epochs: 2 }\n' });
   const io = fakeIo({ cwd });
