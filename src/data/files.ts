@@ -50,7 +50,10 @@ export function listImages(folder: string): string[] {
     .sort(compareNames);
 }
 
-/** Paths of the files in a folder and the folders inside, hidden ones left out, links followed, in ascending order. */
+/**
+ * Paths of the files in a folder and the folders inside, hidden ones left out, links followed, in ascending order.
+ * @throws UserError when one of the folders cannot be read
+ */
 export function listFilesBelow(folder: string): string[] {
   const visited = new Set<string>();
   const walk = (path: string): string[] => {
@@ -62,7 +65,13 @@ export function listFilesBelow(folder: string): string[] {
       .map((name) => join(path, name));
     return [...files, ...listFolders(path).flatMap((name) => walk(join(path, name)))];
   };
-  return walk(folder).sort(compareNames);
+  try {
+    return walk(folder).sort(compareNames);
+  } catch (error) {
+    const { code, path, message } = error as NodeJS.ErrnoException;
+    if (code === undefined || path === undefined) throw error;
+    throw new UserError(`${path} cannot be read: ${message}`, 'Check its permissions.');
+  }
 }
 
 /** @throws UserError unless the root of a data set is a folder */
