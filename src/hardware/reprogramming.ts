@@ -61,7 +61,10 @@ export function priceWrites(writes: Writes, hardware: HardwareDescription): Rewr
   const { write } = hardware;
   const rounds = Math.ceil(writes.cellWrites / write.parallelCells.value);
   return {
-    ...writes,
+    // Written out: a sweep calls this a million times a second.
+    cells: writes.cells,
+    cellWrites: writes.cellWrites,
+    worstCellWrites: writes.worstCellWrites,
     joules: writes.cellWrites * cellWritePicojoules(hardware) * 1e-12,
     seconds: rounds * write.pulseWidth.value * write.pulses.value * 1e-9,
   };
