@@ -18,7 +18,7 @@ export function weightCount(conv: ConvShape): number {
   return conv.outChannels * filterRows(conv);
 }
 
-/** Consecutive rows of a filter that one mask bit switches. */
+/** Consecutive rows of a filter that one mask bit switches: at most the whole filter. */
 export function rowsPerBit(conv: ConvShape, mask: { granularity: Granularity; rows: number }): number {
   switch (mask.granularity) {
     case 'element':
@@ -26,7 +26,7 @@ export function rowsPerBit(conv: ConvShape, mask: { granularity: Granularity; ro
     case 'kernel':
       return conv.kernel * conv.kernel;
     case 'column':
-      return mask.rows;
+      return Math.min(mask.rows, filterRows(conv));
     case 'channel':
       return filterRows(conv);
   }

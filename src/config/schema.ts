@@ -121,13 +121,12 @@ export const experimentSchema = z.strictObject({
             'column for xbm, element for piggyback',
           ),
         ),
-      /** At most the weights of the longest filter (512 channels of 3×3). */
       rows: z
         .int()
         .min(1)
-        .max(4608)
+        .max(1_000_000)
         .default(72)
-        .meta(means('rows of a column segment: those of the crossbar')),
+        .meta(means('rows of a column segment: those of the crossbar; at most the whole filter')),
       binarizer: z
         .enum(['sigmoid', 'identity'])
         .nullable()

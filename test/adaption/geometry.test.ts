@@ -51,6 +51,13 @@ test('a 3×3 column segment of 72 rows holds 8 input channels; a ragged one keep
   assert.deepEqual(maskShape(conv, { granularity: 'element', rows: 72 }), [4, 180]);
 });
 
+test('a segment of more rows than the filter is the whole filter, and nothing is computed for the rest', () => {
+  const conv = { inChannels: 20, outChannels: 4, kernel: 3 };
+  const column = { granularity: 'column', rows: 10_000 } as const;
+  assert.equal(rowsPerBit(conv, column), filterRows(conv));
+  assert.deepEqual(maskShape(conv, column), [4, 1]);
+});
+
 test('for any convolution, the segments cover every row of a filter once and none is empty', () => {
   fc.assert(
     fc.property(

@@ -155,9 +155,9 @@ const cases: readonly { what: string; yaml: string; message: string | RegExp }[]
     message: 'a.yaml:2:19: training.seed: expected a whole number from 0 to 2147483647, found 1e+300',
   },
   {
-    what: 'more rows than the longest filter has weights',
-    yaml: 'task: cubs\nmethod: { rows: 4609 }\n',
-    message: 'a.yaml:2:17: method.rows: expected a whole number from 1 to 4608, found 4609',
+    what: 'more rows than any crossbar',
+    yaml: 'task: cubs\nmethod: { rows: 1000001 }\n',
+    message: 'a.yaml:2:17: method.rows: expected a whole number from 1 to 1000000, found 1000001',
   },
   {
     what: 'boxes where there are none',
