@@ -98,7 +98,8 @@ async function planStored(
 ) {
   const variants: Variant[] = [];
   if (args.float !== undefined) {
-    const float = await openFloatBackbone(resolve(io.cwd, args.float), backbone.graph.network);
+    const { network } = backbone.graph;
+    const float = await openFloatBackbone(resolve(io.cwd, args.float), network, 'the checked backbone');
     variants.push({ name: 'full precision', backbone: float });
   }
   const { weightBits, activationBits } = backbone;

@@ -48,7 +48,7 @@ export async function resolveBackbone(
   if (!(await isStoredBackbone(path))) return makeOnce(path, request, calibration, onProgress);
   const stored = await loadBackbone(path);
   const { weightBits, activationBits } = stored.backbone;
-  requireNetwork(path, stored.backbone, request.network);
+  requireNetwork(path, stored.backbone, request.network, 'backbone.network');
   if (weightBits === request.weightBits && activationBits === request.activationBits) return stored;
   if (weightBits === 32 && activationBits === 32) return makeOnce(path, request, calibration, onProgress);
   throw new UserError(
@@ -74,15 +74,20 @@ export async function findWeights(weights: string): Promise<string> {
 /**
  * A full-precision backbone from float weights, in a foreign file or in a stored one.
  * @param network left out: recognised by the tensors
+ * @param saidBy what says the network, for the message
  * @throws UserError also when the file is a quantised backbone
  */
-export async function openFloatBackbone(path: string, network?: string): Promise<Backbone> {
+export async function openFloatBackbone(
+  path: string,
+  network?: string,
+  saidBy = '--network',
+): Promise<Backbone> {
   if (!(await isStoredBackbone(path))) {
     const file = await readSafetensors(path);
     return importWeights(file, network ?? detectNetwork(file));
   }
   const { backbone } = await loadBackbone(path);
-  if (network !== undefined) requireNetwork(path, backbone, network);
+  if (network !== undefined) requireNetwork(path, backbone, network, saidBy);
   if (backbone.weightBits === 32 && backbone.activationBits === 32) return backbone;
   throw new UserError(`${path}: is quantised already`, 'Name the float weights it was made from.');
 }
@@ -138,10 +143,10 @@ export function describeCalibration(options: QuantizationOptions, source: Calibr
   return `${rounding}${clips}batch norm ${options.batchNorm}, weight scale per ${options.weightScale}; ${source.description}`;
 }
 
-function requireNetwork(path: string, backbone: Backbone, network: string): void {
+function requireNetwork(path: string, backbone: Backbone, network: string, saidBy: string): void {
   if (backbone.graph.network === network) return;
   throw new UserError(
-    `${path}: a backbone of ${backbone.graph.network}, but ${network} was asked for`,
-    `Set backbone.network (or --network) to ${backbone.graph.network}, or name another backbone.`,
+    `${path}: a backbone of ${backbone.graph.network}, but ${saidBy} is ${network}`,
+    `Give weights of ${network}, or change ${saidBy}.`,
   );
 }
