@@ -98,7 +98,8 @@ async function readStart(path: string, reader: ByteReader, largest: number): Pro
   if ((await reader.readInto(prefix)) < 8) throw malformed(path, 'it is shorter than 8 bytes');
   const length = Number(new DataView(prefix.buffer).getBigUint64(0, true));
   if (length > MAX_HEADER_BYTES || length + 8 > largest) {
-    const foreign = recogniseFile(prefix);
+    // A header of a possible length is one of a truncated file, whatever its first byte looks like.
+    const foreign = length > MAX_HEADER_BYTES ? recogniseFile(prefix) : undefined;
     if (foreign) throw new UserError(`${path}: is ${foreign.what}, not a safetensors file`, foreign.hint);
     throw malformed(path, `its first 8 bytes announce a header of ${length} bytes`);
   }

@@ -79,6 +79,8 @@ test('what is no safetensors file is called by its name', async () => {
     ['PK\x03\x04 archive/data.pkl', /is a zip archive, as PyTorch saves/],
     ['\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.', /is a Python pickle, as PyTorch saves/],
     ['{"error": "not found"}', /is JSON/],
+    // Its header is of 640 bytes: 80 02.
+    ['\x80\x02\0\0\0\0\0\0{"weight":', /not a valid safetensors file/],
   ];
   for (const [text, message] of cases) {
     await writeFile(path, text, 'latin1');
