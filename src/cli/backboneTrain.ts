@@ -105,7 +105,12 @@ async function trainFloat(
 ): Promise<void> {
   const resume = startsFromCheckpoint(run, args, io);
   const start = await startOf(float);
-  await runWithProgress(run, resume, (engine) => openForRun(float, { engine, backbone: start }, io), io);
+  await runWithProgress(
+    run,
+    resume,
+    (checkpoint) => openForRun(float, { checkpoint, backbone: start }, io),
+    io,
+  );
 }
 
 async function quantize(

@@ -1,5 +1,5 @@
-import type { EngineName } from '../engines/engine.js';
 import { ExitCode, UserError } from '../errors.js';
+import type { CheckpointContext } from '../runs/checkpointFile.js';
 import type { RunInputs, RunResult } from '../runs/executeRun.js';
 import type { RunFolder } from '../runs/runFolder.js';
 import type { Io } from './io.js';
@@ -9,21 +9,21 @@ type FinishedRun = Extract<RunResult, { finished: true }>;
 
 /**
  * Trains in a locked run folder and shows how far it is.
- * @param resume continue the folder's checkpoint, on the engine that made it
- * @param open everything the run needs; called with that engine
+ * @param resume continue the folder's checkpoint
+ * @param open everything the run needs; called with that checkpoint's context
  * @throws UserError saying how to go on when `io.signal` stopped it
  */
 export async function runWithProgress(
   folder: RunFolder,
   resume: boolean,
-  open: (engine: EngineName | undefined) => Promise<RunInputs>,
+  open: (checkpoint: CheckpointContext | null) => Promise<RunInputs>,
   io: Io,
 ): Promise<FinishedRun> {
   const { executeRun } = await import('../runs/executeRun.js');
   const { closeLoaders } = await import('../runs/openExperiment.js');
   const { peekCheckpoint } = await import('../runs/checkpointFile.js');
   const at = resume ? await peekCheckpoint(folder.checkpoint) : null;
-  const inputs = await open(at?.engine);
+  const inputs = await open(at);
   try {
     const display = new TrainingDisplay(inputs, at?.step ?? 0);
     return await withProgress(io, display.options, async (progress) => {

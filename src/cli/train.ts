@@ -62,7 +62,7 @@ async function trainCommand(experiment: Experiment, args: TrainArguments, io: Io
     const result = await runWithProgress(
       folder,
       resume,
-      (engine) => openForRun(experiment, { engine }, io),
+      (checkpoint) => openForRun(experiment, { checkpoint }, io),
       io,
     );
     report(path, result.summary, result.timings, args, io);

@@ -26,9 +26,11 @@ const NOT_NOTED: Comparison = {
 };
 
 /** Compares the backbone that an experiment names with the one that a run was trained on; makes none. */
-export async function compareBackbone(experiment: Experiment, summary: RunSummary): Promise<Comparison> {
+export async function compareBackbone(
+  experiment: Experiment,
+  { backboneSha256 }: Pick<RunSummary, 'backboneSha256'>,
+): Promise<Comparison> {
   const { weights, weightBits, activationBits } = experiment.backbone;
-  const { backboneSha256 } = summary;
   const differs = (is: string) => ({
     is: 'different' as const,
     differs: `it was trained on backbone ${short(backboneSha256)}, ${is}`,

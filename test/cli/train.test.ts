@@ -13,12 +13,16 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { main } from '../../src/cli/main.js';
 import { ExitCode } from '../../src/errors.js';
+import { fileSha256 } from '../../src/model/hash.js';
+import { buildNetwork } from '../../src/model/networks.js';
+import { backboneFolder, backbonePath, saveBackbone } from '../../src/model/store.js';
+import { randomBackbone } from '../../src/training/randomBackbone.js';
 import { fakeIo } from './fakeIo.js';
 import { resultFiles, writeBackbone, writeSmallImages, writeSmallTask } from './smallTask.js';
 
@@ -206,6 +210,28 @@ describe('xbm train, eval and masks', () => {
     const resumed = await xbm(['train', config, '--out', run, '--resume']);
     assert.equal(resumed.exitCode, ExitCode.ok, resumed.err);
     assert.deepEqual(resultFiles(run), resultFiles(whole('xbm')));
+  });
+
+  test('a run goes on with the backbone in its checkpoint, though calibration would make another now', async () => {
+    const run = join(folder, 'calibrated');
+    const float = join(folder, 'float', 'weights.safetensors');
+    const quantised = join(folder, 'quantised', 'weights.safetensors');
+    for (const file of [float, quantised]) mkdirSync(dirname(file));
+    const random = randomBackbone(buildNetwork('cifar-resnet8', 10), 1);
+    await saveBackbone(float, random, { sourceSha256: '', calibration: '' });
+    const { sha256 } = await writeBackbone(quantised, 3, await fileSha256(float));
+    mkdirSync(backboneFolder(), { recursive: true });
+    cpSync(quantised, backbonePath('made-before'));
+    const train = (weights: string, io = fakeIo({ cwd: folder }), ...more: string[]) =>
+      xbm(['train', config, '--out', run, '--set', `backbone.weights=${weights}`, ...more], io);
+    const stop = new AbortController();
+    const watch = setInterval(() => recorded(run) >= 3 && stop.abort(), 2);
+    const stopped = await train(quantised, fakeIo({ cwd: folder, signal: stop.signal }));
+    clearInterval(watch);
+    assert.equal(stopped.exitCode, ExitCode.interrupted, stopped.err);
+    const resumed = await train(float, undefined, '--resume', '--json');
+    assert.equal(resumed.exitCode, ExitCode.ok, resumed.err);
+    assert.equal(resumed.json().backboneSha256, sha256);
   });
 
   test('a run that another process writes is left alone', async () => {
