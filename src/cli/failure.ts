@@ -45,6 +45,11 @@ const systemErrors: Readonly<Record<string, { what: string; hint: string; exitCo
     hint: 'Free some space and run the command again.',
     exitCode: ExitCode.unavailable,
   },
+  EFBIG: {
+    what: 'larger than a file may be here',
+    hint: 'Raise the limit (`ulimit -f`) or choose another disk, and run the command again.',
+    exitCode: ExitCode.unavailable,
+  },
   EIO: { what: 'the disk reported an error', hint: 'Check the disk.', exitCode: ExitCode.unavailable },
   EMFILE: {
     what: 'too many open files',

@@ -45,8 +45,9 @@ export function evaluateSweep(sweep: Sweep): SweepResult {
       row = sweep.totalsAt(point);
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      const where = axes.map(({ key }, i) => `${key}=${at[i]}`).join(' ');
-      throw new UserError(`${where}: ${error.message}`, error.hint);
+      const { message, hint } = error;
+      const where = axes.map(({ key }, i) => `${key}=${at[i]}`).filter((one) => !message.includes(one));
+      throw new UserError(where.length > 0 ? `${where.join(' ')}: ${message}` : message, hint);
     }
     at.forEach((value, i) => {
       values[i][point] = value;
@@ -137,17 +138,17 @@ function* csvPieces(result: SweepResult): Generator<Uint8Array> {
   }
 }
 
-/** Writes all points as Parquet: doubles and texts. */
+/** Writes all points as Parquet, doubles and texts, in one atomic step. @throws UserError when the disk is full */
 export async function writeSweepParquet(file: string, result: SweepResult): Promise<void> {
-  const { parquetWriteFile } = await import('hyparquet-writer');
-  await parquetWriteFile({
-    filename: file,
+  const { parquetWriteBuffer } = await import('hyparquet-writer');
+  const bytes = parquetWriteBuffer({
     columnData: [...result.columns].map(([name, data]) => ({
       name,
       data: data instanceof Float64Array && !data.some(Number.isNaN) ? data : Array.from(data, cellOf),
       type: data instanceof Float64Array ? ('DOUBLE' as const) : ('STRING' as const),
     })),
   });
+  await replaceFile(file, [new Uint8Array(bytes)]);
 }
 
 /** Names with units, for axes and tables. */

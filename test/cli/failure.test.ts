@@ -42,6 +42,12 @@ test('a full disk means something is missing on this machine', () => {
   assert.match(describeFailure(error).text, /no space left/);
 });
 
+test('a limit on the size of files is one of this machine, not a bug', () => {
+  const error = Object.assign(new Error('EFBIG: file too large, write'), { code: 'EFBIG', syscall: 'write' });
+  assert.equal(describeFailure(error).exitCode, 3);
+  assert.match(describeFailure(error).text, /^xbm: larger than a file may be here \(write\)\n.*ulimit -f/);
+});
+
 test('memory that cannot be had is named as such', () => {
   const error = thrownBy(() => new ArrayBuffer(2 ** 52));
   assert.match(describeFailure(error).text, /out of memory/);

@@ -157,7 +157,10 @@ test('mistakes: exit code 2 and a way out', async (t) => {
     ['--vary array.rows=64 --pareto arrays', /expected two totals/],
     ['--vary array.rows=64 --pareto arrays,beauty', /no numeric column "beauty"/],
     ['--vary array.rows=64 --out points.xlsx', /ends in \.csv or \.parquet/],
-    ['--vary policies.piggybackCells=all,digit-changes', /digit-changes needs the masks of a trained run/],
+    [
+      '--vary policies.piggybackCells=all,digit-changes',
+      /^xbm: policies\.piggybackCells=digit-changes needs the masks of a trained run/,
+    ],
     [
       '--vary write.energyPerCell=1..10:99999 --vary mask.shareOff=1,2,3,4,5,6,7,8,9,10,11',
       /a sweep has at most 1,000,000/,

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -50,15 +50,21 @@ test('the CSV has one header and every point, over all pieces', async (t) => {
   assert.equal(readFileSync(file, 'utf8'), `${['x', ...x].join('\r\n')}\r\n`);
 });
 
-test('a CSV that fits on the disk only in part is an error and leaves no file', async (t) => {
-  const file = join(temporaryFolder(t), 'points.csv');
-  const stderr = await runWithFileLimit(
-    'src/report/sweepResult.js',
-    `writeSweepCsv(${JSON.stringify(file)}, { points: 9999, axes: [], columns: new Map([['x', new Float64Array(9999).fill(0.123456789)]]) })`,
-  );
-  assert.match(stderr, /EFBIG/);
-  assert.equal(existsSync(file), false);
-});
+for (const [format, write] of [
+  ['csv', 'writeSweepCsv'],
+  ['parquet', 'writeSweepParquet'],
+]) {
+  test(`points as ${format} that fit on the disk only in part are an error and leave no file`, async (t) => {
+    const folder = temporaryFolder(t);
+    const points = `{ points: 9999, axes: [], columns: new Map([['x', Float64Array.from({ length: 9999 }, (_, i) => 1 / (i + 3))]]) }`;
+    const stderr = await runWithFileLimit(
+      'src/report/sweepResult.js',
+      `${write}(${JSON.stringify(join(folder, `points.${format}`))}, ${points})`,
+    );
+    assert.match(stderr, /EFBIG/);
+    assert.deepEqual(readdirSync(folder), []);
+  });
+}
 
 test('axes on which no total depends are found, wherever they stand', () => {
   const axes = [
