@@ -50,11 +50,11 @@ export function compareWithBaseline(
   baseline: Baseline,
   tolerance: number,
 ): string[] {
-  return baseline.rows.flatMap((before): string[] => {
+  const problems = baseline.rows.flatMap((before): string[] => {
     const { task, method, variant } = before;
     const label = [task, method, variant].filter(Boolean).join(' ');
     const now = rows.find((row) => row.task === task && row.method === method && row.variant === variant);
-    if (!now) return [`${label}: in the baseline, but without a result now`];
+    if (!now) return [`${label}: ${withoutResult(before, rows)}`];
     const problems: string[] = [];
     if (now.accuracy < before.accuracy - tolerance) {
       problems.push(
@@ -76,6 +76,18 @@ export function compareWithBaseline(
     }
     return problems;
   });
+  // Rows of an older version may have the same name.
+  return [...new Set(problems)];
+}
+
+/** Older versions gave several files of one task and method no variant. */
+function withoutResult(before: Baseline['rows'][number], rows: readonly SummaryRow[]): string {
+  const variants = rows
+    .filter(({ task, method }) => task === before.task && method === before.method)
+    .map(({ variant }) => variant);
+  return before.variant === null && variants.length > 1
+    ? `the baseline has no variant, the results now are ${variants.join(', ')}; make the baseline anew`
+    : 'in the baseline, but without a result now';
 }
 
 const quantities = [

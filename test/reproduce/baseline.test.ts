@@ -54,6 +54,14 @@ test('a row or a preset that is gone is worse; a new one is not', () => {
   assert.deepEqual(compare([row(50, 20)], []), []);
 });
 
+test('a baseline from before variants had names is called that', () => {
+  const now = ['a', 'b'].map((variant) => ({ ...row(50, 20), variant }));
+  assert.deepEqual(compare(now, [row(50, 20), row(40, 20)]), [
+    'flowers xbm: the baseline has no variant, the results now are a, b; make the baseline anew',
+  ]);
+  assert.match(compare(now.slice(1), [row(50, 20)])[0], /in the baseline, but without a result now/);
+});
+
 test('a file that is no summary is refused with its name', () => {
   const folder = folderWith({ 'a.json': 'no', 'b.json': '{"rows": [{"task": 1}]}' });
   for (const [name, expected] of [
