@@ -1,4 +1,4 @@
-import { UserError } from '../../errors.js';
+import { inOneLine, UserError } from '../../errors.js';
 import type { EngineEntry } from '../engine.js';
 import { describeBackend, findBackend } from './backend.js';
 
@@ -9,7 +9,7 @@ export const engineEntry: EngineEntry = {
     try {
       return { available: true, device: describeBackend(findBackend()) };
     } catch (error) {
-      if (error instanceof UserError) return { available: false, reason: `${error.message}. ${error.hint}` };
+      if (error instanceof UserError) return { available: false, reason: inOneLine(error) };
       throw error;
     }
   },
