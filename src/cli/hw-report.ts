@@ -61,7 +61,8 @@ export function registerHwReport(program: Command, io: Io): void {
       'after',
       `
 Without --shares, --onnx or --network it prices the finished runs below results/runs, the newest of each task and
-method, or the published shares when there are none; \`xbm reproduce\` averages over seeds. docs/hardware.md describes the model, its policies and sources.
+method, or the published shares when there are none; \`xbm reproduce\` averages over seeds. docs/hardware.md describes
+the model, its policies and sources.
 
 Examples:
   xbm hw-report --preset nn-imc --shares published

@@ -59,8 +59,8 @@ export function registerReproduce(program: Command, io: Io): void {
       `
 Runs that are finished (by config hash) are not trained again; a run that fails does not stop the others, is listed at
 the end and makes the exit code 4. Interrupted anywhere, the same command continues. Results: results/<name>/
-summary.json, summary.csv, runs.parquet (one row per run), timings.json, and report.html with its tables and figures. A report
-that has runs which are not in this plan is not overwritten without --replace.
+summary.json, summary.csv, runs.parquet (one row per run), timings.json, and report.html with its tables and figures.
+A report that has runs which are not in this plan is not overwritten without --replace.
 
 Examples:
   xbm reproduce quickstart

@@ -7,7 +7,8 @@ import type { Experiment } from './schema.js';
 /**
  * SHA-256 (hex) of what in an experiment can change its result; run folders use the first 8 digits.
  * Left out: where data and caches lie, worker and engine threads, how often checkpoints are written, the hardware that
- * a trained task is priced on, the name (kept for task `folder`, where it stands for the data). Of a weights file only its name counts, not its folder.
+ * a trained task is priced on, the name (kept for task `folder`, where it stands for the data). Of a weights file only
+ * its name counts, not its folder.
  */
 export function configHash(experiment: Experiment): string {
   return createHash('sha256')

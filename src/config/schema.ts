@@ -73,7 +73,7 @@ export const experimentSchema = z.strictObject({
         .default(null)
         .meta(
           means(
-            'of training images: mirrored at random; or a random part, mirrored (tests take the centre); or shifted by up to 1/8, mirrored; or nothing',
+            'of training images: mirrored; a random part, mirrored (tests: the centre); shifted by up to 1/8, mirrored; none',
             protocol,
           ),
         ),

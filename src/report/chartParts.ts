@@ -53,7 +53,10 @@ export function wrap(text: string, characters: number): string[] {
   return lines;
 }
 
-/** Energies of one switch of task and of inference, stacked, a panel per task, as in the slides. @param about lines below the title */
+/**
+ * Energies of one switch of task and of inference, stacked, a panel per task, as in the slides.
+ * @param about lines below the title
+ */
 export function stackedPanels(
   title: string,
   about: readonly string[],

@@ -12,7 +12,8 @@ import { type DecodeOptions, hashSplit, openSplit } from './openExperiment.js';
 export const CALIBRATION_IMAGES = 128;
 
 /**
- * Up to `count` images of the official train split, so that all seeds share one backbone, in their deterministic form, for clips and batch norm of a quantised backbone.
+ * Up to `count` images of the official train split, so that all seeds share one backbone, in their deterministic form,
+ * for clips and batch norm of a quantised backbone.
  * @param engine opened when the images are needed
  */
 export function trainingCalibration(
