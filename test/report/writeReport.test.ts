@@ -1,24 +1,38 @@
 import assert from 'node:assert/strict';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { loadHardware } from '../../src/hardware/load.js';
 import { crossbarNetwork } from '../../src/hardware/network.js';
 import { buildNetwork } from '../../src/model/networks.js';
 import { hardwareReport } from '../../src/report/hardwareReport.js';
-import { publishedResults } from '../../src/report/results.js';
+import { METHOD_ORDER, publishedResults } from '../../src/report/results.js';
 import { reportFiles, writeReport } from '../../src/report/writeReport.js';
 import { temporaryFolder } from '../runs/fixtures.js';
 
-test('whatever a full report writes is removed before the next one', async (t) => {
+test('a report removes every table and chart of the one before, and nothing else', async (t) => {
   const folder = temporaryFolder(t);
   const network = crossbarNetwork(buildNetwork('cifar-resnet8', 10), 32);
-  const report = hardwareReport(network, loadHardware('nn-imc'), publishedResults(network, 72));
-  const written = await writeReport(report, folder);
+  const hardware = loadHardware('nn-imc', ['policies.head=mapped']); // XBM writes the head
   const own = new Set(
     [...reportFiles, 'report.md', 'report.json', 'results.csv'].map((path) => join(folder, path)),
   );
+  const published = publishedResults(network, 72);
+  const heads = published.results
+    .filter(({ method }) => method === 'finetune')
+    .map((result) => ({ ...result, method: 'classifier' as const }));
+  const all = { ...published, results: [...published.results, ...heads] };
+  const first = await writeReport(hardwareReport(network, hardware, all), folder);
   assert.deepEqual(
-    written.filter((file) => !own.has(file)),
+    first.filter((file) => !own.has(file)),
     [],
   );
+  writeFileSync(join(folder, 'tables', 'mine.csv'), '');
+  const noResults = { source: 'none', results: [], assumptions: [] };
+  const second = await writeReport(hardwareReport(network, hardware, noResults), folder);
+  const gone = first.filter((file) => !second.includes(file));
+  for (const method of METHOD_ORDER)
+    assert.ok(gone.includes(join(folder, 'tables', `switching-${method}.csv`)), method);
+  assert.deepEqual(gone.filter(existsSync), []);
+  assert.ok(existsSync(join(folder, 'tables', 'mine.csv')));
 });
