@@ -1,5 +1,7 @@
+import { existsSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
+import { UserError } from '../errors.js';
 import type { ListedRun } from '../runs/runList.js';
 import type { Io } from './io.js';
 import { type Cell, formatTable } from './table.js';
@@ -38,9 +40,10 @@ async function showRuns(folder: string | undefined, args: RunsArguments, io: Io)
   const { listRuns } = await import('../runs/runList.js');
   const { runsFolder } = await import('../runs/runFolder.js');
   const path = folder === undefined ? runsFolder(io.cwd) : resolve(io.cwd, folder);
-  const all = await listRuns(path);
-  const runs = all.filter(({ about }) => args.task === undefined || about?.task === args.task);
-  for (const { folder, problem } of runs) if (problem) io.stderr(`${folder}: ${problem}\n`);
+  if (folder !== undefined && !existsSync(path))
+    throw new UserError(`${path}: no such folder`, 'Name a folder of runs.');
+  const runs = await listRuns(path, args.task);
+  for (const { problem } of runs) if (problem) io.stderr(`${problem}\n`);
   if (args.json) io.stdout(`${JSON.stringify({ folder: path, runs: runs.map(jsonOf) })}\n`);
   else if (args.csv) io.stdout(await csvOf(runs));
   else if (runs.length > 0) io.stdout(tableOf(runs));

@@ -15,6 +15,7 @@ export async function selectRun(
   io: Io,
 ): Promise<RunFolder> {
   const { RunFolder, finishedRuns, runsFolder } = await import('../runs/runFolder.js');
+  const { isOfTask } = await import('../runs/taskLabel.js');
   if (run !== undefined) {
     const folder = new RunFolder(resolve(io.cwd, run));
     if (!existsSync(folder.path)) throw new UserError(`${folder.path}: no such folder`, 'Check --run.');
@@ -22,15 +23,10 @@ export async function selectRun(
     return folder;
   }
   const all = runsFolder(io.cwd);
-  const fits = (folder: RunFolder): boolean => {
-    if (task === undefined) return true;
-    const summary = folder.readSummary();
-    return summary.task === task || summary.name === task;
-  };
   const newest = finishedRuns(all, noteLeftOut(io))
     .map((folder) => ({ folder, time: statSync(folder.summary).mtimeMs }))
     .sort((a, b) => b.time - a.time)
-    .find(({ folder }) => fits(folder));
+    .find(({ folder }) => isOfTask(folder.readSummary(), task));
   if (newest) return newest.folder;
   throw new UserError(
     `no finished run${task === undefined ? '' : ` of task ${task}`} in ${all}`,

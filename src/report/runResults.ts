@@ -15,6 +15,7 @@ import { loadBackbone } from '../model/store.js';
 import { requireBackbone } from '../runs/findBackbone.js';
 import type { RunFolder } from '../runs/runFolder.js';
 import type { RunSummary } from '../runs/summary.js';
+import { taskLabel } from '../runs/taskLabel.js';
 import type { ResultSet, TaskResult } from './results.js';
 import { trainingAssumptions } from './trainingAssumptions.js';
 
@@ -89,11 +90,6 @@ export async function readRunResults(
 
 const short = (value: string | number): string => String(value).slice(0, 12);
 
-/** A run of a folder data set goes by the experiment's name. */
-function labelOf(summary: RunSummary): string {
-  return summary.task === 'folder' ? (summary.name ?? 'folder') : summary.task;
-}
-
 /** Of several runs of one task and method the newest, and the others. */
 export function newestRuns(folders: readonly RunFolder[]): {
   readonly newest: RunFolder[];
@@ -114,7 +110,7 @@ export function newestRuns(folders: readonly RunFolder[]): {
 
 function readRun(folder: RunFolder): Run {
   const summary = folder.readSummary();
-  return { folder, summary, label: labelOf(summary) };
+  return { folder, summary, label: taskLabel(summary) };
 }
 
 const kindOf = ({ label, summary }: Run): string => `task ${label} with method ${summary.method}`;

@@ -8,6 +8,7 @@ import { methodLayer } from '../config/methodLayer.js';
 import type { Experiment } from '../config/schema.js';
 import { UserError } from '../errors.js';
 import { runName, runsFolder } from '../runs/runFolder.js';
+import { taskLabel } from '../runs/taskLabel.js';
 import { experimentFile, type ReproductionSource } from './reproductionFile.js';
 
 /** One run of a reproduction. */
@@ -66,7 +67,7 @@ export function expandRuns(source: ReproductionSource, options: ExpandOptions): 
         const run = {
           name,
           folder: join(folder, name),
-          task: labelOf(experiment),
+          task: taskLabel(experiment),
           method: experiment.method.name,
           variant,
           seed,
@@ -119,10 +120,6 @@ function variantsOf({ reproduction }: ReproductionSource): (string | null)[] {
   return names.length > 0 ? names : [null];
 }
 
-function labelOf({ name, task }: Experiment): string {
-  return task === 'folder' ? (name ?? task) : task;
-}
-
 function resolveExperiment(
   source: ReproductionSource,
   { config, method }: Entry,
@@ -142,7 +139,7 @@ function resolveExperiment(
     layers: [
       ...own,
       changes('set'),
-      changes('setByTask', labelOf(plain)),
+      changes('setByTask', taskLabel(plain)),
       changes('setByMethod', plain.method.name),
       ...(variant === null ? [] : [changes('variants', variant)]),
       {

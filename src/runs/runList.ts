@@ -9,6 +9,7 @@ import type { Experiment } from '../config/schema.js';
 import { UserError } from '../errors.js';
 import { peekCheckpoint } from './checkpointFile.js';
 import { RunFolder } from './runFolder.js';
+import { isOfTask } from './taskLabel.js';
 
 export interface ListedRun {
   readonly folder: string;
@@ -42,8 +43,11 @@ export interface RunFacts {
 
 type Found = Omit<ListedRun, 'settings'> & { readonly experiment: Experiment | null };
 
-/** The runs directly below a folder by task, method and name; other folders are passed over. */
-export async function listRuns(path: string): Promise<ListedRun[]> {
+/**
+ * The runs directly below a folder by task, method and name; other folders are passed over.
+ * @param task only runs of this task or experiment name
+ */
+export async function listRuns(path: string, task?: string): Promise<ListedRun[]> {
   if (!existsSync(path)) return [];
   const folders = readdirSync(path, { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
@@ -52,7 +56,9 @@ export async function listRuns(path: string): Promise<ListedRun[]> {
   const found = await Promise.all(folders.map(look));
   const key = ({ about, folder }: Found) => `${about?.task ?? '~'}\0${about?.method}\0${folder}`;
   found.sort((a, b) => (key(a) < key(b) ? -1 : 1));
-  return found.map(({ experiment, ...run }) => ({ ...run, settings: telling(experiment, found) }));
+  return found
+    .filter(({ experiment }) => task === undefined || (experiment && isOfTask(experiment, task)))
+    .map(({ experiment, ...run }) => ({ ...run, settings: telling(experiment, found) }));
 }
 
 async function look(folder: RunFolder): Promise<Found> {

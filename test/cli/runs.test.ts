@@ -91,10 +91,23 @@ describe('xbm runs', () => {
   });
 
   test('a folder without runs is said to be one', async () => {
-    const { out, err } = await xbm('nosuch');
+    const { out, err } = await xbm(join(runs, 'notes'));
     assert.equal(out, '');
-    assert.match(err, /no runs in .*nosuch/);
+    assert.match(err, /no runs in .*notes/);
     const { err: none } = await xbm('--task', 'wikiart');
     assert.match(none, /no runs of wikiart/);
+    const io = fakeIo({ cwd });
+    assert.equal(await main(['runs', 'nosuch'], io), ExitCode.usage);
+    assert.match(io.err(), /nosuch: no such folder/);
+    const empty = fakeIo({ cwd: join(runs, 'notes') });
+    assert.equal(await main(['runs'], empty), ExitCode.ok);
+    assert.match(empty.err(), /no runs in/);
+  });
+
+  test('a run goes by its task and by its name', async () => {
+    for (const task of ['cubs', 'birds']) {
+      const { lines } = await xbm('--task', task, '--json');
+      assert.equal(JSON.parse(lines.at(-1)!).runs.length, 2, task);
+    }
   });
 });
