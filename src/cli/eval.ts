@@ -1,5 +1,4 @@
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { Task } from '../adaption/task.js';
 import type { DataSet } from '../data/types.js';
@@ -114,13 +113,14 @@ async function measure(target: Target, task: Task, dataSet: DataSet, io: Io) {
 
 async function writeFiles(folder: string, evaluation: Evaluation, classes: readonly string[]) {
   const { confusionCsv, confusionPicture } = await import('../runs/confusion.js');
+  const { RunFolder } = await import('../runs/runFolder.js');
   const { writePng } = await import('../runs/picture.js');
   const { replaceFile } = await import('../model/replaceFile.js');
   await mkdir(folder, { recursive: true });
-  const files = { csv: join(folder, 'confusion.csv'), png: join(folder, 'confusion.png') };
-  await replaceFile(files.csv, [Buffer.from(confusionCsv(evaluation, classes))]);
-  await writePng(files.png, confusionPicture(evaluation));
-  return files;
+  const { confusionTable: csv, confusionPicture: png } = new RunFolder(folder);
+  await replaceFile(csv, [Buffer.from(confusionCsv(evaluation, classes))]);
+  await writePng(png, confusionPicture(evaluation));
+  return { csv, png };
 }
 
 interface Measured {

@@ -1,4 +1,4 @@
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { UserError } from '../errors.js';
 import { formatBytes } from './format.js';
@@ -58,7 +58,7 @@ async function showMasks(args: MasksArguments, io: Io): Promise<void> {
       'Name a run of xbm or piggyback.',
     );
   }
-  const picture = args.out ? resolve(io.cwd, args.out) : run ? join(run.path, 'masks.png') : null;
+  const picture = args.out ? resolve(io.cwd, args.out) : (run?.masksPicture ?? null);
   if (picture) {
     const { maskPicture } = await import('../runs/maskPicture.js');
     const { writePng } = await import('../runs/picture.js');

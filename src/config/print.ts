@@ -14,6 +14,11 @@ export interface PrintOptions {
   readonly explained?: boolean;
 }
 
+/** Whether {@link experimentToYaml} wrote it. */
+export function isPrintedExperiment(text: string): boolean {
+  return /^# config hash [0-9a-f]{8}\r?\n/.test(text);
+}
+
 /** A resolved experiment as YAML that loads to the same experiment; comments say what each null stands for. */
 export function experimentToYaml(experiment: Experiment, { explained = false }: PrintOptions = {}): string {
   const document = new Document(experiment);

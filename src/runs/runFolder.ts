@@ -2,7 +2,7 @@
 
 import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { loadExperiment } from '../config/load.js';
+import { isPrintedExperiment } from '../config/print.js';
 import type { Experiment } from '../config/schema.js';
 import { ExitCode, UserError } from '../errors.js';
 import { makeFolder } from '../folders.js';
@@ -50,6 +50,27 @@ export class RunFolder {
     return join(this.path, 'timings.json');
   }
 
+  /** Of `xbm eval`. */
+  get confusionTable(): string {
+    return join(this.path, 'confusion.csv');
+  }
+  get confusionPicture(): string {
+    return join(this.path, 'confusion.png');
+  }
+
+  /** Of `xbm masks`. */
+  get masksPicture(): string {
+    return join(this.path, 'masks.png');
+  }
+
+  /** What belongs to one training: all but the config. */
+  get #files(): string[] {
+    return [
+      ...[this.summary, this.checkpoint, this.environment, this.metrics, this.task, this.timings],
+      ...[this.confusionTable, this.confusionPicture, this.masksPicture],
+    ];
+  }
+
   get status(): RunStatus {
     if (existsSync(this.summary)) return 'finished';
     return existsSync(this.checkpoint) ? 'unfinished' : 'absent';
@@ -76,15 +97,7 @@ export class RunFolder {
    */
   clear(): void {
     makeFolder(this.path);
-    for (const file of [
-      this.summary,
-      this.checkpoint,
-      this.task,
-      this.timings,
-      this.metrics,
-      this.environment,
-    ])
-      rmSync(file, { force: true });
+    for (const file of this.#files) rmSync(file, { force: true });
     for (const name of readdirSync(this.path)) if (isEventFile(name)) rmSync(join(this.path, name));
     this.removeLeftovers();
   }
@@ -107,11 +120,14 @@ export class RunFolder {
    * @throws UserError when files that it would replace are not those of a run of xbm
    */
   requireOwn(): void {
-    const taken = [this.config, this.environment, this.metrics, this.task, this.timings].filter(existsSync);
-    if (taken.length === 0 || isExperiment(this.config)) return;
+    const taken = [this.config, ...this.#files].filter(existsSync);
+    if (taken.length === 0) return;
+    const hasConfig = existsSync(this.config);
+    if (hasConfig && isPrintedExperiment(readFileSync(this.config, 'utf8'))) return;
+    const why = hasConfig ? 'xbm did not write its config.yaml' : 'it has no config.yaml';
     const names = taken.map((file) => basename(file)).join(', ');
     throw new UserError(
-      `${this.path}: is no run folder of xbm (its config.yaml is no experiment), but holds ${names}`,
+      `${this.path}: is no run folder of xbm (${why}), but holds ${names}`,
       'Choose another folder with --out, or add --force to replace these files.',
     );
   }
@@ -149,16 +165,6 @@ export class RunFolder {
   /** @throws UserError when they are missing or damaged */
   readTimings(): RunTimings {
     return parseTimings(this.timings, existsSync(this.timings) ? readFileSync(this.timings, 'utf8') : '');
-  }
-}
-
-function isExperiment(config: string): boolean {
-  try {
-    loadExperiment({ config });
-    return true;
-  } catch (error) {
-    if (error instanceof UserError) return false;
-    throw error;
   }
 }
 
