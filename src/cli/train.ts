@@ -78,7 +78,7 @@ async function reportFinished(
   args: TrainArguments,
   io: Io,
 ): Promise<void> {
-  const summary = folder.readSummary();
+  const summary = folder.readComplete();
   if (summary.configHash !== hash) {
     throw new UserError(
       `${folder.path}: holds a finished run of another experiment (${summary.configHash.slice(0, 8)}, not ${hash.slice(0, 8)})`,

@@ -2,6 +2,7 @@
 
 import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { loadExperiment } from '../config/load.js';
 import { isPrintedExperiment } from '../config/print.js';
 import type { Experiment } from '../config/schema.js';
 import { ExitCode, UserError } from '../errors.js';
@@ -150,11 +151,17 @@ export class RunFolder {
     return parseSummary(this.summary, readFileSync(this.summary, 'utf8'));
   }
 
-  /** As {@link readSummary}. @throws UserError also when files are missing, as after a copy that was cut short */
+  /**
+   * As {@link readSummary}.
+   * @throws UserError also when files are missing, as after a copy that was cut short, or the config is damaged
+   */
   readComplete(): RunSummary {
     const summary = this.readSummary();
     const missing = [this.config, this.task].filter((file) => !existsSync(file));
-    if (missing.length === 0) return summary;
+    if (missing.length === 0) {
+      loadExperiment({ config: this.config });
+      return summary;
+    }
     const names = missing.map((file) => basename(file)).join(' and ');
     throw new UserError(
       `${this.path}: this run folder is incomplete: it lacks ${names}`,

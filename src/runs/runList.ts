@@ -80,7 +80,7 @@ async function progressOf(folder: RunFolder) {
     const { epoch } = await peekCheckpoint(folder.checkpoint);
     return { state: 'unfinished', epochsDone: epoch } as const;
   }
-  const { accuracy, shareOff, maskBits, epochs } = folder.readSummary();
+  const { accuracy, shareOff, maskBits, epochs } = folder.readComplete();
   const share = maskBits > 0 ? shareOff : null;
   return { state: 'finished', epochsDone: epochs, accuracy, shareOff: share } as const;
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -104,10 +104,16 @@ describe('xbm runs', () => {
     assert.match(empty.err(), /no runs in/);
   });
 
-  test('a run goes by its task and by its name', async () => {
+  test('a run goes by its task and by its name; one copied only in part is not finished', async () => {
     for (const task of ['cubs', 'birds']) {
       const { lines } = await xbm('--task', task, '--json');
       assert.equal(JSON.parse(lines.at(-1)!).runs.length, 2, task);
     }
+    const folder = join(cwd, 'copies');
+    cpSync(finished, join(folder, 'copy'), { recursive: true });
+    rmSync(join(folder, 'copy', 'task.safetensors'));
+    const { lines, err } = await xbm(folder, '--json');
+    assert.equal(JSON.parse(lines.at(-1)!).runs[0].state, 'unreadable');
+    assert.equal(err, `${join(folder, 'copy')}: this run folder is incomplete: it lacks task.safetensors\n`);
   });
 });

@@ -356,12 +356,17 @@ describe('xbm train, eval and masks', () => {
       ['task.safetensors', 'config.yaml and task.safetensors'],
     ]) {
       rmSync(join(copy, file));
-      const { exitCode, err } = await xbm(['eval', '--run', copy]);
-      assert.equal(exitCode, ExitCode.usage);
-      assert.equal(
-        err,
-        `xbm: ${copy}: this run folder is incomplete: it lacks ${missing}\nCopy the whole folder again, or train the run anew with --force.\n`,
-      );
+      for (const args of [
+        ['eval', '--run', copy],
+        ['train', config, '--out', copy],
+      ]) {
+        const { exitCode, err } = await xbm(args);
+        assert.equal(exitCode, ExitCode.usage);
+        assert.equal(
+          err,
+          `xbm: ${copy}: this run folder is incomplete: it lacks ${missing}\nCopy the whole folder again, or train the run anew with --force.\n`,
+        );
+      }
     }
   });
 

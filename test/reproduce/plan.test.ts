@@ -94,7 +94,7 @@ test('a run folder tells what is there', async () => {
   assert.deepEqual(readFinished([run]), []);
   writeFileSync(folder.summary, JSON.stringify(summary));
   writeFileSync(folder.timings, JSON.stringify(timings));
-  writeFileSync(folder.config, '');
+  writeFileSync(folder.config, 'extends: flowers-xbm\n');
   assert.deepEqual(readFinished([run]), [{ run, folder, summary, timings }]);
   const [measured] = measuredSpeeds([join(folder.path, '..')]);
   assert.deepEqual([measured.trainingImagesPerSecond, measured.testImagesPerSecond], [612, 614.9]);

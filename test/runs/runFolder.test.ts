@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { loadExperiment } from '../../src/config/load.js';
 import { experimentToYaml } from '../../src/config/print.js';
-import { RunFolder } from '../../src/runs/runFolder.js';
+import { finishedRuns, RunFolder } from '../../src/runs/runFolder.js';
+import { randomBackbone, writeRun } from '../report/trainedRuns.js';
 import { temporaryFolder } from './fixtures.js';
 
 test('only a config that xbm wrote makes the files beside it those of a run', (t) => {
@@ -30,4 +31,21 @@ test('a new training leaves nothing that was measured of the one before', (t) =>
     writeFileSync(join(run.path, name), '');
   run.clear();
   assert.deepEqual(readdirSync(run.path), ['notes.txt']);
+});
+
+test('one damaged config leaves out its run alone', async (t) => {
+  const cwd = temporaryFolder(t);
+  const backbone = randomBackbone();
+  const good = await writeRun(cwd, backbone, { task: 'flowers', method: 'xbm', accuracy: 80 });
+  const bad = new RunFolder(await writeRun(cwd, backbone, { task: 'cubs', method: 'xbm', accuracy: 70 }));
+  writeFileSync(bad.config, `${readFileSync(bad.config, 'utf8')}nonsense: [\n`);
+  mkdirSync(join(good, '..', 'empty'));
+  const problems: string[] = [];
+  const runs = finishedRuns(join(good, '..'), ({ message }) => problems.push(message));
+  assert.deepEqual(
+    runs.map(({ path }) => path),
+    [good],
+  );
+  assert.equal(problems.length, 1);
+  assert.match(problems[0], /cubs.*config\.yaml/);
 });
