@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Experiment } from '../config/schema.js';
 import { pixelSpec, preparePixels, protocols } from '../data/index.js';
-import { specFolder } from '../data/pixel-cache.js';
+import { outdatedFolders, specFolder } from '../data/pixel-cache.js';
 import type { DataSet } from '../data/types.js';
 import { ExitCode, UserError } from '../errors.js';
 import { xbmHome } from '../paths.js';
@@ -48,6 +48,8 @@ export async function prepareData(
     failed: failures.map(({ sample, error }) => ({ path: sample.path, reason: error.message })),
     folder: specFolder(cacheFolder, spec),
   };
+  for (const old of outdatedFolders(cacheFolder))
+    io.stderr(`${old}: pixels of an older version of xbm, which nothing reads now; it can be deleted\n`);
   for (const { reason } of report.failed) io.stderr(`${reason}\n`);
   if (options.json) io.stdout(`${JSON.stringify(report)}\n`);
   else {

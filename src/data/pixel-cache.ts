@@ -1,5 +1,5 @@
 /** @file The pixel cache: every image is decoded once and found again by path, size and modification time. */
-import type { Stats } from 'node:fs';
+import { readdirSync, type Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
@@ -36,6 +36,17 @@ export interface PreparedPixels {
 /** The folder of a cache folder that keeps one kind of pixels. */
 export function specFolder(cacheFolder: string, spec: PixelSpec): string {
   return join(cacheFolder, `v2-${spec.kind}-${spec.size}`);
+}
+
+/** Folders of pixels that older versions of the program have left; nothing reads them any more. */
+export function outdatedFolders(cacheFolder: string): string[] {
+  const isOutdated = (name: string) => /^v1-(square|short-side)-\d+$/.test(name);
+  return isFolder(cacheFolder)
+    ? readdirSync(cacheFolder)
+        .filter(isOutdated)
+        .sort()
+        .map((name) => join(cacheFolder, name))
+    : [];
 }
 
 /**

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -50,6 +50,17 @@ test('data prepare decodes once', async () => {
   assert.match(first.err, /folder: decoding: 14\/14 images.*done in/);
   const again = await run('prepare', 'folder', '--root', 'folder', ...settings());
   assert.match(again.out, /14 images, 0 decoded now, 14 cached before/);
+});
+
+test('data prepare names the pixels of older versions, which can be deleted', async () => {
+  const cache = join(folder, 'old cache');
+  for (const name of ['v1-square-32', 'v2-square-32', 'mine'])
+    mkdirSync(join(cache, name), { recursive: true });
+  const prepared = await run('prepare', 'folder', ...settings(), '--set', `data.cache=${cache}`);
+  assert.equal(prepared.code, 0, prepared.err);
+  const named = prepared.err.split('\n').filter((line) => line.includes('can be deleted'));
+  assert.deepEqual(named.length, 1);
+  assert.ok(named[0].startsWith(`${join(cache, 'v1-square-32')}: `));
 });
 
 test('data prepare keeps the good images, lists the bad ones and fails', async () => {
