@@ -93,7 +93,7 @@ async function fileTarget(
   const backboneIsNamed = args.backbone !== undefined;
   const settings = ownSettings(args);
   if (config !== undefined || args.task !== undefined) {
-    await requireRead(args.set, readOfConfig);
+    await requireRead(args.set, readOfConfig, 'is not read when a task file is measured');
     const experiment = await loadExperimentFrom(config, { ...args, set: settings.set }, io);
     return { file, experiment, out, backboneIsNamed, summary: null };
   }
@@ -116,18 +116,19 @@ function ownSettings({ set = [], engine, backbone }: TargetArguments): Experimen
   return { engine, set: backbone === undefined ? set : [...set, `backbone.weights=${backbone}`] };
 }
 
-/** @throws UserError when a --set changes a key that is not in the list */
-async function requireRead(set: readonly string[] = [], read: readonly string[]): Promise<void> {
+/** @throws UserError when a --set changes a key that is not in the list, saying why */
+async function requireRead(
+  set: readonly string[] = [],
+  read: readonly string[],
+  why = 'cannot be changed when a trained task is measured',
+): Promise<void> {
   const { parseOverride } = await import('../config/override.js');
   for (const text of set) {
     const idle = leaves(parseOverride(text).values).find(
       (key) => !read.some((known) => key === known || key.startsWith(`${known}.`)),
     );
     if (idle === undefined) continue;
-    throw new UserError(
-      `--set ${text}: ${idle} cannot be changed when a trained task is measured`,
-      `What can be set here: ${read.join(', ')}.`,
-    );
+    throw new UserError(`--set ${text}: ${idle} ${why}`, `What can be set here: ${read.join(', ')}.`);
   }
 }
 

@@ -300,6 +300,19 @@ describe('xbm train, eval and masks', () => {
         /cannot be changed when a trained task is measured\nWhat can be set here: data\.root/,
       );
     }
+    const file = await xbm([
+      'eval',
+      config,
+      '--file',
+      join(whole('xbm'), 'task.safetensors'),
+      '--set',
+      'name=x',
+    ]);
+    assert.equal(file.exitCode, ExitCode.usage);
+    assert.match(
+      file.err,
+      /name is not read when a task file is measured\nWhat can be set here: task, data, /,
+    );
     assert.equal((await evaluate()).json().isTestSet, true);
     await writeSmallImages(join(folder, 'others'), 5);
     const other = await evaluate('--set', 'data.root=others', '--out', join(folder, 'measured'));
