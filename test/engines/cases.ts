@@ -14,6 +14,7 @@ export const agreementCases: Readonly<Record<string, CaseOptions>> = {
   'xbm, columns of 8 rows (ragged last segment), 4 bits': { method: xbm },
   'xbm, basic blocks': { method: xbm, network: 'basic' },
   'xbm, columns of 72 rows': { method: mask({ rows: 72 }) },
+  'xbm, columns longer than a filter': { method: mask({ rows: 1_000_000 }) },
   'xbm, kernels': { method: mask({ granularity: 'kernel' }) },
   'xbm, elements': { method: mask({ granularity: 'element' }) },
   'xbm, channels': { method: mask({ granularity: 'channel' }), network: 'basic' },
