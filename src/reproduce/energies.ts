@@ -3,7 +3,7 @@ import { inOneLine, UserError } from '../errors.js';
 import type { HardwareDescription } from '../hardware/description.js';
 import { type HardwareReport, hardwareReport, type MethodCosts } from '../report/hardwareReport.js';
 import { hardwareForRuns } from '../report/runHardware.js';
-import { readRunResults } from '../report/runResults.js';
+import { type RunResults, readRunResults } from '../report/runResults.js';
 import type { PlannedRun } from './expand.js';
 import type { FinishedRun } from './finished.js';
 
@@ -60,28 +60,54 @@ export async function priceRuns(
 ): Promise<Pricing> {
   const groups: PricedGroup[] = [];
   const unpriced: UnpricedRun[] = [];
-  const price = async (group: readonly FinishedRun[], preset: HardwareDescription): Promise<void> => {
+  for (const group of ofOneBackbone(runs)) {
+    const read = resultsReader();
+    for (const preset of presets) await price(group, preset, read);
+  }
+  return { groups, unpriced };
+
+  async function price(
+    group: readonly FinishedRun[],
+    preset: HardwareDescription,
+    read: ResultsReader,
+  ): Promise<void> {
     try {
-      groups.push(await priceGroup(group, preset));
+      groups.push(await priceGroup(group, preset, read));
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       const [{ run }] = group;
-      if (group.length > 1) for (const one of group) await price([one], preset);
+      if (group.length > 1) for (const one of group) await price([one], preset, read);
       else unpriced.push({ run, preset: preset.name, reason: inOneLine(error) });
     }
-  };
-  for (const group of ofOneBackbone(runs)) for (const preset of presets) await price(group, preset);
-  return { groups, unpriced };
+  }
 }
 
-async function priceGroup(group: readonly FinishedRun[], preset: HardwareDescription): Promise<PricedGroup> {
+type ResultsReader = (group: readonly FinishedRun[], needLevels: boolean) => Promise<RunResults>;
+
+/** Reads the files of the same runs once, however many presets they are priced on. */
+function resultsReader(): ResultsReader {
+  const known = new Map<string, Promise<RunResults>>();
+  return (group, needLevels) => {
+    const key = JSON.stringify([needLevels, group.map(({ run }) => run.name)]);
+    const results =
+      known.get(key) ??
+      readRunResults(
+        group.map(({ folder }) => folder),
+        { needLevels },
+      );
+    known.set(key, results);
+    return results;
+  };
+}
+
+async function priceGroup(
+  group: readonly FinishedRun[],
+  preset: HardwareDescription,
+  read: ResultsReader,
+): Promise<PricedGroup> {
   const [{ run, summary }] = group;
   const hardware = hardwareForRuns(preset, summary);
-  const needLevels = preset.policies.piggybackCells === 'digit-changes';
-  const results = await readRunResults(
-    group.map(({ folder }) => folder),
-    { needLevels },
-  );
+  const results = await read(group, preset.policies.piggybackCells === 'digit-changes');
   const report = hardwareReport(results.network, hardware, results.set);
   const costs = group.map(({ run }) => [run.name, report.tasks[run.task].methods[run.method]!] as const);
   return { preset: preset.name, report, seed: run.seed, variant: run.variant, costs: new Map(costs) };
