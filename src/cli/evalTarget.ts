@@ -1,7 +1,7 @@
 /** @file What `xbm eval` measures: the task of a run or a task file, and the experiment that says on which images. */
 import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { isMapping } from '../config/layer.js';
+import { plainValues } from '../config/layer.js';
 import type { Experiment } from '../config/schema.js';
 import { UserError } from '../errors.js';
 import type { RunFolder } from '../runs/runFolder.js';
@@ -124,16 +124,10 @@ async function requireRead(
 ): Promise<void> {
   const { parseOverride } = await import('../config/override.js');
   for (const text of set) {
-    const idle = leaves(parseOverride(text).values).find(
-      (key) => !read.some((known) => key === known || key.startsWith(`${known}.`)),
+    const idle = plainValues(parseOverride(text).values).find(
+      ([key]) => !read.some((known) => key === known || key.startsWith(`${known}.`)),
     );
     if (idle === undefined) continue;
-    throw new UserError(`--set ${text}: ${idle} ${why}`, `What can be set here: ${read.join(', ')}.`);
+    throw new UserError(`--set ${text}: ${idle[0]} ${why}`, `What can be set here: ${read.join(', ')}.`);
   }
-}
-
-/** Dotted paths of the plain values. */
-function leaves(value: unknown, path: readonly string[] = []): string[] {
-  if (!isMapping(value)) return [path.join('.')];
-  return Object.entries(value).flatMap(([key, item]) => leaves(item, [...path, key]));
 }

@@ -173,15 +173,15 @@ async function buildReport(args: ReportArguments, io: Io): Promise<HardwareRepor
 
   const { RunFolder, finishedRuns, runsFolder } = await import('../runs/runFolder.js');
   const { hardwareOfRuns, newestRuns, readRunResults } = await import('../report/runResults.js');
-  const { newest: folders, older } =
-    args.run !== undefined
-      ? { newest: args.run.map((run) => new RunFolder(resolve(io.cwd, run))), older: [] }
-      : newestRuns(finishedRuns(runsFolder(io.cwd), noteLeftOut(io)));
+  const named = args.run?.map((run) => new RunFolder(resolve(io.cwd, run)));
+  for (const folder of named ?? []) folder.readComplete();
+  const { newest: folders, older } = named
+    ? { newest: named, older: [] }
+    : newestRuns(finishedRuns(runsFolder(io.cwd), noteLeftOut(io)));
   if (folders.length === 0) {
     io.stderr('no finished run below results/runs: using the published shares\n');
     return publishedReport(args, load());
   }
-  for (const folder of folders) folder.readComplete();
   const { hardwareForRuns } = await import('../report/runHardware.js');
   const hardware = load(args.preset ?? hardwareOfRuns(folders));
   const runs = await readRunResults(folders, {

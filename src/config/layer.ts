@@ -21,6 +21,12 @@ export function isMapping(value: unknown): value is Values {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** The values below mappings, by dotted path: [`training.learningRate.head`, 2e-4]. */
+export function plainValues(value: unknown, path: readonly string[] = []): [key: string, value: unknown][] {
+  if (!isMapping(value)) return [[path.join('.'), value]];
+  return Object.entries(value).flatMap(([key, item]) => plainValues(item, [...path, key]));
+}
+
 /** `over` on top of `base`: mappings merge key by key, anything else replaces. */
 export function mergeLayers(base: Layer, over: Layer): Layer {
   return { values: merge(base.values, over.values), places: new Map([...base.places, ...over.places]) };

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { hashedContent } from '../config/hash.js';
-import { isMapping } from '../config/layer.js';
+import { plainValues } from '../config/layer.js';
 import { loadExperiment } from '../config/load.js';
 import { resolveMethod } from '../config/resolve.js';
 import type { Experiment } from '../config/schema.js';
@@ -120,12 +120,6 @@ function telling(experiment: Experiment | null, all: readonly Found[]): Record<s
 
 /** What can change a result, as `key.path`: value, without the seed. */
 function settingsOf(experiment: Experiment): Record<string, unknown> {
-  const flat: Record<string, unknown> = {};
-  const add = (value: unknown, path: string): void => {
-    if (!isMapping(value)) flat[path] = value;
-    else for (const [key, child] of Object.entries(value)) add(child, path ? `${path}.${key}` : key);
-  };
-  add(hashedContent(experiment), '');
-  delete flat['training.seed'];
-  return flat;
+  const values = plainValues(hashedContent(experiment));
+  return Object.fromEntries(values.filter(([key]) => key !== 'training.seed'));
 }
