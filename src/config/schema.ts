@@ -202,7 +202,7 @@ export const experimentSchema = z.strictObject({
     .default('nn-imc')
     .meta(means('the chip that the task is priced on (docs/hardware.md); changes no result')),
   engine: z
-    .enum(['auto', 'onnx', 'tfjs', 'webgpu'])
+    .enum(['auto', 'native', 'onnx', 'tfjs', 'webgpu'])
     .default('auto')
     .meta(means('who computes; auto: the best one present (xbm engines)')),
   threads: z.int().min(0).max(1024).default(0).meta(means('CPU threads of the engine; 0: one per core')),

@@ -6,7 +6,7 @@ import type { Batch } from '../data/batch.js';
 import type { Backbone } from '../model/backbone.js';
 import type { LayerGraph } from '../model/graph.js';
 
-export type EngineName = 'tfjs' | 'onnx' | 'webgpu';
+export type EngineName = 'tfjs' | 'onnx' | 'native' | 'webgpu';
 
 export interface TrainingPlan {
   /** The backbone's network with the task's number of classes in its head. */
@@ -70,7 +70,9 @@ export interface Engine {
   /** The device in words, for logs and environment.json: "ONNX Runtime 1.30.0, CPU, 2 threads". */
   readonly device: string;
   /** In which precision a training step's gradients are computed; the forward pass is float32 or exact. */
-  readonly gradientPrecision: 'float32' | 'float16';
+  readonly gradientPrecision: 'float32' | 'float16' | 'bfloat16';
+  /** Whose inference sessions these are: backbones calibrated by the same are the same. */
+  readonly inference: EngineName;
   openTraining(plan: TrainingPlan, state: TaskState): Promise<TrainingSession>;
   openInference(plan: InferencePlan): Promise<InferenceSession>;
 }

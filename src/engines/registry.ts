@@ -4,12 +4,13 @@ import type { Engine, EngineEntry, EngineName, EngineOptions, EngineProbe } from
 
 const loaders: Record<EngineName, () => Promise<EngineEntry>> = {
   webgpu: async () => (await import('./webgpu/index.js')).engineEntry,
+  native: async () => (await import('./native/index.js')).engineEntry,
   onnx: async () => (await import('./onnx/index.js')).engineEntry,
   tfjs: async () => (await import('./tfjs/index.js')).engineEntry,
 };
 
 /** `auto` tries these, best first; a software GPU it passes over. */
-const preference: readonly EngineName[] = ['webgpu', 'onnx', 'tfjs'];
+const preference: readonly EngineName[] = ['webgpu', 'native', 'onnx', 'tfjs'];
 
 export interface EngineStatus {
   readonly name: EngineName;

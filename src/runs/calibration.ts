@@ -32,7 +32,7 @@ export function trainingCalibration(
     async key() {
       const images = await hashSplit(experiment, dataSet, 'train', options, samples);
       // Clips are means over batches, so their size decides too.
-      return JSON.stringify({ images, imageSize, batchSize, engine: engine.name });
+      return JSON.stringify({ images, imageSize, batchSize, engine: engine.inference });
     },
     async open() {
       const loader = await openSplit(experiment, dataSet, 'train', options, samples, 'evaluate');

@@ -23,7 +23,7 @@ const schema = z.strictObject({
   bestValidation: z.strictObject({ accuracy: z.number(), epoch: count }).nullable(),
   metricsBytes: count,
   trainingSeconds: z.number().min(0),
-  engine: z.enum(['tfjs', 'onnx', 'webgpu']),
+  engine: z.enum(['tfjs', 'onnx', 'native', 'webgpu']),
   configHash: z.string(),
   backboneSha256: z.string(),
   trainImagesHash: z.string(),

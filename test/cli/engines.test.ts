@@ -20,7 +20,7 @@ test('engines lists every engine, and auto is the first that can run, never a so
   };
   assert.deepEqual(
     engines.map((engine) => engine.name),
-    ['webgpu', 'onnx', 'tfjs'],
+    ['webgpu', 'native', 'onnx', 'tfjs'],
   );
   for (const { available, isForAuto, detail } of engines)
     assert.ok(!isForAuto || (available && !detail.includes('software GPU')));

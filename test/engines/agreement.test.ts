@@ -15,15 +15,16 @@ import { assertClose, largest } from './assertClose.js';
 import { type AgreementCase, agreementCases, separatedCase } from './cases.js';
 import { learningRates, plainSgd, tinyBatch, tinyMethod, tinyPlan } from './fixtures.js';
 import { inferenceAgrees } from './inferenceAgreement.js';
+import { nativeVariants } from './native/variants.js';
 import { optimizersAgree } from './optimizerAgreement.js';
 
 /** Relative to the largest value of a tensor. Forward passes are float32 or exact in every engine. */
 const tolerance = {
   loss: 1e-5,
   statistic: 1e-5,
-  /** By precision: float16 has 11 bits, and errors add up on the way back to the first layer. */
-  gradient: { float32: 5e-5, float16: 5e-3 },
-  moment: { float32: 1e-4, float16: 1e-2 },
+  /** By precision: float16 has 11 bits, bfloat16 8, and errors add up on the way back to the first layer. */
+  gradient: { float32: 5e-5, float16: 5e-3, bfloat16: 1e-1 },
+  moment: { float32: 1e-4, float16: 1e-2, bfloat16: 2e-1 },
 };
 const onePerMethod = ['xbm, basic blocks', 'piggyback', 'finetune, 4 bits', 'classifier'];
 const ones = { masks: 1, weights: 1, batchNorm: 1, head: 1 };
@@ -44,6 +45,9 @@ for (const status of await listEngines()) {
   agrees(`engine ${status.name}`, skip, opened?.engine);
   if (opened?.engine.name === 'webgpu' && opened.engine.gradientPrecision === 'float16')
     agrees('engine webgpu without matrix units', false, await createWebGpuEngine('float32'));
+  if (opened?.engine.name === 'native') {
+    for (const variant of await nativeVariants()) agrees(variant.engine.device, false, variant.engine);
+  }
 }
 
 function agrees(title: string, skip: false | string, engine?: Engine): void {

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { InferencePlan } from '../../src/engines/engine.js';
+import type { EngineName } from '../../src/engines/engine.js';
 import { listEngines, openEngine } from '../../src/engines/registry.js';
 import { layersOfKind } from '../../src/model/graph.js';
 import { buildNetwork } from '../../src/model/networks.js';
@@ -24,7 +25,7 @@ const training = {
 const taps = layersOfKind(graph, 'quantize').map(({ name }) => name);
 const plan: InferencePlan = { network: folded(training, tinyState(training)), taps, ...sizes };
 
-async function predict(name: 'tfjs' | 'onnx' | 'webgpu') {
+async function predict(name: EngineName) {
   const { engine } = await openEngine(name, { threads: 2 });
   const session = await engine.openInference(plan);
   const prediction = await session.predict(tinyBatch(sizes, 3));

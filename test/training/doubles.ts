@@ -79,6 +79,7 @@ export interface DoubleEngineOptions {
 
 export class DoubleEngine implements Engine {
   readonly name = 'tfjs';
+  readonly inference = 'tfjs';
   readonly device = 'test double';
   readonly gradientPrecision = 'float32';
   /** Most steps whose metrics were outstanding at once. */

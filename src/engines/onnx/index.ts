@@ -11,7 +11,7 @@ const MAX_STEPS_IN_FLIGHT = 2;
 
 export const engineEntry: EngineEntry = {
   name: 'onnx',
-  description: 'ONNX Runtime: the whole training step as one graph; the default on CPU',
+  description: 'ONNX Runtime: the whole training step as one graph; the default on CPU where no kernels are built',
   async probe() {
     try {
       createRequire(import.meta.url).resolve('onnxruntime-node');
@@ -28,6 +28,7 @@ export function createOnnxEngine(options: WorkerOptions): Engine {
   const workerOptions = { ...options, threads: options.threads || availableParallelism() };
   return {
     name: 'onnx',
+    inference: 'onnx',
     device: deviceName(workerOptions),
     gradientPrecision: 'float32',
     async openTraining(plan, state): Promise<TrainingSession> {

@@ -9,6 +9,7 @@ export async function createTfjsEngine(options: EngineOptions): Promise<Engine> 
   const backend = await startBackend(options.threads);
   return {
     name: 'tfjs',
+    inference: 'tfjs',
     device: describeBackend(backend),
     gradientPrecision: 'float32',
     openTraining: async (plan: TrainingPlan, state: TaskState) => new TfjsTrainingSession(plan, state),

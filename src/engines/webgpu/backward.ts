@@ -17,7 +17,7 @@ import {
   groupParameters,
   groupShape,
 } from './forward.js';
-import { layersOfNode, type PointwiseGroup } from './fusion.js';
+import { layersNeedingGradient, layersOfNode, type PointwiseGroup } from '../compiled/fusion.js';
 import { linearWorkgroups } from './kernel.js';
 import { sumBytes, sumGrid } from './kernels/channelSums.js';
 import { inputGradientKernel, inputPhases, weightGradientKernel } from './kernels/convolution.js';
@@ -54,7 +54,7 @@ const MIN_PIXELS_PER_SPLIT = 512;
 export function emitBackward(context: BackwardContext, values: ForwardValues, dlogits: Tensor): void {
   const { builder, fused } = context;
   const { maps } = values;
-  const needed = layersNeedingGradient(context);
+  const needed = layersNeedingGradient(fused, context);
   const gradients = new Map<string, Tensor[]>();
   const rangeOf = rangeIndices(context);
   const rangeIndex = (layer: string): number => rangeOf.get(layer) ?? 0;
@@ -223,18 +223,6 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
       workgroups: linearWorkgroups(params.size),
     });
   }
-}
-
-/** Layers whose output depends on something trained in or before them: only these need a gradient. */
-function layersNeedingGradient(context: BackwardContext): Set<string> {
-  const needed = new Set<string>();
-  for (const layer of context.fused.nodes.flatMap(layersOfNode)) {
-    const trained =
-      ((layer.kind === 'conv' || layer.kind === 'linear') && context.trainsWeights(layer)) ||
-      (layer.kind === 'batchNorm' && context.trainsBatchNorm);
-    if (trained || layer.inputs.some((name) => needed.has(name))) needed.add(layer.name);
-  }
-  return needed;
 }
 
 /** Where in the range buffer each convolution on matrix units has the largest magnitude of its output's gradient. */

@@ -40,6 +40,7 @@ export async function createWebGpuEngine(precision: 'mixed' | 'float32' = 'mixed
   const gpu = await Gpu.open(adapter, precision);
   return {
     name: 'webgpu',
+    inference: 'webgpu',
     device: deviceName(adapter, gpu.units),
     gradientPrecision: gpu.units ? 'float16' : 'float32',
     openTraining: (plan, state) => WebGpuTrainingSession.open(gpu, plan, state),

@@ -6,7 +6,7 @@ import type { Gpu } from './device.js';
 import { frozenWeights } from './deviceWeights.js';
 import { type FeatureMap, mapShapes, unpadMap, windowOf } from './features.js';
 import { emitForward } from './forward.js';
-import { fuseGraph, readsLevels } from './fusion.js';
+import { fuseGraph, readsLevels } from '../compiled/fusion.js';
 import { coefficientLayout, frozenCoefficients } from './normalization.js';
 import type { KernelUse, Plan, Tensor } from './plan.js';
 import { PlanBuilder } from './planBuilder.js';

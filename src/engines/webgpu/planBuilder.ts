@@ -11,7 +11,7 @@ import {
   UNIFORM_ALIGNMENT,
   type Workgroups,
 } from './kernel.js';
-import { planMemory } from './memory.js';
+import { planMemory } from '../compiled/memory.js';
 import { type Encoded, Plan, type Tensor, writeBuffer } from './plan.js';
 
 interface Dispatch {

@@ -6,7 +6,7 @@ import { hashString } from '../../random.js';
 import type { TrainingPlan } from '../engine.js';
 import { channelScales, frozenWeights, weightBytes } from './deviceWeights.js';
 import { quadsOf, type Window, windowOf } from './features.js';
-import { type FusedGraph, feedsBatchNormOnly, readsLevels } from './fusion.js';
+import { type FusedGraph, feedsBatchNormOnly, readsLevels } from '../compiled/fusion.js';
 import { linearWorkgroups } from './kernel.js';
 import { biasUpdateKernel } from './kernels/ends.js';
 import {

@@ -4,7 +4,7 @@
  * cheaper than keeping them. One thread has four channels of one pixel.
  */
 
-import type { PointwiseGroup, PointwiseLayer } from '../fusion.js';
+import type { PointwiseGroup, PointwiseLayer } from '../../compiled/fusion.js';
 import { type BufferType, defineKernel, type Kernel, linearEntry, type ScalarType } from '../kernel.js';
 import { channelSums, SUM_PARAMS } from './channelSums.js';
 import type { FeatureFormat } from './convolution.js';

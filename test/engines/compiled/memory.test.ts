@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Lifetime, planMemory } from '../../../src/engines/webgpu/memory.js';
+import { type Lifetime, planMemory } from '../../../src/engines/compiled/memory.js';
 
 const lifetime = fc
   .record({ bytes: fc.integer({ min: 4, max: 1000 }), first: fc.nat(30), length: fc.nat(10) })

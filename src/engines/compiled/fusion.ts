@@ -1,5 +1,5 @@
 /**
- * @file From a layer graph to what the GPU runs: convolutions, pools and the head each by a kernel of their own, and
+ * @file From a layer graph to what a compiled engine runs: convolutions, pools and the head each by a kernel of their own, and
  * between them groups of element-wise layers, each group fused into one kernel.
  */
 import type {
@@ -130,4 +130,19 @@ export function readsLevels(fused: FusedGraph, { inputs }: ConvLayer): boolean {
 export function feedsBatchNormOnly(fused: FusedGraph, { name }: ConvLayer): boolean {
   const readers = fused.nodes.flatMap(layersOfNode).filter(({ inputs }) => inputs.includes(name));
   return readers.length === 1 && readers[0].kind === 'batchNorm';
+}
+
+/** Layers whose output depends on something trained in or before them: only these need a gradient. */
+export function layersNeedingGradient(
+  fused: FusedGraph,
+  training: { trainsWeights(layer: ConvLayer | LinearLayer): boolean; readonly trainsBatchNorm: boolean },
+): Set<string> {
+  const needed = new Set<string>();
+  for (const layer of fused.nodes.flatMap(layersOfNode)) {
+    const trained =
+      ((layer.kind === 'conv' || layer.kind === 'linear') && training.trainsWeights(layer)) ||
+      (layer.kind === 'batchNorm' && training.trainsBatchNorm);
+    if (trained || layer.inputs.some((name) => needed.has(name))) needed.add(layer.name);
+  }
+  return needed;
 }

@@ -2,7 +2,7 @@
 
 export interface Lifetime {
   readonly bytes: number;
-  /** Index of the first and the last dispatch that uses the tensor. */
+  /** Index of the first and the last call that uses the tensor. */
   readonly first: number;
   readonly last: number;
 }

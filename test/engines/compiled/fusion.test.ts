@@ -6,7 +6,7 @@ import {
   layersOfNode,
   type PointwiseGroup,
   readsLevels,
-} from '../../../src/engines/webgpu/fusion.js';
+} from '../../../src/engines/compiled/fusion.js';
 import { layersOfKind } from '../../../src/model/graph.js';
 import { buildNetwork, networkNames } from '../../../src/model/networks.js';
 

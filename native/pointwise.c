@@ -1,0 +1,422 @@
+/*
+ * Groups of element-wise layers between products, computed together: the forward pass, the sums that batch norm's gradient
+ * needs, and the gradients of the group's inputs. A block of values goes through all members while it is in the first-level
+ * cache; the backward pass recomputes the members' values from the group's inputs, which is cheaper than keeping them.
+ * Members and their formulas are those of the reference engine (src/engines/tfjs/layers.ts, straightThrough.ts).
+ */
+#include <math.h>
+#include <string.h>
+#include "xbm.h"
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+/** Values of a block, and how many layers a group may have, inputs included. */
+#define BLOCK 512
+#define MAX_VALUES 24
+
+enum Kind { BATCH_NORM, RELU, QUANTIZE, ADD };
+
+/**
+ * Vectors of one batch norm in the coefficient tensor, `channels` long each. output = (input − mean) · scale + shift; the
+ * last three are for the backward pass: 1/σ, and over all pixels the means of dL/doutput and of dL/doutput · x̂,
+ * x̂ = (input − mean)/σ.
+ */
+enum Coefficient { MEAN, SCALE, SHIFT, INVERSE, MEAN_GRADIENT, MEAN_PRODUCT };
+
+typedef struct {
+  const Context *context;
+  long pixels, channels;
+  long inputCount, memberCount, outputCount, receivedCount, owedCount;
+  const inputRecord *inputs;
+  const memberRecord *members;
+  const outputRecord *outputs;
+  const gradientRecord *received;
+  const owedRecord *owed;
+  /** Pixels of a block, or 1 and a part of its channels. */
+  long rows, width;
+  long pixelsPerPiece;
+} Group;
+
+/** Pieces of one kernel call: enough to share out among many threads. */
+#define PIECES 64
+
+static void openGroup(Group *group, const Context *context, double pixels, double channels, double inputs,
+                      double members, const double *records) {
+  group->context = context;
+  group->pixels = (long)pixels;
+  group->channels = (long)channels;
+  group->inputCount = (long)inputs;
+  group->memberCount = (long)members;
+  group->inputs = (const inputRecord *)records;
+  group->members = (const memberRecord *)(group->inputs + group->inputCount);
+  group->width = minLong(BLOCK, group->channels);
+  group->rows = group->width == group->channels ? BLOCK / group->channels : 1;
+  group->pixelsPerPiece = ceilDivide(ceilDivide(group->pixels, PIECES), group->rows) * group->rows;
+}
+
+static inline void *at(const Group *group, double offset) { return group->context->arena + (size_t)offset; }
+
+static const float *coefficients(const Group *group, const memberRecord *member, enum Coefficient which, long channel) {
+  return (const float *)at(group, member->coefficients) + which * group->channels + channel;
+}
+
+/** Some channels of some pixels: values `start` … `start + length` of every map of the group. */
+typedef struct {
+  long start, length, channel, rows, width;
+} Block;
+
+/** Values by layer: inputs first, then members. */
+typedef struct {
+  float memory[MAX_VALUES][BLOCK] __attribute__((aligned(ALIGNMENT)));
+  const float *values[MAX_VALUES];
+} Values;
+
+/**
+ * Asks for a tensor's values of a later block: memory is what bounds these kernels, and the processor's own prefetching
+ * stops between the short runs of a block.
+ */
+#define BLOCKS_AHEAD 3
+static inline void prefetch(const void *tensor, const Block *block, long bytesPerValue) {
+  const char *ahead = (const char *)tensor + (block->start + BLOCKS_AHEAD * block->length) * bytesPerValue;
+  for (long byte = 0; byte < block->length * bytesPerValue; byte += ALIGNMENT) __builtin_prefetch(ahead + byte, 0, 2);
+}
+
+static void readInputs(const Group *group, const Block *block, Values *v) {
+  for (long i = 0; i < group->inputCount; i++) {
+    const inputRecord *input = &group->inputs[i];
+    const float step = (float)input->step;
+    const float *floats = (const float *)at(group, input->tensor) + block->start;
+    const uint8_t *levels = (const uint8_t *)at(group, input->tensor) + block->start;
+    float *values = v->memory[i];
+    v->values[i] = values;
+    prefetch(at(group, input->tensor), block, input->format == UINT8 ? 1 : 4);
+    if (input->format == UINT8)
+      for (long n = 0; n < block->length; n++) values[n] = (float)levels[n] * step;
+    else if (step != 1.f)
+      for (long n = 0; n < block->length; n++) values[n] = floats[n] * step;
+    else
+      v->values[i] = floats;
+  }
+}
+
+static void normalize(const Group *group, const Block *block, const memberRecord *member, const float *x, float *y) {
+  const float *mean = coefficients(group, member, MEAN, block->channel);
+  const float *scale = coefficients(group, member, SCALE, block->channel);
+  const float *shift = coefficients(group, member, SHIFT, block->channel);
+  for (long row = 0; row < block->rows; row++, x += block->width, y += block->width)
+    for (long c = 0; c < block->width; c++) y[c] = (x[c] - mean[c]) * scale[c] + shift[c];
+}
+
+/** Levels as floats: round(x/clip · levels), ties to even, within 0 … levels. */
+static void toLevels(const memberRecord *member, long length, const float *restrict x, float *restrict y) {
+  const float levels = (float)member->levels, perLevel = levels / (float)member->clip;
+  for (long n = 0; n < length; n++) {
+    float level = x[n] * perLevel;
+    level = level > 0.f ? level : 0.f;
+    level = level < levels ? level : levels;
+    y[n] = rintf(level);
+  }
+}
+
+/** Members whose values somebody reads; a quantiser's are levels if `asLevels`, else real values. */
+static void computeMembers(const Group *group, const Block *block, Values *v, int forOutputs) {
+  for (long m = 0; m < group->memberCount; m++) {
+    const memberRecord *member = &group->members[m];
+    if (!forOutputs && !member->isRead) continue;
+    float *y = v->memory[group->inputCount + m];
+    const float *x = v->values[(long)member->first];
+    switch ((enum Kind)member->kind) {
+      case BATCH_NORM:
+        normalize(group, block, member, x, y);
+        break;
+      case RELU:
+        for (long n = 0; n < block->length; n++) y[n] = x[n] < 0.f ? 0.f : x[n]; // NaN stays: a diverged run is seen
+        break;
+      case ADD: {
+        const float *z = v->values[(long)member->second];
+        for (long n = 0; n < block->length; n++) y[n] = x[n] + z[n];
+        break;
+      }
+      case QUANTIZE:
+        toLevels(member, block->length, x, y);
+        if (member->isRead) { // inside the group: as real values, and no output of its own (the planner sees to it)
+          const float step = (float)member->clip / (float)member->levels;
+          for (long n = 0; n < block->length; n++) y[n] *= step;
+        }
+    }
+    v->values[group->inputCount + m] = y;
+  }
+}
+
+typedef void (*BlockBody)(const Group *group, const Block *block, void *state);
+
+/** Calls `body` for the blocks of pixels `first` … `end`. */
+static void forBlocks(const Group *group, long first, long end, BlockBody body, void *state) {
+  for (long pixel = first; pixel < end; pixel += group->rows) {
+    for (long channel = 0; channel < group->channels; channel += group->width) {
+      Block block = { .channel = channel, .rows = minLong(group->rows, end - pixel) };
+      block.width = minLong(group->width, group->channels - channel);
+      block.start = pixel * group->channels + channel;
+      block.length = block.rows * block.width;
+      body(group, &block, state);
+    }
+  }
+}
+
+/* ---- Forward ---- */
+
+static void forwardBlock(const Group *group, const Block *block, void *state) {
+  Values *v = state;
+  readInputs(group, block, v);
+  computeMembers(group, block, v, 1);
+  for (long o = 0; o < group->outputCount; o++) {
+    const outputRecord *output = &group->outputs[o];
+    const float *values = v->values[(long)output->value];
+    if (output->format == FLOAT32) {
+      memcpy((float *)at(group, output->tensor) + block->start, values, sizeof(float) * (size_t)block->length);
+    } else {
+      uint8_t *levels = (uint8_t *)at(group, output->tensor) + block->start;
+#if defined(__AVX512F__)
+      for (long n = 0; n < block->length; n += LANES)
+        _mm_storeu_si128((__m128i *)(levels + n), _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(_mm512_loadu_ps(values + n))));
+#else
+      for (long n = 0; n < block->length; n++) levels[n] = (uint8_t)values[n];
+#endif
+    }
+  }
+}
+
+static void forwardPiece(void *data, long index) {
+  const Group *group = data;
+  Values *v = scratch(sizeof *v);
+  const long first = index * group->pixelsPerPiece;
+  forBlocks(group, first, minLong(group->pixels, first + group->pixelsPerPiece), forwardBlock, v);
+}
+
+void groupForward(const Context *context, const groupForwardCall *call) {
+  Group group = { .outputCount = (long)call->outputs };
+  openGroup(&group, context, call->pixels, call->channels, call->inputs, call->members, (const double *)(call + 1));
+  group.outputs = (const outputRecord *)(group.members + group.memberCount);
+  parallel(context->pool, ceilDivide(group.pixels, group.pixelsPerPiece), forwardPiece, &group);
+}
+
+/* ---- Backward ---- */
+
+typedef struct {
+  Values forward;
+  /** Gradients by layer; NULL: nobody handed one back. */
+  float memory[MAX_VALUES][BLOCK] __attribute__((aligned(ALIGNMENT)));
+  const float *gradients[MAX_VALUES];
+  float passed[BLOCK] __attribute__((aligned(ALIGNMENT)));
+  /** For the sums: which piece. */
+  long piece;
+} Backward;
+
+/** gradients[value] += g; the first one is kept where it lies. */
+static void addTo(Backward *b, long value, const float *g, long length) {
+  float *own = b->memory[value];
+  const float *before = b->gradients[value];
+  b->gradients[value] = before ? own : g;
+  if (before)
+    for (long n = 0; n < length; n++) own[n] = before[n] + g[n];
+}
+
+/** What a member hands back to its input `x`, given the gradient `g` of its output. */
+static const float *passOn(const Group *group, const Block *block, const memberRecord *member, const float *x,
+                           const float *g, float *out) {
+  const long length = block->length;
+  switch ((enum Kind)member->kind) {
+    case ADD:
+      return g;
+    case RELU:
+      for (long n = 0; n < length; n++) out[n] = x[n] > 0.f ? g[n] : 0.f;
+      return out;
+    case QUANTIZE: { // straight through where 0 ≤ x ≤ clip
+      const float clip = (float)member->clip;
+      for (long n = 0; n < length; n++) out[n] = (x[n] >= 0.f) & (x[n] <= clip) ? g[n] : 0.f;
+      return out;
+    }
+    case BATCH_NORM: {
+      const float *mean = coefficients(group, member, MEAN, block->channel);
+      const float *scale = coefficients(group, member, SCALE, block->channel);
+      const float *inverse = coefficients(group, member, INVERSE, block->channel);
+      const float *meanGradient = coefficients(group, member, MEAN_GRADIENT, block->channel);
+      const float *meanProduct = coefficients(group, member, MEAN_PRODUCT, block->channel);
+      float *to = out;
+      for (long row = 0; row < block->rows; row++, x += block->width, g += block->width, to += block->width) {
+        if (member->trained) {
+          for (long c = 0; c < block->width; c++)
+            to[c] = scale[c] * (g[c] - (meanGradient[c] + (x[c] - mean[c]) * inverse[c] * meanProduct[c]));
+        } else {
+          for (long c = 0; c < block->width; c++) to[c] = scale[c] * g[c];
+        }
+      }
+      return out;
+    }
+  }
+  return g;
+}
+
+/** Gradients of all members, and with `toInputs` of the inputs. */
+static void computeGradients(const Group *group, const Block *block, Backward *b, int toInputs) {
+  readInputs(group, block, &b->forward);
+  computeMembers(group, block, &b->forward, 0);
+  memset(b->gradients, 0, sizeof b->gradients);
+  for (long r = 0; r < group->receivedCount; r++) {
+    const gradientRecord *received = &group->received[r];
+    const float *g = (const float *)at(group, received->tensor) + block->start;
+    prefetch(at(group, received->tensor), block, sizeof(float));
+    addTo(b, group->inputCount + (long)received->value, g, block->length);
+  }
+  for (long m = group->memberCount - 1; m >= 0; m--) {
+    const memberRecord *member = &group->members[m];
+    const float *g = b->gradients[group->inputCount + m];
+    if (!g) continue;
+    const long sources[2] = { (long)member->first, (long)member->second };
+    for (int s = 0; s < (member->kind == ADD ? 2 : 1); s++) {
+      if (!toInputs && sources[s] < group->inputCount) continue;
+      float *part = b->gradients[sources[s]] ? b->passed : b->memory[sources[s]];
+      addTo(b, sources[s], passOn(group, block, member, b->forward.values[sources[s]], g, part), block->length);
+    }
+  }
+}
+
+static void sumsBlock(const Group *group, const Block *block, void *state) {
+  Backward *b = state;
+  computeGradients(group, block, b, 0);
+  for (long m = 0; m < group->memberCount; m++) {
+    const memberRecord *member = &group->members[m];
+    const float *g = b->gradients[group->inputCount + m];
+    if (member->sums < 0 || !g) continue;
+    float *gradient = (float *)at(group, member->sums) + 2 * b->piece * group->channels + block->channel;
+    float *product = gradient + group->channels;
+    const float *x = b->forward.values[(long)member->first];
+    const float *mean = coefficients(group, member, MEAN, block->channel);
+    const float *inverse = coefficients(group, member, INVERSE, block->channel);
+    for (long row = 0; row < block->rows; row++, x += block->width, g += block->width) {
+      for (long c = 0; c < block->width; c++) {
+        gradient[c] += g[c];
+        product[c] += g[c] * ((x[c] - mean[c]) * inverse[c]);
+      }
+    }
+  }
+}
+
+static void sumsPiece(void *data, long index) {
+  const Group *group = data;
+  Backward *b = scratch(sizeof *b);
+  b->piece = index;
+  for (long m = 0; m < group->memberCount; m++) {
+    if (group->members[m].sums < 0) continue;
+    float *sums = (float *)at(group, group->members[m].sums) + 2 * index * group->channels;
+    memset(sums, 0, sizeof(float) * 2 * (size_t)group->channels);
+  }
+  const long first = index * group->pixelsPerPiece;
+  forBlocks(group, first, minLong(group->pixels, first + group->pixelsPerPiece), sumsBlock, b);
+}
+
+/** For each member with `sums`, [chunks][2][channels]: Σ of the gradient and of gradient · x̂ over a chunk of pixels. */
+void groupSums(const Context *context, const groupSumsCall *call) {
+  Group group = { .receivedCount = (long)call->received };
+  openGroup(&group, context, call->pixels, call->channels, call->inputs, call->members, (const double *)(call + 1));
+  group.received = (const gradientRecord *)(group.members + group.memberCount);
+  group.pixelsPerPiece = ceilDivide(group.pixels, (long)call->chunks);
+  parallel(context->pool, (long)call->chunks, sumsPiece, &group);
+}
+
+/** target = x · scales; `length` is a multiple of LANES. */
+static void scaleToBfloat16(const float *x, const float *scales, long length, uint16_t *target) {
+#if HAS_BFLOAT16
+  for (long c = 0; c < length; c += LANES) {
+    const __m512 scaled = _mm512_mul_ps(_mm512_loadu_ps(x + c), _mm512_loadu_ps(scales + c));
+    _mm256_storeu_si256((__m256i *)(target + c), (__m256i)_mm512_cvtneps_pbh(scaled));
+  }
+#else
+  for (long c = 0; c < length; c++) target[c] = toBfloat16(x[c] * scales[c]);
+#endif
+}
+
+static void backwardBlock(const Group *group, const Block *block, void *state) {
+  Backward *b = state;
+  computeGradients(group, block, b, 1);
+  for (long o = 0; o < group->owedCount; o++) {
+    const owedRecord *owed = &group->owed[o];
+    const float *g = b->gradients[(long)owed->value];
+    if (owed->format == FLOAT32 && owed->scales < 0) {
+      float *target = (float *)at(group, owed->tensor) + block->start;
+      if (g) memcpy(target, g, sizeof(float) * (size_t)block->length);
+      else memset(target, 0, sizeof(float) * (size_t)block->length);
+      continue;
+    }
+    const float *scales = (const float *)at(group, owed->scales) + block->channel;
+    for (long row = 0; row < block->rows; row++) {
+      const long from = row * block->width, to = block->start + from;
+      if (owed->format == FLOAT32) {
+        float *target = (float *)at(group, owed->tensor) + to;
+        for (long c = 0; c < block->width; c++) target[c] = g ? g[from + c] * scales[c] : 0.f;
+      } else {
+        uint16_t *target = (uint16_t *)at(group, owed->tensor) + to;
+        if (g) scaleToBfloat16(g + from, scales, block->width, target);
+        else memset(target, 0, sizeof(uint16_t) * (size_t)block->width);
+      }
+    }
+  }
+}
+
+static void backwardPiece(void *data, long index) {
+  const Group *group = data;
+  Backward *b = scratch(sizeof *b);
+  const long first = index * group->pixelsPerPiece;
+  forBlocks(group, first, minLong(group->pixels, first + group->pixelsPerPiece), backwardBlock, b);
+}
+
+void groupBackward(const Context *context, const groupBackwardCall *call) {
+  Group group = { .receivedCount = (long)call->received, .owedCount = (long)call->owed };
+  openGroup(&group, context, call->pixels, call->channels, call->inputs, call->members, (const double *)(call + 1));
+  group.received = (const gradientRecord *)(group.members + group.memberCount);
+  group.owed = (const owedRecord *)(group.received + group.receivedCount);
+  parallel(context->pool, ceilDivide(group.pixels, group.pixelsPerPiece), backwardPiece, &group);
+}
+
+/* ---- Gradients between nodes ---- */
+
+#define SPAN 16384
+
+static void addPiece(void *data, long index) {
+  const struct { const float *a, *b; float *sum; long size; } *add = data;
+  const long end = minLong(add->size, (index + 1) * SPAN);
+  for (long n = index * SPAN; n < end; n++) add->sum[n] = add->a[n] + add->b[n];
+}
+
+/** Adds up gradients that several readers of one tensor hand back. */
+void addGradients(const Context *context, const addGradientsCall *call) {
+  struct { const float *a, *b; float *sum; long size; } add = {
+    TENSOR(float, a), TENSOR(float, b), TENSOR(float, sum), (long)call->size,
+  };
+  parallel(context->pool, ceilDivide(add.size, SPAN), addPiece, &add);
+}
+
+typedef struct {
+  const float *x, *scales;
+  void *y;
+  long channels;
+  int format;
+} Conversion;
+
+static void convertPiece(void *data, long pixel) {
+  const Conversion *conversion = data;
+  const long start = pixel * conversion->channels;
+  for (long c = 0; c < conversion->channels; c++) {
+    const float value = conversion->x[start + c] * conversion->scales[c];
+    if (conversion->format == FLOAT32) ((float *)conversion->y)[start + c] = value;
+    else ((uint16_t *)conversion->y)[start + c] = toBfloat16(value);
+  }
+}
+
+/** y = x · scales in the format that products read. */
+void convertGradient(const Context *context, const convertGradientCall *call) {
+  Conversion conversion = { TENSOR(float, x), TENSOR(float, scales), TENSOR(void, y), (long)call->channels,
+                            (int)call->format };
+  parallel(context->pool, (long)call->pixels, convertPiece, &conversion);
+}

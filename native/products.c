@@ -1,0 +1,461 @@
+/*
+ * The matrix products of convolutions and of the head: an implicit GEMM whose rows are gathered pixel by pixel (forward
+ * and input gradient), and sums of outer products over pixels (weight gradient).
+ *
+ * All operand types are read in dwords of one channel (float32), two (bfloat16) or four (uint8 × int8): one dword of a
+ * pixel, broadcast, meets a vector of dwords of LANES output channels. Weights lie in panels of PANEL output channels, the
+ * last one LANES narrow where their number asks for it: [panel][tap][dword][PANEL].
+ */
+#include <stdlib.h>
+#include <string.h>
+#include "xbm.h"
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+/* ---- Tiles: TILE_ROWS pixels × 1 or PANEL_VECTORS vectors of output channels ---- */
+
+/** What one tile computes; `pixels` [taps][TILE_ROWS] point to the channels of the pixel that a row reads for a tap. */
+typedef struct {
+  const char *const *pixels;
+  long taps;
+  /** Where a tap's weights start, in dwords. */
+  const long *tapOffsets;
+  /** Dwords of a pixel. */
+  long depth;
+  const int32_t *weights;
+} Tile;
+
+#define PRAGMA(text) _Pragma(#text)
+#define UNROLL(n) PRAGMA(GCC unroll n)
+
+/** NAME(tile, scales, outputs, rows): outputs[row] = scales · Σ, for the first `rows` rows. */
+#define DEFINE_TILE(NAME, VECTORS, ACCUMULATOR, ZERO, LOAD, BROADCAST, DOT, TO_FLOAT) \
+  static void NAME(const Tile *tile, const float *scales, float *const *outputs, long rows) { \
+    ACCUMULATOR sums[TILE_ROWS][VECTORS]; \
+    UNROLL(16) for (int m = 0; m < TILE_ROWS; m++) \
+      UNROLL(2) for (int n = 0; n < VECTORS; n++) sums[m][n] = ZERO; \
+    const long depth = tile->depth; \
+    for (long t = 0; t < tile->taps; t++) { \
+      const char *const *pixels = tile->pixels + t * TILE_ROWS; \
+      const int32_t *weights = tile->weights + tile->tapOffsets[t]; \
+      for (long k = 0; k < 4 * depth; k += 4) { \
+        ACCUMULATOR columns[VECTORS]; \
+        UNROLL(2) for (int n = 0; n < VECTORS; n++) columns[n] = LOAD(weights + n * LANES); \
+        weights += VECTORS * LANES; \
+        UNROLL(16) for (int m = 0; m < TILE_ROWS; m++) { \
+          ACCUMULATOR value = BROADCAST(pixels[m] + k); \
+          UNROLL(2) for (int n = 0; n < VECTORS; n++) sums[m][n] = DOT(sums[m][n], value, columns[n]); \
+        } \
+      } \
+    } \
+    UNROLL(16) for (int m = 0; m < TILE_ROWS; m++) { \
+      if (m >= rows) break; \
+      UNROLL(2) for (int n = 0; n < VECTORS; n++) { \
+        Vector sum = TO_FLOAT(sums[m][n]); \
+        Vector scale = *(const Vector *)(scales + n * LANES); \
+        *(Vector *)(outputs[m] + n * LANES) = sum * scale; \
+      } \
+    } \
+  }
+
+/** NAME(a, aStride, b, depth, c, cStride, add): c[m][n] (+)= Σ over k of a[k][m] · b[k][n]; OUTER_ROWS × VECTORS. */
+#define OUTER_ROWS 8
+#define DEFINE_OUTER(NAME, VECTORS, ACCUMULATOR, ZERO, LOAD, BROADCAST, DOT, TO_FLOAT) \
+  static void NAME(const int32_t *a, long aStride, const int32_t *b, long depth, float *c, long cStride, int add) { \
+    ACCUMULATOR sums[OUTER_ROWS][VECTORS]; \
+    UNROLL(16) for (int m = 0; m < OUTER_ROWS; m++) \
+      UNROLL(2) for (int n = 0; n < VECTORS; n++) sums[m][n] = ZERO; \
+    for (long k = 0; k < depth; k++) { \
+      ACCUMULATOR columns[VECTORS]; \
+      UNROLL(2) for (int n = 0; n < VECTORS; n++) columns[n] = LOAD(b + n * LANES); \
+      b += VECTORS * LANES; \
+      UNROLL(16) for (int m = 0; m < OUTER_ROWS; m++) { \
+        ACCUMULATOR value = BROADCAST((const char *)(a + m)); \
+        UNROLL(2) for (int n = 0; n < VECTORS; n++) sums[m][n] = DOT(sums[m][n], value, columns[n]); \
+      } \
+      a += aStride; \
+    } \
+    UNROLL(16) for (int m = 0; m < OUTER_ROWS; m++) \
+      UNROLL(2) for (int n = 0; n < VECTORS; n++) { \
+        Vector *target = (Vector *)(c + m * cStride + n * LANES); \
+        Vector sum = TO_FLOAT(sums[m][n]); \
+        *target = add ? *target + sum : sum; \
+      } \
+  }
+
+#define FLOAT_ZERO ((Vector){0})
+#define FLOAT_LOAD(p) (*(const Vector *)(p))
+#if defined(__AVX512F__)
+#define FLOAT_BROADCAST(p) ((Vector)_mm512_set1_ps(*(const float *)(p)))
+#define FLOAT_DOT(sum, a, b) ((Vector)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(sum)))
+#else
+static inline Vector broadcast(float x) { return x - (Vector){0}; }
+#define FLOAT_BROADCAST(p) broadcast(*(const float *)(p))
+#define FLOAT_DOT(sum, a, b) ((sum) + (a) * (b))
+#endif
+#define FLOAT_RESULT(sum) (sum)
+#define FLOAT_OPERANDS Vector, FLOAT_ZERO, FLOAT_LOAD, FLOAT_BROADCAST, FLOAT_DOT, FLOAT_RESULT
+
+#define EXPAND_TILE(NAME, VECTORS, ...) DEFINE_TILE(NAME, VECTORS, __VA_ARGS__)
+#define EXPAND_OUTER(NAME, VECTORS, ...) DEFINE_OUTER(NAME, VECTORS, __VA_ARGS__)
+
+EXPAND_TILE(floatTile1, 1, FLOAT_OPERANDS)
+EXPAND_OUTER(floatOuter1, 1, FLOAT_OPERANDS)
+#if PANEL_VECTORS == 2
+EXPAND_TILE(floatTile2, 2, FLOAT_OPERANDS)
+EXPAND_OUTER(floatOuter2, 2, FLOAT_OPERANDS)
+#endif
+
+#if HAS_INT8
+#define INT8_LOAD(p) _mm512_loadu_si512(p)
+#define INT8_BROADCAST(p) _mm512_set1_epi32(*(const int32_t *)(p))
+#define INT8_RESULT(sum) ((Vector)_mm512_cvtepi32_ps(sum))
+#define INT8_OPERANDS __m512i, _mm512_setzero_si512(), INT8_LOAD, INT8_BROADCAST, _mm512_dpbusd_epi32, INT8_RESULT
+EXPAND_TILE(int8Tile1, 1, INT8_OPERANDS)
+EXPAND_TILE(int8Tile2, 2, INT8_OPERANDS)
+#endif
+
+#if HAS_BFLOAT16
+#define BFLOAT16_DOT(sum, a, b) _mm512_dpbf16_ps(sum, (__m512bh)(a), (__m512bh)(b))
+/* The accumulators are floats, the operands pairs in integer registers. */
+#define DEFINE_BFLOAT16_DOT(sum, a, b) ((__m512i)BFLOAT16_DOT((__m512)(sum), a, b))
+#define BFLOAT16_RESULT(sum) ((Vector)(__m512)(sum))
+#define BFLOAT16_OPERANDS \
+  __m512i, _mm512_setzero_si512(), INT8_LOAD, INT8_BROADCAST, DEFINE_BFLOAT16_DOT, BFLOAT16_RESULT
+EXPAND_TILE(bfloat16Tile1, 1, BFLOAT16_OPERANDS)
+EXPAND_TILE(bfloat16Tile2, 2, BFLOAT16_OPERANDS)
+EXPAND_OUTER(bfloat16Outer1, 1, BFLOAT16_OPERANDS)
+EXPAND_OUTER(bfloat16Outer2, 2, BFLOAT16_OPERANDS)
+#endif
+
+typedef void (*TileFunction)(const Tile *, const float *, float *const *, long);
+typedef void (*OuterFunction)(const int32_t *, long, const int32_t *, long, float *, long, int);
+
+static TileFunction tileFunction(int format, int vectors) {
+#if HAS_INT8
+  if (format == UINT8) return vectors == 1 ? int8Tile1 : int8Tile2;
+#endif
+#if HAS_BFLOAT16
+  if (format == BFLOAT16) return vectors == 1 ? bfloat16Tile1 : bfloat16Tile2;
+#endif
+  (void)format;
+#if PANEL_VECTORS == 2
+  return vectors == 1 ? floatTile1 : floatTile2;
+#else
+  return floatTile1;
+#endif
+}
+
+static OuterFunction outerFunction(int format, int vectors) {
+#if HAS_BFLOAT16
+  if (format == BFLOAT16) return vectors == 1 ? bfloat16Outer1 : bfloat16Outer2;
+#endif
+  (void)format;
+#if PANEL_VECTORS == 2
+  return vectors == 1 ? floatOuter1 : floatOuter2;
+#else
+  return floatOuter1;
+#endif
+}
+
+/** Channels in a dword. */
+static long perDword(int format) { return format == UINT8 ? 4 : format == BFLOAT16 ? 2 : 1; }
+static long bytesPerValue(int format) { return format == UINT8 ? 1 : format == BFLOAT16 ? 2 : 4; }
+
+/* ---- Gathering: forward pass and input gradient ---- */
+
+#define MAX_KERNEL 16
+#define MAX_TAPS (MAX_KERNEL * MAX_KERNEL)
+
+/**
+ * One pass over a grid of target pixels (all of them, or those of one phase of a strided convolution's input gradient).
+ * Target (i·targetStep + targetRow, j·targetStep + targetColumn) reads, for each tap, source (i·step + dy, j·step + dx).
+ */
+typedef struct {
+  long rows, columns;
+  long targetStep, targetRow, targetColumn;
+  long step;
+  long taps;
+  long dy[MAX_TAPS], dx[MAX_TAPS], tap[MAX_TAPS];
+} Pass;
+
+/** Pieces of one kernel call: enough to share out among many threads. */
+#define ENOUGH_PIECES 48
+/** A block's pixels should stay in the second-level cache while all panels of weights pass by. */
+#define BLOCK_BYTES (192 * 1024)
+
+typedef struct {
+  const Context *context;
+  const gatherCall *call;
+  const Pass *pass;
+  const char *x;
+  const char *zeros;
+  const int32_t *w;
+  const float *scales;
+  float *y;
+  int format;
+  long sourceHeight, sourceWidth, sourceBytes;
+  long targetHeight, targetWidth, targetChannels;
+  long depth, totalTaps;
+  long pixels, pixelsPerBlock, panels, panelsPerPiece, pieces;
+} Gather;
+
+static void gatherPiece(void *data, long index) {
+  const Gather *g = data;
+  const Pass *pass = g->pass;
+  const long block = index / g->pieces;
+  const long firstPanel = index % g->pieces * g->panelsPerPiece;
+  const long endPanel = minLong(g->panels, firstPanel + g->panelsPerPiece);
+  const long first = block * g->pixelsPerBlock;
+  const long count = minLong(g->pixels - first, g->pixelsPerBlock);
+  const long tiles = ceilDivide(count, TILE_ROWS);
+  const long perImage = pass->rows * pass->columns;
+
+  const char **pixels = scratch(sizeof(char *) * (size_t)((pass->taps + 1) * tiles * TILE_ROWS));
+  float **targets = (float **)(pixels + pass->taps * tiles * TILE_ROWS);
+  for (long n = 0; n < tiles * TILE_ROWS; n++) {
+    const long q = first + n;
+    const int exists = n < count;
+    const long image = q / perImage, i = q % perImage / pass->columns, j = q % pass->columns;
+    const long row = i * pass->targetStep + pass->targetRow, column = j * pass->targetStep + pass->targetColumn;
+    targets[n] = exists ? g->y + ((image * g->targetHeight + row) * g->targetWidth + column) * g->targetChannels : NULL;
+    const char **slot = pixels + n / TILE_ROWS * pass->taps * TILE_ROWS + n % TILE_ROWS;
+    for (long t = 0; t < pass->taps; t++, slot += TILE_ROWS) {
+      const long h = i * pass->step + pass->dy[t], w = j * pass->step + pass->dx[t];
+      const int inside = exists && h >= 0 && h < g->sourceHeight && w >= 0 && w < g->sourceWidth;
+      *slot = inside ? g->x + ((image * g->sourceHeight + h) * g->sourceWidth + w) * g->sourceBytes : g->zeros;
+    }
+  }
+
+  long tapOffsets[MAX_TAPS];
+  for (long panel = firstPanel; panel < endPanel; panel++) {
+    const long vectors = minLong(PANEL_VECTORS, (g->targetChannels - panel * PANEL) / LANES);
+    const TileFunction tile = tileFunction(g->format, (int)vectors);
+    for (long t = 0; t < pass->taps; t++) tapOffsets[t] = pass->tap[t] * g->depth * vectors * LANES;
+    Tile arguments = {
+      .taps = pass->taps,
+      .tapOffsets = tapOffsets,
+      .depth = g->depth,
+      .weights = g->w + panel * PANEL * g->totalTaps * g->depth,
+    };
+    for (long n = 0; n < tiles; n++) {
+      float *outputs[TILE_ROWS];
+      for (long m = 0; m < TILE_ROWS; m++)
+        outputs[m] = targets[n * TILE_ROWS + m] ? targets[n * TILE_ROWS + m] + panel * PANEL : NULL;
+      arguments.pixels = pixels + n * pass->taps * TILE_ROWS;
+      tile(&arguments, g->scales + panel * PANEL, outputs, minLong(TILE_ROWS, count - n * TILE_ROWS));
+    }
+  }
+}
+
+/**
+ * `transposed` 0: y [batch, outHeight, outWidth, outChannels] from x [batch, inHeight, inWidth, inChannels].
+ * `transposed` 1: the gradient of the input, y [batch, inHeight, inWidth, inChannels] from x [batch, outHeight, outWidth,
+ * outChannels]; a pixel between strides reads only the taps that reached it.
+ */
+void gather(const Context *context, const gatherCall *call) {
+  const int transposed = (int)call->transposed;
+  const long kernel = (long)call->kernel, stride = (long)call->stride, padding = (long)call->padding;
+  const long batch = (long)call->batch;
+  Gather g = { .context = context, .call = call, .format = (int)call->format, .totalTaps = kernel * kernel };
+  g.x = TENSOR(char, x);
+  g.zeros = TENSOR(char, zeros);
+  g.w = TENSOR(int32_t, w);
+  g.y = TENSOR(float, y);
+  g.scales = TENSOR(float, scales);
+  g.sourceHeight = (long)(transposed ? call->outHeight : call->inHeight);
+  g.sourceWidth = (long)(transposed ? call->outWidth : call->inWidth);
+  g.targetHeight = (long)(transposed ? call->inHeight : call->outHeight);
+  g.targetWidth = (long)(transposed ? call->inWidth : call->outWidth);
+  g.targetChannels = (long)(transposed ? call->inChannels : call->outChannels);
+  const long sourceChannels = (long)(transposed ? call->outChannels : call->inChannels);
+  g.sourceBytes = sourceChannels * bytesPerValue(g.format);
+  g.depth = sourceChannels / perDword(g.format);
+  g.panels = ceilDivide(g.targetChannels, PANEL);
+
+  Pass onStack, *pass = &onStack;
+  g.pass = pass;
+  const long phases = transposed ? stride : 1;
+  for (long phase = 0; phase < phases * phases; phase++) {
+    pass->targetStep = phases;
+    pass->targetRow = phase / phases;
+    pass->targetColumn = phase % phases;
+    pass->rows = ceilDivide(g.targetHeight - pass->targetRow, phases);
+    pass->columns = ceilDivide(g.targetWidth - pass->targetColumn, phases);
+    pass->step = transposed ? 1 : stride;
+    pass->taps = 0;
+    for (long tap = 0; tap < kernel * kernel; tap++) {
+      long dy = tap / kernel - padding, dx = tap % kernel - padding;
+      if (transposed) {
+        dy = pass->targetRow - dy;
+        dx = pass->targetColumn - dx;
+        if (dy % stride != 0 || dx % stride != 0) continue;
+        dy /= stride;
+        dx /= stride;
+      }
+      pass->dy[pass->taps] = dy;
+      pass->dx[pass->taps] = dx;
+      pass->tap[pass->taps++] = tap;
+    }
+    g.pixels = batch * pass->rows * pass->columns;
+    if (g.pixels <= 0) continue;
+    const long fitting = maxLong(4, BLOCK_BYTES / (g.sourceBytes * TILE_ROWS));
+    const long tiles = ceilDivide(g.pixels, TILE_ROWS);
+    g.pixelsPerBlock = TILE_ROWS * minLong(fitting, maxLong(4, ceilDivide(tiles, ENOUGH_PIECES)));
+    const long blocks = ceilDivide(g.pixels, g.pixelsPerBlock);
+    g.panelsPerPiece = ceilDivide(g.panels, minLong(g.panels, ceilDivide(ENOUGH_PIECES, blocks)));
+    g.pieces = ceilDivide(g.panels, g.panelsPerPiece);
+    parallel(context->pool, blocks * g.pieces, gatherPiece, &g);
+  }
+}
+
+/* ---- Weight gradient ---- */
+
+/** Input channels that share one packed block of output gradients, and pixels of a block. */
+#define GRADIENT_CHANNELS 128
+#define GRADIENT_PIXELS 256
+
+typedef struct {
+  const Context *context;
+  const weightGradientCall *call;
+  long batch, inHeight, inWidth, inChannels, outHeight, outWidth, outChannels, kernel, stride, padding;
+  long splits, channelBlocks, pixels, pixelsPerSplit;
+} WeightGradient;
+
+/** An output pixel, and what a tap reads for it. */
+typedef struct {
+  const WeightGradient *g;
+  const char *x;
+  long pixelBytes, dy, dx, image, i, j;
+} Walk;
+
+static Walk walkFrom(const WeightGradient *g, const char *x, long pixelBytes, long q, long tap) {
+  const long perImage = g->outHeight * g->outWidth;
+  return (Walk){
+    .g = g, .x = x, .pixelBytes = pixelBytes,
+    .dy = tap / g->kernel - g->padding, .dx = tap % g->kernel - g->padding,
+    .image = q / perImage, .i = q % perImage / g->outWidth, .j = q % g->outWidth,
+  };
+}
+
+/** The pixel that the tap reads, or NULL in the padding; goes on to the next output pixel. */
+static inline const char *nextSource(Walk *walk) {
+  const WeightGradient *g = walk->g;
+  const long h = walk->i * g->stride + walk->dy, w = walk->j * g->stride + walk->dx;
+  const long image = walk->image;
+  if (++walk->j == g->outWidth) {
+    walk->j = 0;
+    if (++walk->i == g->outHeight) {
+      walk->i = 0;
+      walk->image++;
+    }
+  }
+  if (h < 0 || h >= g->inHeight || w < 0 || w >= g->inWidth) return NULL;
+  return walk->x + ((image * g->inHeight + h) * g->inWidth + w) * walk->pixelBytes;
+}
+
+static const char zeroPixel[GRADIENT_CHANNELS * 4] __attribute__((aligned(ALIGNMENT)));
+
+static inline Vector levelsToFloats(const uint8_t *levels) {
+#if defined(__AVX512F__)
+  return (Vector)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)levels)));
+#else
+  Vector values;
+  for (int i = 0; i < LANES; i++) values[i] = levels[i];
+  return values;
+#endif
+}
+
+static inline Vector loadValues(const char *at, int format) {
+  return format == UINT8 ? levelsToFloats((const uint8_t *)at) : *(const Vector *)at;
+}
+
+/** Two pixels of `count` channels side by side: [channel][2]. Values must be exact in bfloat16, or are cut to it. */
+static void pairPixels(const char *first, const char *second, int format, long count, int32_t *pairs) {
+  const long bytes = bytesPerValue(format);
+  for (long c = 0; c < count; c += LANES) {
+    IntVector low = (IntVector)loadValues(first + c * bytes, format);
+    IntVector high = (IntVector)loadValues(second + c * bytes, format);
+    *(IntVector *)(pairs + c) = ((low >> 16) & 0xffff) | (high & (int32_t)0xffff0000);
+  }
+}
+
+/** The same of gradients that are bfloat16 already. */
+static void pairGradients(const uint16_t *first, const uint16_t *second, long count, int32_t *pairs) {
+  for (long c = 0; c < count; c++) pairs[c] = (int32_t)((uint32_t)first[c] | (uint32_t)second[c] << 16);
+}
+
+static void weightGradientPiece(void *data, long index) {
+  const WeightGradient *g = data;
+  const Context *context = g->context;
+  const weightGradientCall *call = g->call;
+  const int inputFormat = (int)call->inputFormat, format = (int)call->format;
+  const long split = index % g->splits;
+  const long tap = index / g->splits / g->channelBlocks;
+  const long firstChannel = index / g->splits % g->channelBlocks * GRADIENT_CHANNELS;
+  const long channels = minLong(GRADIENT_CHANNELS, g->inChannels - firstChannel);
+  const long rows = g->kernel * g->kernel * g->inChannels;
+  const char *x = TENSOR(char, x) + firstChannel * bytesPerValue(inputFormat);
+  const long pixelBytes = g->inChannels * bytesPerValue(inputFormat);
+  const char *dy = TENSOR(char, dy);
+  const long gradientBytes = g->outChannels * bytesPerValue(format);
+  float *dw = TENSOR(float, dw) + (split * rows + tap * g->inChannels + firstChannel) * g->outChannels;
+
+  const long perStep = format == BFLOAT16 ? 2 : 1;
+  int32_t *a = scratch(sizeof(int32_t) * (GRADIENT_CHANNELS + PANEL) * GRADIENT_PIXELS);
+  int32_t *b = a + GRADIENT_CHANNELS * GRADIENT_PIXELS;
+  const long first = split * g->pixelsPerSplit;
+  const long end = minLong(g->pixels, first + g->pixelsPerSplit);
+  if (first >= end) {
+    for (long c = 0; c < channels; c++) memset(dw + c * g->outChannels, 0, sizeof(float) * (size_t)g->outChannels);
+  }
+  for (long start = first; start < end; start += GRADIENT_PIXELS) {
+    const long count = minLong(GRADIENT_PIXELS, end - start);
+    const long depth = ceilDivide(count, perStep);
+    Walk walk = walkFrom(g, x, pixelBytes, start, tap);
+    for (long k = 0; k < depth; k++) {
+      int32_t *row = a + k * channels;
+      const char *pixel = nextSource(&walk);
+      if (!pixel) pixel = zeroPixel;
+      if (perStep == 2) {
+        const char *next = 2 * k + 1 < count ? nextSource(&walk) : NULL;
+        pairPixels(pixel, next ? next : zeroPixel, inputFormat, channels, row);
+      } else {
+        for (long c = 0; c < channels; c += LANES)
+          *(Vector *)(row + c) = loadValues(pixel + c * bytesPerValue(inputFormat), inputFormat);
+      }
+    }
+    for (long panel = 0; panel * PANEL < g->outChannels; panel++) {
+      const long columns = minLong(PANEL, g->outChannels - panel * PANEL);
+      const char *gradients = dy + start * gradientBytes + panel * PANEL * bytesPerValue(format);
+      for (long k = 0; k < depth; k++) {
+        const char *gradient = gradients + k * perStep * gradientBytes;
+        if (perStep == 2) {
+          const char *next = 2 * k + 1 < count ? gradient + gradientBytes : zeroPixel;
+          pairGradients((const uint16_t *)gradient, (const uint16_t *)next, columns, b + k * columns);
+        } else {
+          memcpy(b + k * columns, gradient, sizeof(float) * (size_t)columns);
+        }
+      }
+      const OuterFunction outer = outerFunction(format, (int)(columns / LANES));
+      for (long c = 0; c < channels; c += OUTER_ROWS)
+        outer(a + c, channels, b, depth, dw + c * g->outChannels + panel * PANEL, g->outChannels, start > first);
+    }
+  }
+}
+
+/** dw [splits][taps · inChannels, outChannels]: the sum over splits is the gradient. */
+void weightGradient(const Context *context, const weightGradientCall *call) {
+  WeightGradient g = {
+    .context = context, .call = call,
+    .batch = (long)call->batch, .inHeight = (long)call->inHeight, .inWidth = (long)call->inWidth,
+    .inChannels = (long)call->inChannels, .outHeight = (long)call->outHeight, .outWidth = (long)call->outWidth,
+    .outChannels = (long)call->outChannels, .kernel = (long)call->kernel, .stride = (long)call->stride,
+    .padding = (long)call->padding, .splits = (long)call->splits,
+  };
+  g.channelBlocks = ceilDivide(g.inChannels, GRADIENT_CHANNELS);
+  g.pixels = g.batch * g.outHeight * g.outWidth;
+  g.pixelsPerSplit = ceilDivide(ceilDivide(g.pixels, g.splits), GRADIENT_PIXELS) * GRADIENT_PIXELS;
+  parallel(context->pool, g.kernel * g.kernel * g.channelBlocks * g.splits, weightGradientPiece, &g);
+}

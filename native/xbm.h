@@ -1,0 +1,167 @@
+/*
+ * Kernels of the `native` engine. A step is a program: a list of kernel calls whose arguments are numbers, made once by
+ * the TypeScript side (src/engines/native), which owns shapes, memory and order. Tensors are byte offsets into one arena,
+ * aligned to 64 bytes.
+ *
+ * Feature maps lie as [pixels, channels], channels padded with zeros to a multiple of LANES. Results do not depend on the
+ * number of threads: work is cut into pieces by the shapes alone, and partial sums are added in a fixed order.
+ */
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+/** Channels are padded to a multiple of this: values of one vector. */
+#define LANES 16
+#define ALIGNMENT 64
+
+/** Values of one weight panel: what a tile computes at once, output channels. Vectors per row of a tile, rows of a tile. */
+#if defined(__AVX512F__)
+#define PANEL_VECTORS 2
+#define TILE_ROWS 14
+#else
+#define PANEL_VECTORS 1
+#define TILE_ROWS 6
+#endif
+#define PANEL (LANES * PANEL_VECTORS)
+
+/** uint8 levels × int8 weights → int32, four at a time. */
+#if defined(__AVX512VNNI__) && defined(__AVX512BW__)
+#define HAS_INT8 1
+#else
+#define HAS_INT8 0
+#endif
+/** bfloat16 × bfloat16 → float32, two at a time. */
+#if defined(__AVX512BF16__) && defined(__AVX512BW__)
+#define HAS_BFLOAT16 1
+#else
+#define HAS_BFLOAT16 0
+#endif
+
+/** How values of a tensor lie in memory. */
+enum Format { FLOAT32 = 0, UINT8 = 1, BFLOAT16 = 2 };
+
+typedef float Vector __attribute__((vector_size(4 * LANES), aligned(4)));
+typedef int32_t IntVector __attribute__((vector_size(4 * LANES), aligned(4)));
+
+/** What a kernel call sees of its step. */
+typedef struct {
+  char *arena;
+  struct Pool *pool;
+  /** Step settings, as StepValues names them. */
+  const double *step;
+} Context;
+
+/** `body(data, index)` for every index below `count`, on all threads of the pool; returns when all are done. */
+typedef void (*Body)(void *data, long index);
+struct Pool *poolCreate(int threads);
+void poolDestroy(struct Pool *pool);
+void parallel(struct Pool *pool, long count, Body body, void *data);
+/** Memory of the calling thread, aligned, kept for its next call; contents undefined. */
+void *scratch(size_t bytes);
+
+/*
+ * Every kernel: name, then the names of its arguments in order. The TypeScript side encodes calls by these names, as the
+ * addon exports them. Arguments are doubles: sizes, offsets into the arena (−1: none) or plain numbers.
+ */
+#define KERNELS(K) \
+  K(gather, x, zeros, w, y, scales, format, batch, inHeight, inWidth, inChannels, outHeight, outWidth, outChannels, \
+    kernel, stride, padding, transposed) \
+  K(weightGradient, x, dy, dw, inputFormat, format, batch, inHeight, inWidth, inChannels, outHeight, outWidth, \
+    outChannels, kernel, stride, padding, splits) \
+  K(maskWeights, scores, bits, frozen, w, wTransposed, frozenFormat, format, gradientFormat, taps, rowStride, inPadded, \
+    inChannels, outChannels, outPadded, rowsPerBit, bitsPerFilter, binarizer, threshold, slope, noise, seed, layerKey) \
+  K(gridWeights, values, levels, scales, w, wTransposed, format, gradientFormat, taps, rowStride, inPadded, inChannels, \
+    outChannels, outPadded, limit) \
+  K(plainWeights, values, w, wTransposed, taps, rowStride, inPadded, inChannels, outChannels, outPadded) \
+  K(updateMasks, dw, splits, frozen, frozenFormat, scores, moment1, moment2, taps, rowStride, inPadded, inChannels, \
+    outChannels, outPadded, rowsPerBit, bitsPerFilter, binarizer, threshold, slope, noise, seed, layerKey, factor) \
+  K(updateWeights, dw, splits, factor, scales, values, moment1, moment2, taps, rowStride, inPadded, inChannels, outChannels, \
+    outPadded, limit, group) \
+  K(updateBias, dlogits, batch, classes, padded, values, moment1, moment2) \
+  K(statistics, x, partial, pixels, channels, chunks) \
+  K(normalization, partial, chunks, pixels, channels, padded, coefficients, weight, bias, runningMean, runningVariance) \
+  K(updateAffine, partial, chunks, pixels, channels, padded, coefficients, weight, bias, weightMoment1, weightMoment2, \
+    biasMoment1, biasMoment2) \
+  K(groupForward, pixels, channels, inputs, members, outputs) \
+  K(groupSums, pixels, channels, inputs, members, received, chunks) \
+  K(groupBackward, pixels, channels, inputs, members, received, owed) \
+  K(addGradients, a, b, sum, size) \
+  K(convertGradient, x, y, scales, pixels, channels, format) \
+  K(imageColumns, bytes, table, image, columns, batch, height, width, outHeight, outWidth, kernel, stride, padding, rows) \
+  K(maxPool, x, y, winners, batch, inHeight, inWidth, channels, outHeight, outWidth, kernel, stride, padding) \
+  K(maxPoolGradient, dy, winners, dx, batch, inHeight, inWidth, channels, outHeight, outWidth, kernel, stride, padding) \
+  K(averagePool, x, y, batch, pixels, channels) \
+  K(averagePoolGradient, dy, dx, batch, pixels, channels) \
+  K(addBias, logits, bias, batch, classes, padded) \
+  K(loss, logits, labels, gradient, metrics, batch, classes, padded)
+
+/*
+ * After the fixed arguments of the group kernels come records, as many as the arguments say, in the order of the
+ * arguments, each of these numbers:
+ */
+#define RECORDS(R) \
+  R(input, tensor, format, step) \
+  R(member, kind, first, second, coefficients, clip, levels, trained, sums, isRead) \
+  R(output, value, tensor, format) \
+  R(gradient, value, tensor) \
+  R(owed, value, tensor, format, scales)
+
+#define STEP_VALUES(S) \
+  S(learningRateMasks) S(learningRateWeights) S(learningRateBatchNorm) S(learningRateHead) \
+  S(correction1) S(correction2) S(index) \
+  /* the optimiser */ \
+  S(isAdam) S(beta1) S(beta2) S(epsilon) S(momentum) S(weightDecay)
+
+/* One struct of doubles per kernel and record. */
+#define FIELD(name) double name;
+#define MAP1(F, a) F(a)
+#define MAP2(F, a, ...) F(a) MAP1(F, __VA_ARGS__)
+#define MAP3(F, a, ...) F(a) MAP2(F, __VA_ARGS__)
+#define MAP4(F, a, ...) F(a) MAP3(F, __VA_ARGS__)
+#define MAP5(F, a, ...) F(a) MAP4(F, __VA_ARGS__)
+#define MAP6(F, a, ...) F(a) MAP5(F, __VA_ARGS__)
+#define MAP7(F, a, ...) F(a) MAP6(F, __VA_ARGS__)
+#define MAP8(F, a, ...) F(a) MAP7(F, __VA_ARGS__)
+#define MAP9(F, a, ...) F(a) MAP8(F, __VA_ARGS__)
+#define MAP10(F, a, ...) F(a) MAP9(F, __VA_ARGS__)
+#define MAP11(F, a, ...) F(a) MAP10(F, __VA_ARGS__)
+#define MAP12(F, a, ...) F(a) MAP11(F, __VA_ARGS__)
+#define MAP13(F, a, ...) F(a) MAP12(F, __VA_ARGS__)
+#define MAP14(F, a, ...) F(a) MAP13(F, __VA_ARGS__)
+#define MAP15(F, a, ...) F(a) MAP14(F, __VA_ARGS__)
+#define MAP16(F, a, ...) F(a) MAP15(F, __VA_ARGS__)
+#define MAP17(F, a, ...) F(a) MAP16(F, __VA_ARGS__)
+#define MAP18(F, a, ...) F(a) MAP17(F, __VA_ARGS__)
+#define MAP19(F, a, ...) F(a) MAP18(F, __VA_ARGS__)
+#define MAP20(F, a, ...) F(a) MAP19(F, __VA_ARGS__)
+#define MAP21(F, a, ...) F(a) MAP20(F, __VA_ARGS__)
+#define MAP22(F, a, ...) F(a) MAP21(F, __VA_ARGS__)
+#define MAP_PICK(_1, _2, _3, _4, _5, _6, _7, _8, _9, _10, _11, _12, _13, _14, _15, _16, _17, _18, _19, _20, _21, _22, \
+                 NAME, ...) NAME
+#define MAP(F, ...) \
+  MAP_PICK(__VA_ARGS__, MAP22, MAP21, MAP20, MAP19, MAP18, MAP17, MAP16, MAP15, MAP14, MAP13, MAP12, MAP11, MAP10, MAP9, \
+           MAP8, MAP7, MAP6, MAP5, MAP4, MAP3, MAP2, MAP1)(F, __VA_ARGS__)
+
+#define KERNEL_STRUCT(name, ...) typedef struct { MAP(FIELD, __VA_ARGS__) } name##Call;
+#define RECORD_STRUCT(name, ...) typedef struct { MAP(FIELD, __VA_ARGS__) } name##Record;
+#define KERNEL_FUNCTION(name, ...) void name(const Context *context, const name##Call *call);
+#define STEP_INDEX(name) step_##name,
+KERNELS(KERNEL_STRUCT)
+RECORDS(RECORD_STRUCT)
+KERNELS(KERNEL_FUNCTION)
+enum { STEP_VALUES(STEP_INDEX) STEP_VALUE_COUNT };
+
+/** A tensor of a call, or NULL. */
+#define TENSOR(type, field) ((type *)(call->field < 0 ? NULL : context->arena + (size_t)call->field))
+
+static inline long minLong(long a, long b) { return a < b ? a : b; }
+static inline long maxLong(long a, long b) { return a > b ? a : b; }
+static inline long ceilDivide(long a, long b) { return (a + b - 1) / b; }
+static inline long paddedChannels(long channels) { return ceilDivide(channels, LANES) * LANES; }
+
+/** Rounds to nearest, ties to even, as the processor's own conversion; not for NaN. */
+static inline uint16_t toBfloat16(float value) {
+  uint32_t bits;
+  __builtin_memcpy(&bits, &value, 4);
+  return (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}

@@ -1,0 +1,97 @@
+/** @file The compiled kernels (native/), found, checked and loaded. */
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { arch, cpus, platform } from 'node:os';
+import { join } from 'node:path';
+import { packageRoot } from '../../paths.js';
+
+/** What native/addon.c exports. */
+export interface Addon {
+  /** Channels of feature maps are padded to a multiple of this. */
+  readonly lanes: number;
+  /** Whether products take uint8 levels × int8 weights, and bfloat16 × bfloat16, here. */
+  readonly hasInt8: number;
+  readonly hasBfloat16: number;
+  /** In the order of their numbers. */
+  readonly kernels: readonly string[];
+  /** Names of arguments by kernel, of fields by record, of the settings of a step; each in order. */
+  readonly arguments: Readonly<Record<string, readonly string[]>>;
+  readonly records: Readonly<Record<string, readonly string[]>>;
+  readonly stepValues: readonly string[];
+  /** Zeros; null where there is not that much memory. */
+  allocate(bytes: number): ArrayBuffer | null;
+  createPool(threads: number): Pool;
+  closePool(pool: Pool): void;
+  run(
+    pool: Pool,
+    arena: ArrayBuffer,
+    program: Float64Array,
+    step: Float64Array,
+    times: Float64Array | null,
+  ): Promise<void>;
+}
+
+export type Pool = object & { readonly __brand: 'pool' };
+
+/** Written beside the addon by scripts/setup-native.mjs. */
+export interface BuildFacts {
+  readonly compiler: string;
+  readonly processor: string;
+  readonly sources: string;
+}
+
+export const nativeFolder = join(packageRoot(), 'native');
+const buildFolder = join(nativeFolder, 'build');
+export const HOW_TO_BUILD = 'run `npm run setup:native` (it needs a C compiler: Debian has one in gcc)';
+
+/** The compiled kernels, or why there are none that can run here. */
+export type AddonStatus =
+  | { readonly available: true; readonly path: string; readonly facts: BuildFacts }
+  | { readonly available: false; readonly reason: string };
+
+/** @param folder of the build */
+export function addonStatus(folder: string = buildFolder): AddonStatus {
+  const missing = (reason: string): AddonStatus => ({ available: false, reason });
+  if (platform() === 'win32') return missing('its kernels are built on Linux and macOS only');
+  const path = join(folder, 'xbm.node');
+  const factsPath = join(folder, 'xbm.json');
+  if (!existsSync(path) || !existsSync(factsPath)) return missing(`its kernels are not built; ${HOW_TO_BUILD}`);
+  let facts: BuildFacts;
+  try {
+    facts = JSON.parse(readFileSync(factsPath, 'utf8'));
+  } catch {
+    return missing(`${factsPath} is damaged; ${HOW_TO_BUILD}`);
+  }
+  if (facts.sources !== sourcesHash()) {
+    return missing(`its kernels were built from other sources; ${HOW_TO_BUILD}`);
+  }
+  // Built for this very processor's instructions: on another one a kernel may die of an unknown one.
+  if (facts.processor !== processorName()) {
+    return missing(`its kernels were built for another processor (${facts.processor}); ${HOW_TO_BUILD}`);
+  }
+  return { available: true, path, facts };
+}
+
+/** @throws Error with the loader's words */
+export const loadAddon = (path: string): Addon => createRequire(import.meta.url)(path);
+
+/** The processor's name and a hash of the instructions it has. */
+export function processorName(): string {
+  const model = cpus()[0]?.model.trim() || 'unknown';
+  let features = '';
+  try {
+    features = /^(flags|Features)\s*:.*$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[0] ?? '';
+  } catch {
+    // Only Linux has it; elsewhere a model has one set of instructions.
+  }
+  return `${model}, ${arch()}, ${createHash('sha256').update(features).digest('hex').slice(0, 8)}`;
+}
+
+/** SHA-256 of all sources of the kernels. */
+export function sourcesHash(): string {
+  const hash = createHash('sha256');
+  const names = readdirSync(nativeFolder).filter((name) => /\.[ch]$/.test(name));
+  for (const name of names.sort()) hash.update(name).update(readFileSync(join(nativeFolder, name)));
+  return hash.digest('hex');
+}

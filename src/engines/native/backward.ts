@@ -1,0 +1,209 @@
+/**
+ * @file Emits the calls of the backward pass: walks the nodes in reverse, hands each the gradients of its outputs and
+ * collects those of its inputs.
+ */
+import type { BatchNormLayer, ConvLayer, LinearLayer } from '../../model/graph.js';
+import { layersNeedingGradient, layersOfNode, type PointwiseGroup } from '../compiled/fusion.js';
+import { type Format, formats, geometryOf, mapBytes, productFlop } from './features.js';
+import {
+  averagePoolArguments,
+  type ForwardContext,
+  type ForwardValues,
+  groupArguments,
+  valueIndex,
+  windowArguments,
+} from './forward.js';
+import type { Tensor } from './program.js';
+
+export interface BackwardContext extends ForwardContext {
+  /** Whether a layer's weights are trained, through masks or directly. */
+  trainsWeights(layer: ConvLayer | LinearLayer): boolean;
+  readonly trainsBatchNorm: boolean;
+  /** Emits the update of what a layer's weights are made from. @param dw [splits], to be added up */
+  updateWeights(layer: ConvLayer | LinearLayer, dw: Tensor, splits: number, dy: Tensor): void;
+  /** Emits the update of a batch norm's weight and bias, and the means its input's gradient needs. */
+  updateAffine(layer: BatchNormLayer, sums: Tensor, chunks: number, pixels: number): void;
+}
+
+/** Weight gradients of few channels are split along pixels, so that there is work for several threads. */
+const ENOUGH_PIECES = 16;
+/** As native/products.c cuts them. */
+const CHANNELS_PER_PIECE = 128;
+const MIN_PIXELS_PER_SPLIT = 512;
+
+/** Pixels whose sums one thread takes at a time. */
+const MAX_CHUNKS = 32;
+const MIN_PIXELS_PER_CHUNK = 64;
+export const chunksOf = (pixels: number): number =>
+  Math.min(MAX_CHUNKS, Math.ceil(pixels / MIN_PIXELS_PER_CHUNK));
+
+/** @param dlogits dL/dlogits, [batch, padded classes] */
+export function emitBackward(context: BackwardContext, values: ForwardValues, dlogits: Tensor): void {
+  const { builder, fused } = context;
+  const { maps } = values;
+  const needed = layersNeedingGradient(fused, context);
+  /** What readers of a layer handed back, as real values. */
+  const gradients = new Map<string, Tensor[]>();
+  /** Gradients of convolutions' outputs as their products read them. */
+  const ready = new Map<string, Tensor>();
+  const ones = builder.persistent('ones', 4 * widest(), new Float32Array(widest()).fill(1));
+  const zeros = builder.persistent('zero gradients', 4 * widest());
+
+  for (const node of [...fused.nodes].reverse()) {
+    if (!layersOfNode(node).some(({ name }) => needed.has(name))) continue;
+    switch (node.kind) {
+      case 'linear':
+        productGradients(node, dlogits);
+        break;
+      case 'conv':
+        productGradients(node, ready.get(node.name) ?? convert(node, gradientOf(node.name)));
+        break;
+      case 'maxPool': {
+        if (!needed.has(node.inputs[0])) break;
+        const [input, output] = [maps.get(node.inputs[0])!, maps.get(node.name)!];
+        builder.call('maxPoolGradient', {
+          ...windowArguments(node, input.shape, output.shape),
+          dy: gradientOf(node.name),
+          winners: values.winners.get(node.name)!,
+          dx: owe(node.inputs[0]),
+        });
+        break;
+      }
+      case 'globalAveragePool': {
+        if (!needed.has(node.inputs[0])) break;
+        const pool = averagePoolArguments(node, maps.get(node.inputs[0])!.shape);
+        builder.call('averagePoolGradient', { ...pool, dy: gradientOf(node.name), dx: owe(node.inputs[0]) });
+        break;
+      }
+      case 'group':
+        groupGradient(node);
+    }
+  }
+
+  function widest(): number {
+    return Math.max(...[...context.shapes.values()].map(({ padded }) => padded));
+  }
+
+  /** A new gradient of a layer's output. */
+  function owe(name: string): Tensor {
+    const tensor = builder.transient(`gradient of ${name}`, mapBytes(maps.get(name)!.shape, 'float32'));
+    gradients.set(name, [...(gradients.get(name) ?? []), tensor]);
+    return tensor;
+  }
+
+  /** The gradient of an output in one tensor: what its readers handed back, added up. */
+  function gradientOf(name: string): Tensor {
+    const parts = gradients.get(name);
+    if (!parts) throw new Error(`nothing hands back a gradient of ${name}`);
+    const { pixels, padded } = maps.get(name)!.shape;
+    return parts.reduce((a, b) => {
+      const sum = builder.transient(`gradient of ${name}`, a.bytes);
+      builder.call('addGradients', { a, b, sum, size: pixels * padded });
+      return sum;
+    });
+  }
+
+  function convert(layer: ConvLayer, x: Tensor): Tensor {
+    const { gradientScales, precision } = context.weights(layer);
+    if (!gradientScales && precision.backward === 'float32') return x;
+    const { shape } = maps.get(layer.name)!;
+    const y = builder.transient(`gradient of ${layer.name}`, mapBytes(shape, precision.backward));
+    builder.call('convertGradient', {
+      x,
+      y,
+      scales: gradientScales ?? ones,
+      pixels: shape.pixels,
+      channels: shape.padded,
+      format: formats[precision.backward],
+    });
+    return y;
+  }
+
+  function productGradients(layer: ConvLayer | LinearLayer, dy: Tensor): void {
+    const [input, output] = [values.source(layer), maps.get(layer.name)!];
+    const { transposed, precision, columns } = context.weights(layer);
+    const geometry = geometryOf(layer, input.shape, output.shape, columns);
+    const flop = productFlop(layer, output.shape);
+    if (context.trainsWeights(layer)) {
+      const rows = geometry.kernel ** 2 * geometry.inChannels;
+      const pieces = geometry.kernel ** 2 * Math.ceil(geometry.inChannels / CHANNELS_PER_PIECE);
+      const splits = Math.max(
+        1,
+        Math.min(Math.ceil(ENOUGH_PIECES / pieces), Math.floor(output.shape.pixels / MIN_PIXELS_PER_SPLIT)),
+      );
+      const bytes = 4 * splits * rows * geometry.outChannels;
+      const dw = builder.transient(`weight gradient of ${layer.name}`, bytes);
+      const format = formats[precision.backward];
+      const inputFormat = formats[input.format];
+      builder.call(
+        'weightGradient',
+        { ...geometry, x: input.tensor, dy, dw, inputFormat, format, splits },
+        { flop },
+      );
+      context.updateWeights(layer, dw, splits, dy);
+    }
+    if (!needed.has(layer.inputs[0])) return;
+    builder.call(
+      'gather',
+      {
+        ...geometry,
+        x: dy,
+        zeros,
+        w: transposed,
+        y: owe(layer.inputs[0]),
+        scales: ones,
+        format: formats[precision.backward],
+        transposed: 1,
+      },
+      { flop },
+    );
+  }
+
+  /** Where a group's gradient of its input goes: straight to the products of a convolution that nobody else reads. */
+  function owedRecord(name: string): { tensor: Tensor; format: Format; scales: Tensor | null } {
+    const readers = fused.nodes.flatMap(layersOfNode).filter(({ inputs }) => inputs.includes(name));
+    const conv = fused.nodes.find((node) => node.kind === 'conv' && node.name === name);
+    if (conv?.kind !== 'conv' || readers.length > 1) return { tensor: owe(name), format: 'float32', scales: null };
+    const { gradientScales, precision } = context.weights(conv);
+    const bytes = mapBytes(maps.get(name)!.shape, precision.backward);
+    const tensor = builder.transient(`gradient of ${name}`, bytes);
+    ready.set(name, tensor);
+    return { tensor, format: precision.backward, scales: gradientScales };
+  }
+
+  function groupGradient(group: PointwiseGroup): void {
+    const { inputs } = group;
+    const { pixels, padded } = maps.get(inputs[0])!.shape;
+    const isTrained = context.trainsBatchNorm;
+    const norms = group.members.filter((member) => member.kind === 'batchNorm');
+    const chunks = chunksOf(pixels);
+    const sums = new Map(
+      isTrained
+        ? norms.map(({ name }) => [name, builder.transient(`gradient sums of ${name}`, 8 * chunks * padded)])
+        : [],
+    );
+    const received = group.outputs.flatMap((name) =>
+      (gradients.get(name) ?? []).map((tensor) => {
+        return ['gradient', { value: valueIndex(group, name) - inputs.length, tensor }] as const;
+      }),
+    );
+    const { args, records } = groupArguments(context, group, maps, ({ name }) => ({
+      trained: sums.has(name) ? 1 : 0,
+      sums: sums.get(name) ?? null,
+    }));
+    if (sums.size > 0) {
+      const call = { ...args, received: received.length, chunks };
+      builder.call('groupSums', call, { records: [...records, ...received] });
+      for (const norm of norms) context.updateAffine(norm, sums.get(norm.name)!, chunks, pixels);
+    }
+    const owed = inputs
+      .filter((name) => needed.has(name))
+      .map((name) => {
+        const { tensor, format, scales } = owedRecord(name);
+        return ['owed', { value: inputs.indexOf(name), tensor, format: formats[format], scales }] as const;
+      });
+    if (owed.length === 0) return;
+    const call = { ...args, received: received.length, owed: owed.length };
+    builder.call('groupBackward', call, { records: [...records, ...received, ...owed] });
+  }
+}

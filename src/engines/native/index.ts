@@ -1,0 +1,68 @@
+/**
+ * @file The `native` engine: a training step as a program of C kernels, compiled on the machine that runs them, which take
+ * the processor's int8 and bfloat16 products where it has them. Inference is ONNX Runtime's: nothing is trained there, and
+ * its integers are as fast.
+ */
+import { availableParallelism } from 'node:os';
+import type { Engine, EngineEntry } from '../engine.js';
+import { createOnnxEngine } from '../onnx/index.js';
+import { type Addon, addonStatus, type BuildFacts, loadAddon } from './addon.js';
+import type { Precision } from './taskWeights.js';
+import { NativeTrainingSession } from './trainingSession.js';
+
+export const engineEntry: EngineEntry = {
+  name: 'native',
+  description: 'C kernels built for this processor: int8 and bfloat16 products; the default on CPU once built',
+  async probe() {
+    const opened = open();
+    if ('reason' in opened) return { available: false, reason: opened.reason };
+    return { available: true, device: deviceName(opened.facts, bestPrecision(opened.addon), 0) };
+  },
+  async create({ threads }) {
+    const opened = open();
+    if ('reason' in opened) throw new Error(opened.reason);
+    return createNativeEngine(opened.addon, opened.facts, { threads });
+  },
+};
+
+function open(): { addon: Addon; facts: BuildFacts } | { reason: string } {
+  const status = addonStatus();
+  if (!status.available) return { reason: status.reason };
+  try {
+    return { addon: loadAddon(status.path), facts: status.facts };
+  } catch (error) {
+    const [reason] = String(error instanceof Error ? error.message : error).split('\n');
+    return { reason: `its kernels do not load: ${reason}` };
+  }
+}
+
+/** What this build of the kernels can do. */
+export const bestPrecision = ({ hasInt8, hasBfloat16 }: Addon): Precision => ({
+  forward: hasInt8 ? 'uint8' : 'float32',
+  backward: hasInt8 && hasBfloat16 ? 'bfloat16' : 'float32',
+});
+
+/** @param options `precision` is set by tests and benches */
+export function createNativeEngine(
+  addon: Addon,
+  facts: BuildFacts,
+  options: { readonly threads: number; readonly precision?: Precision },
+): Engine {
+  const threads = options.threads || availableParallelism();
+  const precision = options.precision ?? bestPrecision(addon);
+  const inference = createOnnxEngine({ threads });
+  return {
+    name: 'native',
+    inference: inference.name,
+    device: deviceName(facts, precision, threads),
+    gradientPrecision: precision.backward,
+    openTraining: async (plan, state) => NativeTrainingSession.open(addon, plan, state, { threads, precision }),
+    openInference: (plan) => inference.openInference(plan),
+  };
+}
+
+function deviceName({ compiler }: BuildFacts, precision: Precision, threads: number): string {
+  const count = threads || availableParallelism();
+  const products = `${precision.forward === 'uint8' ? 'int8' : 'float32'} and ${precision.backward} products`;
+  return `C kernels (${compiler}), ${products}, ${count} thread${count === 1 ? '' : 's'}`;
+}

@@ -1,0 +1,307 @@
+/** @file The weights that a task's convolutions and head compute with, and how a step updates what they are made from. */
+import { maskShape, rowsPerBit } from '../../adaption/geometry.js';
+import { type ConvWeights, levelLimit } from '../../model/backbone.js';
+import type { ConvLayer, LinearLayer } from '../../model/graph.js';
+import { hashString } from '../../random.js';
+import type { FusedGraph } from '../compiled/fusion.js';
+import { layersOfNode } from '../compiled/fusion.js';
+import type { StateVector } from '../compiled/stateVector.js';
+import type { TrainingPlan } from '../engine.js';
+import { formats, pad } from './features.js';
+import type { Arguments, ProgramBuilder, Slice, Tensor } from './program.js';
+
+/** In which formats products compute: exact in uint8 × int8 where inputs and weights are levels. */
+export interface Precision {
+  readonly forward: 'uint8' | 'float32';
+  readonly backward: 'bfloat16' | 'float32';
+}
+
+export interface Weights {
+  /** Panels, as products read them; transposed: for the input gradient, null where there is none. */
+  readonly values: Tensor;
+  readonly transposed: Tensor | null;
+  /** Times the sums of a product: weight of a level · value of an input's level, per output channel. */
+  readonly scales: Tensor;
+  /** Times the output's gradient: weight of a level, 1 for filters of zeros; null without levels. */
+  readonly gradientScales: Tensor | null;
+  readonly precision: Precision;
+  /** Values of an image column; null where the layer reads a feature map. */
+  readonly columns: number | null;
+  /** Value of one level of the input. */
+  readonly inputStep: number;
+}
+
+/** A layer's weights as kernels of native/weights.c see them. */
+interface Layout {
+  readonly taps: number;
+  readonly rowStride: number;
+  readonly inPadded: number;
+  readonly inChannels: number;
+  readonly outChannels: number;
+  readonly outPadded: number;
+}
+
+export class TaskWeights {
+  readonly #weights = new Map<string, Weights>();
+  /** Of convolutions whose weights are frozen: levels or values, every bit on. */
+  readonly #frozen = new Map<string, Tensor>();
+
+  /** Emits what makes all weights. @param state the task's tensors and moments */
+  constructor(
+    readonly builder: ProgramBuilder,
+    readonly training: TrainingPlan,
+    readonly layout: StateVector,
+    readonly state: readonly Tensor[],
+    readonly fused: FusedGraph,
+    readonly precision: Precision,
+  ) {
+    for (const node of fused.nodes) {
+      if (node.kind === 'linear') this.#weights.set(node.name, this.#head(node));
+      if (node.kind === 'conv') this.#weights.set(node.name, this.#conv(node));
+    }
+  }
+
+  get(layer: ConvLayer | LinearLayer): Weights {
+    return this.#weights.get(layer.name)!;
+  }
+
+  areTrained(layer: ConvLayer | LinearLayer): boolean {
+    const { mask, trainWeights } = this.training.method;
+    return layer.kind === 'linear' || mask !== null || trainWeights;
+  }
+
+  update(layer: ConvLayer | LinearLayer, dw: Tensor, splits: number, dy: Tensor): void {
+    const { method, backbone } = this.training;
+    const { gradientScales, inputStep: factor } = this.get(layer);
+    const layout = this.#layout(layer);
+    if (layer.kind === 'conv' && method.mask) {
+      this.builder.call('updateMasks', {
+        ...layout,
+        ...this.#maskArguments(layer),
+        ...this.#parameters(`${layer.name}.scores`, 'scores'),
+        dw,
+        splits,
+        factor,
+        frozen: this.#frozen.get(layer.name)!,
+        frozenFormat: formats[backbone.convs[layer.name].kind === 'levels' ? 'uint8' : 'float32'],
+      });
+      return;
+    }
+    this.builder.call('updateWeights', {
+      ...layout,
+      ...this.#parameters(`${layer.name}.weight`, 'values'),
+      dw,
+      splits,
+      factor,
+      scales: gradientScales,
+      limit: layer.kind === 'conv' ? (this.#limit(layer) ?? 0) : 0,
+      group: layer.kind === 'conv' ? 0 : 1,
+    });
+    if (layer.kind === 'linear') this.#updateBias(layer, dy);
+  }
+
+  #conv(layer: ConvLayer): Weights {
+    const { method, backbone } = this.training;
+    const weights = backbone.convs[layer.name];
+    const isLevels = weights.kind === 'levels';
+    const { inputStep, readsLevels } = this.#input(layer);
+    const exact = isLevels && readsLevels;
+    const precision: Precision = {
+      forward: exact ? this.precision.forward : 'float32',
+      backward: exact && this.precision.forward === 'uint8' ? this.precision.backward : 'float32',
+    };
+    const common = this.#panels(layer, precision, isLevels ? weights.scales : null, inputStep);
+    const layout = this.#layout(layer);
+    const { values: w, transposed: wTransposed } = common;
+    const target = {
+      w,
+      wTransposed,
+      format: formats[precision.forward],
+      gradientFormat: formats[precision.backward],
+    };
+    if (method.trainWeights && isLevels) {
+      const size = layer.outChannels * layer.inChannels * layer.kernel ** 2;
+      this.builder.call('gridWeights', {
+        ...layout,
+        ...target,
+        values: this.#slice(0, `${layer.name}.weight`),
+        levels: this.builder.persistent(`levels of ${layer.name}`, size, new Int8Array(size).fill(-128)),
+        scales: this.#vector(`grid of ${layer.name}`, layout.outPadded, weights.scales),
+        limit: levelLimit(weights.bits),
+      });
+    } else if (method.trainWeights) {
+      this.builder.call('plainWeights', {
+        ...layout,
+        w,
+        wTransposed,
+        values: this.#slice(0, `${layer.name}.weight`),
+      });
+    } else {
+      const frozen = this.#freeze(layer, weights);
+      this.#frozen.set(layer.name, frozen);
+      const mask = method.mask ? this.#maskArguments(layer) : this.#alwaysOn(layer);
+      const bits = layer.outChannels * (mask.bitsPerFilter as number);
+      this.builder.call('maskWeights', {
+        ...layout,
+        ...target,
+        ...mask,
+        bits: this.builder.persistent(`bits of ${layer.name}`, bits, new Uint8Array(bits).fill(255)),
+        frozen,
+        frozenFormat: formats[isLevels ? 'uint8' : 'float32'],
+      });
+    }
+    return common;
+  }
+
+  #head(layer: LinearLayer): Weights {
+    const weights = this.#panels(layer, { forward: 'float32', backward: 'float32' }, null, 1);
+    this.builder.call('plainWeights', {
+      ...this.#layout(layer),
+      w: weights.values,
+      wTransposed: weights.transposed,
+      values: this.#slice(0, `${layer.name}.weight`),
+    });
+    return weights;
+  }
+
+  /** @param grid weight of a level per output channel; null without levels */
+  #panels(
+    layer: ConvLayer | LinearLayer,
+    precision: Precision,
+    grid: Float32Array | null,
+    inputStep: number,
+  ): Weights {
+    const { taps, inPadded, outPadded } = this.#layout(layer);
+    const columns = this.#readsImage(layer) ? inPadded : null;
+    const size = (columns === null ? taps : 1) * inPadded * outPadded;
+    const ones = new Float32Array(outPadded).fill(1);
+    return {
+      values: this.builder.persistent(`weights of ${layer.name}`, size * (precision.forward === 'uint8' ? 1 : 4)),
+      transposed:
+        columns === null
+          ? this.builder.persistent(
+              `transposed weights of ${layer.name}`,
+              size * (precision.backward === 'bfloat16' ? 2 : 4),
+            )
+          : null,
+      scales: this.#vector(
+        `scales of ${layer.name}`,
+        outPadded,
+        (grid ?? ones).map((scale) => scale * inputStep),
+      ),
+      gradientScales:
+        grid &&
+        this.#vector(
+          `gradient scales of ${layer.name}`,
+          outPadded,
+          grid.map((scale) => scale || 1),
+        ),
+      precision,
+      columns,
+      inputStep,
+    };
+  }
+
+  #vector(label: string, length: number, values: Float32Array): Tensor {
+    const padded = new Float32Array(length);
+    padded.set(values.subarray(0, length));
+    return this.builder.persistent(label, padded.byteLength, padded);
+  }
+
+  /** [row', outPadded], as native/weights.c numbers rows. */
+  #freeze(layer: ConvLayer, weights: ConvWeights): Tensor {
+    const { taps, rowStride, inPadded, inChannels, outChannels, outPadded } = this.#layout(layer);
+    const rows = this.#readsImage(layer) ? inPadded : taps * inPadded;
+    const source = weights.kind === 'levels' ? weights.levels : weights.values;
+    const frozen = weights.kind === 'levels' ? new Int8Array(rows * outPadded) : new Float32Array(rows * outPadded);
+    let i = 0;
+    for (let out = 0; out < outChannels; out++) {
+      for (let channel = 0; channel < inChannels; channel++) {
+        for (let tap = 0; tap < taps; tap++) {
+          frozen[(tap * rowStride + channel) * outPadded + out] = source[i++];
+        }
+      }
+    }
+    return this.builder.persistent(`frozen weights of ${layer.name}`, frozen.byteLength, frozen);
+  }
+
+  #readsImage({ inputs }: ConvLayer | LinearLayer): boolean {
+    return inputs[0] === 'input';
+  }
+
+  /** What a convolution reads: levels of which value, or real values. */
+  #input({ inputs }: ConvLayer): { readsLevels: boolean; inputStep: number } {
+    const source = this.fused.nodes.flatMap(layersOfNode).find(({ name }) => name === inputs[0]);
+    if (source?.kind !== 'quantize') return { readsLevels: false, inputStep: 1 };
+    const { clips, activationBits } = this.training.backbone;
+    return { readsLevels: true, inputStep: Math.fround(Math.fround(clips[source.name]) / (2 ** activationBits - 1)) };
+  }
+
+  #layout(layer: ConvLayer | LinearLayer): Layout {
+    const { lanes } = this.builder.addon;
+    const [inChannels, outChannels, taps] =
+      layer.kind === 'conv'
+        ? [layer.inChannels, layer.outChannels, layer.kernel ** 2]
+        : [layer.inFeatures, layer.outFeatures, 1];
+    const readsImage = this.#readsImage(layer);
+    const inPadded = pad(readsImage ? taps * inChannels : inChannels, lanes);
+    const rowStride = readsImage ? inChannels : inPadded;
+    return { taps, rowStride, inPadded, inChannels, outChannels, outPadded: pad(outChannels, lanes) };
+  }
+
+  #maskArguments(layer: ConvLayer): Arguments {
+    const mask = this.training.method.mask!;
+    return {
+      scores: this.#slice(0, `${layer.name}.scores`),
+      rowsPerBit: rowsPerBit(layer, mask),
+      bitsPerFilter: maskShape(layer, mask)[1],
+      binarizer: mask.binarizer === 'sigmoid' ? 1 : 0,
+      threshold: mask.threshold,
+      slope: mask.slope,
+      noise: mask.noise ? 1 : 0,
+      seed: this.training.seed,
+      layerKey: hashString(layer.name),
+    };
+  }
+
+  /** Frozen weights are masked, too: by one bit per filter that is always on. */
+  #alwaysOn(layer: ConvLayer): Arguments {
+    const scores = new Float32Array(layer.outChannels).fill(1);
+    return {
+      scores: this.builder.persistent(`scores of ${layer.name}`, scores.byteLength, scores),
+      rowsPerBit: layer.inChannels * layer.kernel ** 2,
+      bitsPerFilter: 1,
+      binarizer: 0,
+      threshold: 0,
+      slope: 0,
+      noise: 0,
+      seed: 0,
+      layerKey: 0,
+    };
+  }
+
+  /** Largest level of a convolution's grid; null without one. */
+  #limit({ name }: ConvLayer): number | null {
+    const weights = this.training.backbone.convs[name];
+    return weights.kind === 'levels' ? levelLimit(weights.bits) : null;
+  }
+
+  #parameters(name: string, as: 'scores' | 'values'): Arguments {
+    return { [as]: this.#slice(0, name), moment1: this.#slice(1, name), moment2: this.#slice(2, name) };
+  }
+
+  /** A tensor of the task, or a moment of it; null where the optimiser keeps none. */
+  #slice(vector: number, name: string): Slice | null {
+    return this.state[vector] ? { tensor: this.state[vector], offset: 4 * this.layout.offset(name) } : null;
+  }
+
+  #updateBias({ name, outFeatures }: LinearLayer, dlogits: Tensor): void {
+    this.builder.call('updateBias', {
+      ...this.#parameters(`${name}.bias`, 'values'),
+      dlogits,
+      batch: this.training.batchSize,
+      classes: outFeatures,
+      padded: pad(outFeatures, this.builder.addon.lanes),
+    });
+  }
+}

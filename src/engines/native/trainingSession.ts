@@ -1,0 +1,103 @@
+import type { TaskState } from '../../adaption/parameters.js';
+import type { Batch } from '../../data/batch.js';
+import { checkBatchStatistics, checkTrainingBatch } from '../checkBatch.js';
+import type { StepMetrics, StepSettings, TrainingPlan, TrainingSession } from '../engine.js';
+import type { Addon } from './addon.js';
+import type { KernelTime, StepValues } from './program.js';
+import type { Precision } from './taskWeights.js';
+import { type CompiledTraining, compileTraining } from './trainingProgram.js';
+
+/** Trains a task: a step writes its batch, runs the compiled program and reads two numbers. */
+export class NativeTrainingSession implements TrainingSession {
+  /** Steps run one after the other: they share their memory. */
+  #last: Promise<unknown> = Promise.resolve();
+  #inFlight: Promise<unknown>[] = [];
+  #stepsDone: number;
+
+  private constructor(
+    private readonly training: TrainingPlan,
+    private readonly compiled: CompiledTraining,
+    stepsDone: number,
+  ) {
+    this.#stepsDone = stepsDone;
+  }
+
+  static open(
+    addon: Addon,
+    training: TrainingPlan,
+    state: TaskState,
+    options: { readonly threads: number; readonly precision: Precision },
+  ): NativeTrainingSession {
+    checkBatchStatistics(training);
+    const compiled = compileTraining(addon, training, state.tensors, options);
+    compiled.layout.pack(state).forEach((vector, i) => {
+      compiled.program.floatsOf(compiled.state[i], vector.length).set(vector);
+    });
+    return new NativeTrainingSession(training, compiled, state.step);
+  }
+
+  async trainStep(batch: Batch, at: StepSettings): Promise<{ metrics: Promise<StepMetrics> }> {
+    checkTrainingBatch(batch, this.training);
+    while (this.#inFlight.length >= MAX_STEPS_IN_FLIGHT) await this.#inFlight.shift();
+    const metrics = this.#last.then(() => this.#run(batch, at));
+    // Failures reach the caller through `metrics`; here a step only has to leave the queue.
+    this.#last = metrics.catch(() => {});
+    this.#inFlight.push(this.#last);
+    return { metrics };
+  }
+
+  async readState(): Promise<TaskState> {
+    await this.#last;
+    const { program, layout, state } = this.compiled;
+    const vectors = state.map((tensor) => program.floatsOf(tensor, layout.length));
+    return layout.unpack(vectors, this.#stepsDone);
+  }
+
+  async close(): Promise<void> {
+    await this.#last;
+    this.compiled.program.close();
+  }
+
+  /** Computes a step with the last batch and says what each kernel took. */
+  async profile(at: StepSettings): Promise<KernelTime[]> {
+    await this.#last;
+    return this.compiled.program.profile(this.#stepValues(at));
+  }
+
+  /** Of all tensors. */
+  get bytes(): number {
+    return this.compiled.program.bytes;
+  }
+
+  async #run(batch: Batch, at: StepSettings): Promise<StepMetrics> {
+    const { program, pixels, labels, metrics } = this.compiled;
+    program.bytesOf(pixels).set(batch.pixels);
+    program.bytesOf(labels).set(new Uint8Array(Int32Array.from(batch.labels).buffer));
+    await program.run(this.#stepValues(at));
+    this.#stepsDone = at.step + 1;
+    const [loss, correct] = program.floatsOf(metrics, 2);
+    return { loss, correct };
+  }
+
+  #stepValues({ step, learningRates }: StepSettings): StepValues {
+    const { optimizer } = this.training;
+    const adam = optimizer.kind === 'adam' ? optimizer : null;
+    return {
+      learningRateMasks: learningRates.masks,
+      learningRateWeights: learningRates.weights,
+      learningRateBatchNorm: learningRates.batchNorm,
+      learningRateHead: learningRates.head,
+      index: step,
+      isAdam: adam ? 1 : 0,
+      beta1: adam?.beta1 ?? 0,
+      beta2: adam?.beta2 ?? 0,
+      epsilon: adam?.epsilon ?? 0,
+      correction1: adam ? 1 - adam.beta1 ** (step + 1) : 1,
+      correction2: adam ? 1 - adam.beta2 ** (step + 1) : 1,
+      momentum: optimizer.kind === 'sgd' ? optimizer.momentum : 0,
+      weightDecay: optimizer.weightDecay,
+    };
+  }
+}
+
+const MAX_STEPS_IN_FLIGHT = 2;

@@ -1,0 +1,57 @@
+/** @file The native engine in every precision that its kernels have, and built without any processor's own instructions. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Engine } from '../../../src/engines/engine.js';
+import { type Addon, addonStatus, type BuildFacts, loadAddon } from '../../../src/engines/native/addon.js';
+import { bestPrecision, createNativeEngine } from '../../../src/engines/native/index.js';
+import type { Precision } from '../../../src/engines/native/taskWeights.js';
+import { packageRoot } from '../../../src/paths.js';
+
+export const float32: Precision = { forward: 'float32', backward: 'float32' };
+
+/** The addon as it is installed, or null. */
+export function installedAddon(): { addon: Addon; facts: BuildFacts } | null {
+  const status = addonStatus();
+  return status.available ? { addon: loadAddon(status.path), facts: status.facts } : null;
+}
+
+/** The kernels as a processor without vectors of 512 bits gets them. */
+export async function portableAddon(): Promise<{ addon: Addon; facts: BuildFacts }> {
+  const { compile, findCompiler, targets } = await import(join(packageRoot(), 'scripts', 'setup-native.mjs'));
+  const compiler = findCompiler();
+  const folder = mkdtempSync(join(tmpdir(), 'xbm-portable-'));
+  try {
+    const path = join(folder, 'xbm.node');
+    const error = compile(compiler.name, path, targets.portable);
+    if (error !== null) throw new Error(error);
+    const facts = { compiler: `${compiler.version}, portable`, processor: 'any', sources: '' };
+    return { addon: loadAddon(path), facts };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** The kernels by kind of build, or why there are none. */
+export async function testAddons(): Promise<{ addons: Record<string, Addon>; skip: false | string }> {
+  const installed = installedAddon();
+  if (!installed) return { addons: {}, skip: 'the native kernels are not built: npm run setup:native' };
+  return { addons: { installed: installed.addon, portable: (await portableAddon()).addon }, skip: false };
+}
+
+/** All but the one that users get, which is opened by name. */
+export async function nativeVariants(): Promise<{ engine: Engine; precision: Precision }[]> {
+  const installed = installedAddon();
+  if (!installed) return [];
+  const portable = await portableAddon();
+  const { forward, backward } = bestPrecision(installed.addon);
+  const variants = [
+    ...(backward === 'float32' ? [] : [{ ...installed, precision: { forward, backward: 'float32' } as const }]),
+    ...(forward === 'float32' ? [] : [{ ...installed, precision: float32 }]),
+    { ...portable, precision: float32 },
+  ];
+  return variants.map(({ addon, facts, precision }) => ({
+    engine: createNativeEngine(addon, facts, { threads: 2, precision }),
+    precision,
+  }));
+}
