@@ -10,7 +10,10 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const sources = join(root, 'native');
 
 /** Flags that compile for this very processor, and for any of its architecture. */
-export const targets = { native: '-march=native', portable: process.arch === 'x64' ? '-march=x86-64-v2' : '' };
+export const targets = {
+  native: '-march=native',
+  portable: process.arch === 'x64' ? '-march=x86-64-v2' : '',
+};
 
 /** @returns the compiler's own words when it fails, else null */
 export function compile(compiler, output, target) {
@@ -41,10 +44,13 @@ export function findCompiler() {
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) await main();
 
 async function main() {
-  if (process.platform === 'win32') fail('The native engine is built on Linux and macOS only.', 'Use engine onnx.');
+  if (process.platform === 'win32')
+    fail('The native engine is built on Linux and macOS only.', 'Use engine onnx.');
   const compiler = findCompiler();
   if (!compiler) {
-    const named = process.env.CC ? `$CC names ${process.env.CC}, which does not run.` : 'There is no C compiler (cc, gcc, clang).';
+    const named = process.env.CC
+      ? `$CC names ${process.env.CC}, which does not run.`
+      : 'There is no C compiler (cc, gcc, clang).';
     fail(named, 'On Debian: apt-get install gcc libc6-dev. The onnx engine needs none.');
   }
   const { addonStatus, processorName, sourcesHash } = await import('../dist/engines/native/addon.js');
@@ -55,7 +61,10 @@ async function main() {
   const error = compile(compiler.name, temporary, targets.native);
   if (error !== null) {
     rmSync(temporary, { force: true });
-    fail(`${compiler.version} cannot compile the kernels:\n${error}`, 'GCC 11 or Clang 14 and newer can; $CC names another one.');
+    fail(
+      `${compiler.version} cannot compile the kernels:\n${error}`,
+      'GCC 11 or Clang 14 and newer can; $CC names another one.',
+    );
   }
   renameSync(temporary, output);
   const facts = { compiler: compiler.version, processor: processorName(), sources: sourcesHash() };

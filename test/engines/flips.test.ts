@@ -4,8 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { InferencePlan } from '../../src/engines/engine.js';
-import type { EngineName } from '../../src/engines/engine.js';
+import type { EngineName, InferencePlan } from '../../src/engines/engine.js';
 import { listEngines, openEngine } from '../../src/engines/registry.js';
 import { layersOfKind } from '../../src/model/graph.js';
 import { buildNetwork } from '../../src/model/networks.js';

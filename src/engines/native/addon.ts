@@ -56,7 +56,8 @@ export function addonStatus(folder: string = buildFolder): AddonStatus {
   if (platform() === 'win32') return missing('its kernels are built on Linux and macOS only');
   const path = join(folder, 'xbm.node');
   const factsPath = join(folder, 'xbm.json');
-  if (!existsSync(path) || !existsSync(factsPath)) return missing(`its kernels are not built; ${HOW_TO_BUILD}`);
+  if (!existsSync(path) || !existsSync(factsPath))
+    return missing(`its kernels are not built; ${HOW_TO_BUILD}`);
   let facts: BuildFacts;
   try {
     facts = JSON.parse(readFileSync(factsPath, 'utf8'));
@@ -89,9 +90,9 @@ export function processorName(): string {
 }
 
 /** SHA-256 of all sources of the kernels. */
-export function sourcesHash(): string {
+export function sourcesHash(folder: string = nativeFolder): string {
   const hash = createHash('sha256');
-  const names = readdirSync(nativeFolder).filter((name) => /\.[ch]$/.test(name));
-  for (const name of names.sort()) hash.update(name).update(readFileSync(join(nativeFolder, name)));
+  const names = readdirSync(folder).filter((name) => /\.[ch]$/.test(name));
+  for (const name of names.sort()) hash.update(name).update(readFileSync(join(folder, name)));
   return hash.digest('hex');
 }

@@ -163,7 +163,8 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
   function owedRecord(name: string): { tensor: Tensor; format: Format; scales: Tensor | null } {
     const readers = fused.nodes.flatMap(layersOfNode).filter(({ inputs }) => inputs.includes(name));
     const conv = fused.nodes.find((node) => node.kind === 'conv' && node.name === name);
-    if (conv?.kind !== 'conv' || readers.length > 1) return { tensor: owe(name), format: 'float32', scales: null };
+    if (conv?.kind !== 'conv' || readers.length > 1)
+      return { tensor: owe(name), format: 'float32', scales: null };
     const { gradientScales, precision } = context.weights(conv);
     const bytes = mapBytes(maps.get(name)!.shape, precision.backward);
     const tensor = builder.transient(`gradient of ${name}`, bytes);

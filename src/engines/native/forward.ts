@@ -1,8 +1,22 @@
 /** @file Emits the calls of the forward pass. */
 import type { Normalization } from '../../model/backbone.js';
-import type { BatchNormLayer, ConvLayer, GlobalAveragePoolLayer, LinearLayer, MaxPoolLayer } from '../../model/graph.js';
+import type {
+  BatchNormLayer,
+  ConvLayer,
+  GlobalAveragePoolLayer,
+  LinearLayer,
+  MaxPoolLayer,
+} from '../../model/graph.js';
 import type { FusedGraph, PointwiseGroup, PointwiseLayer } from '../compiled/fusion.js';
-import { type FeatureMap, formats, geometryOf, type MapShape, mapBytes, pad, productFlop } from './features.js';
+import {
+  type FeatureMap,
+  formats,
+  geometryOf,
+  type MapShape,
+  mapBytes,
+  pad,
+  productFlop,
+} from './features.js';
 import type { Arguments, ProgramBuilder, Records, Slice, Tensor } from './program.js';
 import type { Weights } from './taskWeights.js';
 
@@ -39,7 +53,10 @@ export function emitForward(context: ForwardContext): ForwardValues {
   const maps = new Map<string, FeatureMap>();
   const columns = new Map<string, FeatureMap>();
   const winners = new Map<string, Tensor>();
-  const zeros = builder.persistent('zeros', 4 * Math.max(...[...shapes.values()].map(({ padded }) => padded)));
+  const zeros = builder.persistent(
+    'zeros',
+    4 * Math.max(...[...shapes.values()].map(({ padded }) => padded)),
+  );
 
   const make = (name: string, format: FeatureMap['format'] = 'float32', step = 1): FeatureMap => {
     const shape = shapes.get(name)!;
@@ -95,7 +112,9 @@ export function emitForward(context: ForwardContext): ForwardValues {
           if (member.kind === 'batchNorm') context.statistics(member, mapOf(member.inputs[0]));
         }
         const outputs = node.outputs.map((name) => {
-          const isQuantized = node.members.some((member) => member.name === name && member.kind === 'quantize');
+          const isQuantized = node.members.some(
+            (member) => member.name === name && member.kind === 'quantize',
+          );
           return isQuantized ? make(name, context.levels, stepOf(context, name)) : make(name);
         });
         emitGroup(context, node, maps, outputs);

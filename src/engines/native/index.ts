@@ -12,7 +12,8 @@ import { NativeTrainingSession } from './trainingSession.js';
 
 export const engineEntry: EngineEntry = {
   name: 'native',
-  description: 'C kernels built for this processor: int8 and bfloat16 products; the default on CPU once built',
+  description:
+    'C kernels built for this processor: int8 and bfloat16 products; the default on CPU once built',
   async probe() {
     const opened = open();
     if ('reason' in opened) return { available: false, reason: opened.reason };
@@ -56,7 +57,8 @@ export function createNativeEngine(
     inference: inference.name,
     device: deviceName(facts, precision, threads),
     gradientPrecision: precision.backward,
-    openTraining: async (plan, state) => NativeTrainingSession.open(addon, plan, state, { threads, precision }),
+    openTraining: async (plan, state) =>
+      NativeTrainingSession.open(addon, plan, state, { threads, precision }),
     openInference: (plan) => inference.openInference(plan),
   };
 }

@@ -64,7 +64,11 @@ export class ProgramBuilder {
   }
 
   /** @param flop for profiles */
-  call(kernel: string, args: Arguments, { records = [], flop = 0 }: { records?: Records; flop?: number } = {}): void {
+  call(
+    kernel: string,
+    args: Arguments,
+    { records = [], flop = 0 }: { records?: Records; flop?: number } = {},
+  ): void {
     this.#calls.push({ kernel, args, records, flop });
   }
 
@@ -99,16 +103,22 @@ export class ProgramBuilder {
     const uses = new Map<Tensor, { first: number; last: number }>();
     this.#calls.forEach((call, i) => {
       for (const tensor of tensorsOf(call)) {
-        if (!tensor.transient && !this.#initial.has(tensor)) throw new Error(`${tensor.label} is another program's`);
+        if (!tensor.transient && !this.#initial.has(tensor))
+          throw new Error(`${tensor.label} is another program's`);
         if (tensor.transient) uses.set(tensor, { first: uses.get(tensor)?.first ?? i, last: i });
       }
     });
     const lifetimes = [...uses].map(([{ bytes }, life]): Lifetime => ({ bytes, ...life }));
     const { buffers, assignment } = planMemory(lifetimes);
     let bytes = 0;
-    const starts = buffers.map((size) => (bytes += size) - size);
+    const place = (size: number): number => {
+      const offset = bytes;
+      bytes += size;
+      return offset;
+    };
+    const starts = buffers.map(place);
     const offsets = new Map([...uses.keys()].map((tensor, i) => [tensor, starts[assignment[i]]]));
-    for (const tensor of this.#initial.keys()) offsets.set(tensor, (bytes += tensor.bytes) - tensor.bytes);
+    for (const tensor of this.#initial.keys()) offsets.set(tensor, place(tensor.bytes));
     return { offsets, bytes };
   }
 

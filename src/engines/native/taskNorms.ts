@@ -22,8 +22,13 @@ export class TaskNorms {
   ) {
     for (const layer of layersOfKind(training.graph, 'batchNorm')) {
       const size = COEFFICIENTS * pad(layer.channels, builder.addon.lanes);
-      const values = training.method.trainBatchNorm ? null : frozenCoefficients(layer, size / COEFFICIENTS, initial);
-      this.#coefficients.set(layer.name, builder.persistent(`coefficients of ${layer.name}`, 4 * size, values));
+      const values = training.method.trainBatchNorm
+        ? null
+        : frozenCoefficients(layer, size / COEFFICIENTS, initial);
+      this.#coefficients.set(
+        layer.name,
+        builder.persistent(`coefficients of ${layer.name}`, 4 * size, values),
+      );
     }
   }
 

@@ -176,7 +176,10 @@ export class TaskWeights {
     const size = (columns === null ? taps : 1) * inPadded * outPadded;
     const ones = new Float32Array(outPadded).fill(1);
     return {
-      values: this.builder.persistent(`weights of ${layer.name}`, size * (precision.forward === 'uint8' ? 1 : 4)),
+      values: this.builder.persistent(
+        `weights of ${layer.name}`,
+        size * (precision.forward === 'uint8' ? 1 : 4),
+      ),
       transposed:
         columns === null
           ? this.builder.persistent(
@@ -213,7 +216,8 @@ export class TaskWeights {
     const { taps, rowStride, inPadded, inChannels, outChannels, outPadded } = this.#layout(layer);
     const rows = this.#readsImage(layer) ? inPadded : taps * inPadded;
     const source = weights.kind === 'levels' ? weights.levels : weights.values;
-    const frozen = weights.kind === 'levels' ? new Int8Array(rows * outPadded) : new Float32Array(rows * outPadded);
+    const frozen =
+      weights.kind === 'levels' ? new Int8Array(rows * outPadded) : new Float32Array(rows * outPadded);
     let i = 0;
     for (let out = 0; out < outChannels; out++) {
       for (let channel = 0; channel < inChannels; channel++) {
@@ -234,7 +238,10 @@ export class TaskWeights {
     const source = this.fused.nodes.flatMap(layersOfNode).find(({ name }) => name === inputs[0]);
     if (source?.kind !== 'quantize') return { readsLevels: false, inputStep: 1 };
     const { clips, activationBits } = this.training.backbone;
-    return { readsLevels: true, inputStep: Math.fround(Math.fround(clips[source.name]) / (2 ** activationBits - 1)) };
+    return {
+      readsLevels: true,
+      inputStep: Math.fround(Math.fround(clips[source.name]) / (2 ** activationBits - 1)),
+    };
   }
 
   #layout(layer: ConvLayer | LinearLayer): Layout {

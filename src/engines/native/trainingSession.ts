@@ -39,7 +39,9 @@ export class NativeTrainingSession implements TrainingSession {
   async trainStep(batch: Batch, at: StepSettings): Promise<{ metrics: Promise<StepMetrics> }> {
     checkTrainingBatch(batch, this.training);
     while (this.#inFlight.length >= MAX_STEPS_IN_FLIGHT) await this.#inFlight.shift();
-    const metrics = this.#last.then(() => this.#run(batch, at));
+    // The caller may fill the batch anew while this step waits for the one before.
+    const own = { pixels: batch.pixels.slice(), labels: batch.labels.slice() };
+    const metrics = this.#last.then(() => this.#run(own, at));
     // Failures reach the caller through `metrics`; here a step only has to leave the queue.
     this.#last = metrics.catch(() => {});
     this.#inFlight.push(this.#last);
@@ -72,7 +74,7 @@ export class NativeTrainingSession implements TrainingSession {
   async #run(batch: Batch, at: StepSettings): Promise<StepMetrics> {
     const { program, pixels, labels, metrics } = this.compiled;
     program.bytesOf(pixels).set(batch.pixels);
-    program.bytesOf(labels).set(new Uint8Array(Int32Array.from(batch.labels).buffer));
+    program.bytesOf(labels).set(new Uint8Array(batch.labels.buffer));
     await program.run(this.#stepValues(at));
     this.#stepsDone = at.step + 1;
     const [loss, correct] = program.floatsOf(metrics, 2);

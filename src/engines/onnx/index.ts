@@ -11,7 +11,8 @@ const MAX_STEPS_IN_FLIGHT = 2;
 
 export const engineEntry: EngineEntry = {
   name: 'onnx',
-  description: 'ONNX Runtime: the whole training step as one graph; the default on CPU where no kernels are built',
+  description:
+    'ONNX Runtime: the whole training step as one graph; the default on CPU where no kernels are built',
   async probe() {
     try {
       createRequire(import.meta.url).resolve('onnxruntime-node');

@@ -9,6 +9,7 @@ import type {
   LinearLayer,
   MaxPoolLayer,
 } from '../../model/graph.js';
+import { layersNeedingGradient, layersOfNode, type PointwiseGroup } from '../compiled/fusion.js';
 import { geometryOf, isDense, mapBytes, productFlop, weightCount, weightRows } from './features.js';
 import {
   type ForwardContext,
@@ -17,7 +18,6 @@ import {
   groupParameters,
   groupShape,
 } from './forward.js';
-import { layersNeedingGradient, layersOfNode, type PointwiseGroup } from '../compiled/fusion.js';
 import { linearWorkgroups } from './kernel.js';
 import { sumBytes, sumGrid } from './kernels/channelSums.js';
 import { inputGradientKernel, inputPhases, weightGradientKernel } from './kernels/convolution.js';

@@ -1,8 +1,8 @@
 /** @file Emits the dispatches of the forward pass. */
 import type { Normalization } from '../../model/backbone.js';
 import type { BatchNormLayer, ConvLayer, LinearLayer, MaxPoolLayer } from '../../model/graph.js';
-import { type FeatureMap, geometryOf, isDense, type MapShape, mapBytes, productFlop } from './features.js';
 import type { FusedGraph, PointwiseGroup } from '../compiled/fusion.js';
+import { type FeatureMap, geometryOf, isDense, type MapShape, mapBytes, productFlop } from './features.js';
 import { linearWorkgroups } from './kernel.js';
 import { type FeatureFormat, forwardKernel } from './kernels/convolution.js';
 import { biasKernel, normalizeKernel } from './kernels/ends.js';

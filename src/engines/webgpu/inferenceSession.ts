@@ -1,12 +1,12 @@
 import type { Batch } from '../../data/batch.js';
 import { headOf, layersOfKind } from '../../model/graph.js';
 import { checkPixels } from '../checkBatch.js';
+import { fuseGraph, readsLevels } from '../compiled/fusion.js';
 import type { InferencePlan, InferenceSession, Prediction } from '../engine.js';
 import type { Gpu } from './device.js';
 import { frozenWeights } from './deviceWeights.js';
 import { type FeatureMap, mapShapes, unpadMap, windowOf } from './features.js';
 import { emitForward } from './forward.js';
-import { fuseGraph, readsLevels } from '../compiled/fusion.js';
 import { coefficientLayout, frozenCoefficients } from './normalization.js';
 import type { KernelUse, Plan, Tensor } from './plan.js';
 import { PlanBuilder } from './planBuilder.js';

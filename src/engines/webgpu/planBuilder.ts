@@ -1,5 +1,6 @@
 /** @file Collects the dispatches of a step and compiles them: pipelines, buffers and bind groups are made once. */
 import { ExitCode, UserError } from '../../errors.js';
+import { planMemory } from '../compiled/memory.js';
 import type { Gpu } from './device.js';
 import {
   encodeScalars,
@@ -11,7 +12,6 @@ import {
   UNIFORM_ALIGNMENT,
   type Workgroups,
 } from './kernel.js';
-import { planMemory } from '../compiled/memory.js';
 import { type Encoded, Plan, type Tensor, writeBuffer } from './plan.js';
 
 interface Dispatch {

@@ -1,8 +1,8 @@
 import { taskTensors } from '../../adaption/parameters.js';
+import { StateVector } from '../compiled/stateVector.js';
 import type { TrainingPlan } from '../engine.js';
 import type { Tensor } from './plan.js';
 import type { PlanBuilder } from './planBuilder.js';
-import { StateVector } from '../compiled/stateVector.js';
 
 /** A task's tensors and optimiser moments on the device: flat vectors, as {@link StateVector} packs them. */
 export class TaskTensors {

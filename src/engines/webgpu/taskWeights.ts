@@ -3,10 +3,10 @@ import { maskShape, rowsPerBit } from '../../adaption/geometry.js';
 import { levelLimit } from '../../model/backbone.js';
 import type { ConvLayer, LinearLayer } from '../../model/graph.js';
 import { hashString } from '../../random.js';
+import { type FusedGraph, feedsBatchNormOnly, readsLevels } from '../compiled/fusion.js';
 import type { TrainingPlan } from '../engine.js';
 import { channelScales, frozenWeights, weightBytes } from './deviceWeights.js';
 import { quadsOf, type Window, windowOf } from './features.js';
-import { type FusedGraph, feedsBatchNormOnly, readsLevels } from '../compiled/fusion.js';
 import { linearWorkgroups } from './kernel.js';
 import { biasUpdateKernel } from './kernels/ends.js';
 import {

@@ -1,16 +1,16 @@
 /** @file Compiles a training step: weights, forward pass, loss, backward pass with the updates. */
 import { headOf, layersOfKind } from '../../model/graph.js';
+import { fuseGraph } from '../compiled/fusion.js';
+import type { StateVector } from '../compiled/stateVector.js';
 import type { TrainingPlan } from '../engine.js';
 import { type BackwardContext, emitBackward } from './backward.js';
 import type { Gpu } from './device.js';
 import { mapShapes, quadsOf } from './features.js';
 import { emitForward } from './forward.js';
-import { fuseGraph } from '../compiled/fusion.js';
 import { lossKernel, metricsKernel } from './kernels/ends.js';
 import type { Plan, Tensor } from './plan.js';
 import { PlanBuilder } from './planBuilder.js';
 import { Products } from './products.js';
-import type { StateVector } from '../compiled/stateVector.js';
 import { TaskNorms } from './taskNorms.js';
 import { TaskTensors } from './taskTensors.js';
 import { TaskWeights } from './taskWeights.js';

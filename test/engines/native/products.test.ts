@@ -39,7 +39,13 @@ const problems = fc
   .map(({ inVectors, outVectors, seed, ...window }): Problem => {
     const along = (inputSize: number) => outputSize(inputSize, window);
     const [outHeight, outWidth] = [along(window.inHeight), along(window.inWidth)];
-    const geometry = { ...window, outHeight, outWidth, inChannels: 16 * inVectors, outChannels: 16 * outVectors };
+    const geometry = {
+      ...window,
+      outHeight,
+      outWidth,
+      inChannels: 16 * inVectors,
+      outChannels: 16 * outVectors,
+    };
     const draw = (length: number, stream: number, spread: number) =>
       Array.from({ length }, (_, i) => hash32(seed, stream, i) % spread);
     const { batch, inHeight, inWidth, inChannels, outChannels, kernel } = geometry;
@@ -50,6 +56,8 @@ const problems = fc
       dy: Float32Array.from(draw(batch * outHeight * outWidth * outChannels, 2, 31), (value) => value - 15),
     };
   });
+
+if (skip) test('products of the native kernels', { skip }, () => {});
 
 for (const [name, addon] of Object.entries(addons)) {
   const forwards: Format[] = addon.hasInt8 ? ['float32', 'uint8'] : ['float32'];
@@ -73,7 +81,12 @@ for (const [name, addon] of Object.entries(addons)) {
     }
   });
 
-  async function compute({ geometry, weights, x, dy }: Problem, forward: Format, backward: Format, splits: number) {
+  async function compute(
+    { geometry, weights, x, dy }: Problem,
+    forward: Format,
+    backward: Format,
+    splits: number,
+  ) {
     const builder = new ProgramBuilder(addon);
     const { kernel, inChannels, outChannels } = geometry;
     const [taps, size] = [kernel ** 2, weights.length];
@@ -82,7 +95,10 @@ for (const [name, addon] of Object.entries(addons)) {
     const source = forward === 'uint8' ? x : Float32Array.from(x);
     const input = builder.persistent('x', source.byteLength, source);
     const gradient = builder.persistent('dy', dy.byteLength, dy);
-    const [w, wTransposed] = [builder.persistent('w', 4 * size), builder.persistent('transposed w', 4 * size)];
+    const [w, wTransposed] = [
+      builder.persistent('w', 4 * size),
+      builder.persistent('transposed w', 4 * size),
+    ];
     builder.call('maskWeights', {
       scores: ones,
       bits: builder.persistent('bits', outChannels, new Uint8Array(outChannels).fill(255)),
@@ -151,7 +167,8 @@ for (const [name, addon] of Object.entries(addons)) {
 
 /** The three products as sums over output pixels, taps and channels. */
 function written({ geometry, weights, x, dy }: Problem) {
-  const { batch, inHeight, inWidth, inChannels, outHeight, outWidth, outChannels, kernel, stride, padding } = geometry;
+  const { batch, inHeight, inWidth, inChannels, outHeight, outWidth, outChannels, kernel, stride, padding } =
+    geometry;
   const y = new Float32Array(dy.length);
   const dx = new Float32Array(x.length);
   const dw = new Float32Array(weights.length);

@@ -46,7 +46,9 @@ export async function nativeVariants(): Promise<{ engine: Engine; precision: Pre
   const portable = await portableAddon();
   const { forward, backward } = bestPrecision(installed.addon);
   const variants = [
-    ...(backward === 'float32' ? [] : [{ ...installed, precision: { forward, backward: 'float32' } as const }]),
+    ...(backward === 'float32'
+      ? []
+      : [{ ...installed, precision: { forward, backward: 'float32' } as const }]),
     ...(forward === 'float32' ? [] : [{ ...installed, precision: float32 }]),
     { ...portable, precision: float32 },
   ];
