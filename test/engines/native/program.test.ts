@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { Addon } from '../../../src/engines/native/addon.js';
+import { ProgramBuilder } from '../../../src/engines/native/program.js';
+
+/** An addon that keeps what it is asked to run. */
+function fakeAddon() {
+  const programs: number[][] = [];
+  const addon: Addon = {
+    lanes: 16,
+    hasInt8: 0,
+    hasBfloat16: 0,
+    kernels: ['copy', 'join'],
+    arguments: { copy: ['from', 'to', 'size'], join: ['to', 'parts'] },
+    records: { part: ['tensor', 'weight'] },
+    stepValues: ['rate', 'index'],
+    allocate: (bytes) => new ArrayBuffer(bytes),
+    createPool: () => ({}) as ReturnType<Addon['createPool']>,
+    closePool: () => {},
+    run: async (_pool, _arena, program, step) => {
+      programs.push([...program], [...step]);
+    },
+  };
+  return { addon, programs };
+}
+
+describe('a program', () => {
+  test('arguments follow the names that the kernel gives, records the arguments', async () => {
+    const { addon, programs } = fakeAddon();
+    const builder = new ProgramBuilder(addon);
+    const a = builder.persistent('a', 100, Uint8Array.from([1, 2, 3]));
+    const b = builder.persistent('b', 64);
+    builder.call('copy', { size: 3, to: b, from: { tensor: a, offset: 8 } });
+    builder.call(
+      'join',
+      { to: null, parts: 2 },
+      {
+        records: [
+          ['part', { weight: 0.5, tensor: b }],
+          ['part', { weight: 2, tensor: a }],
+        ],
+      },
+    );
+    const program = builder.finish(1);
+    await program.run({ index: 7, rate: 0.25 });
+    // a takes 128 bytes: tensors start on multiples of 64.
+    assert.deepEqual(programs, [
+      [0, 3, 8, 128, 3, 1, 6, -1, 2, 128, 0.5, 0, 2],
+      [0.25, 7],
+    ]);
+    assert.deepEqual([...program.bytesOf(a).subarray(0, 4)], [1, 2, 3, 0]);
+    assert.equal(program.bytes, 192);
+  });
+
+  test('transient tensors share memory when their lives do not overlap', () => {
+    const { addon } = fakeAddon();
+    const builder = new ProgramBuilder(addon);
+    const tensors = Array.from({ length: 6 }, (_, i) => builder.transient(`${i}`, 1000));
+    for (let i = 0; i + 1 < tensors.length; i++)
+      builder.call('copy', { from: tensors[i], to: tensors[i + 1], size: 1 });
+    assert.equal(builder.finish(1).bytes, 2 * 1024);
+  });
+
+  test('a call with a wrong, missing or unknown name is a mistake of ours and says which', async () => {
+    const mistake = (build: (builder: ProgramBuilder) => void, message: RegExp) => {
+      const builder = new ProgramBuilder(fakeAddon().addon);
+      build(builder);
+      assert.throws(() => builder.finish(1), message);
+    };
+    mistake((b) => b.call('multiply', {}), /no kernel named multiply/);
+    mistake((b) => b.call('copy', { from: 0, to: 0 }), /copy needs its argument size/);
+    mistake((b) => b.call('copy', { from: 0, to: 0, size: 1, length: 1 }), /copy has no argument length/);
+    const foreign = new ProgramBuilder(fakeAddon().addon).persistent('theirs', 4);
+    mistake((b) => b.call('copy', { from: foreign, to: 0, size: 1 }), /theirs is another program's/);
+    const builder = new ProgramBuilder(fakeAddon().addon);
+    assert.throws(() => builder.finish(1).run({ rate: 1 }), /the step has no index/);
+  });
+});
