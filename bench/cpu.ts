@@ -1,12 +1,21 @@
 /**
- * @file `npm run bench:cpu`: the onnx engine beside PyTorch on the same XBM step of ResNet-50, in alternating rounds of
- * one run; then where the engine's time goes, and how far that is from what the machine can do.
+ * @file `npm run bench:cpu`: our engines beside PyTorch on the same XBM step of ResNet-50, in alternating rounds of one
+ * run; then where the engines' time goes, and how far that is from what the machine can do.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { KernelTime } from '../src/engines/native/program.js';
+import { listEngines } from '../src/engines/registry.js';
 import { benchOptions } from './arguments.js';
-import { type Comparison, compare, compareLosses, engineCommand, type Task } from './cpu/comparison.js';
+import {
+  type Comparison,
+  compare,
+  compareLosses,
+  engineCommand,
+  type OwnEngine,
+  type Task,
+} from './cpu/comparison.js';
 import { Contender } from './cpu/contender.js';
 import { measurePeaks, type Peaks } from './cpu/peaks.js';
 import { buildProblem, type Configuration, writeProblem } from './cpu/problem.js';
@@ -15,12 +24,14 @@ import { pythonWithTorch } from './cpu/python.js';
 
 const values = benchOptions(
   `npm run bench:cpu -- [--only 224] [--batch 16] [--task train|evaluate] [--rounds 5] [--seconds 3] [--threads n]
+  --engine native|onnx  one of ours only; both where the native kernels are built (npm run setup:native)
   --compile  torch.compile too (needs a C++ compiler; minutes per row)   --no-peer  the engine alone
   PyTorch: the interpreter $XBM_BENCH_PYTHON, else installed from PyPI into .cache/torch on first use`,
   {
     only: { type: 'string' },
     batch: { type: 'string' },
     task: { type: 'string' },
+    engine: { type: 'string' },
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '3' },
     threads: { type: 'string', default: String(cpus().length) },
@@ -39,11 +50,25 @@ const configurations = all
   .map((one) => ({ ...one, batchSize: Number(values.batch ?? one.batchSize) }));
 const tasks = (['train', 'evaluate'] as const).filter((task) => !values.task || values.task === task);
 const threads = Number(values.threads);
+const trainers = await ownEngines();
 const scratch = mkdtempSync(join(tmpdir(), 'xbm-bench-'));
 try {
   await main();
 } finally {
   rmSync(scratch, { recursive: true, force: true });
+}
+
+/** @throws Error when the one asked for cannot run */
+async function ownEngines(): Promise<OwnEngine[]> {
+  const all = ['native', 'onnx'] as const;
+  if (values.engine) {
+    const one = all.find((name) => name === values.engine);
+    if (!one) throw new Error(`--engine is ${values.engine}, expected native or onnx`);
+    return [one];
+  }
+  const native = (await listEngines()).find(({ name }) => name === 'native')!;
+  if (!native.available) console.log(`without the native engine: ${native.detail}`);
+  return all.filter((name) => name !== 'native' || native.available);
 }
 
 async function main(): Promise<void> {
@@ -63,6 +88,7 @@ async function main(): Promise<void> {
       const results = await compare({
         ...configuration,
         task,
+        engines: task === 'train' ? trainers : ['onnx'], // the native engine's inference is the onnx engine's
         threads,
         rounds: Number(values.rounds),
         seconds: Number(values.seconds),
@@ -71,7 +97,8 @@ async function main(): Promise<void> {
         compile: values.compile,
       });
       printComparison(task, configuration, results);
-      if (task === 'train') await printOperators(configuration, peaks, results);
+      for (const { kernels } of results) if (kernels) printKernels(kernels);
+      if (task === 'train' && trainers.includes('onnx')) await printOperators(configuration, peaks, results);
     }
   }
 }
@@ -91,7 +118,12 @@ function findPython(): string | null {
 async function checkAgreement(python: string, problemFile: string): Promise<void> {
   const configuration: Configuration = { imageSize: 64, batchSize: 8, activationBits: 32 };
   await writeProblem(problemFile, buildProblem(configuration));
-  const { ours, theirs } = await compareLosses(configuration, { threads, python, problemFile });
+  const { ours, theirs } = await compareLosses(configuration, {
+    engine: trainers[0],
+    threads,
+    python,
+    problemFile,
+  });
   const differences = ours.map((loss, i) => Math.abs(loss - theirs[i]) / loss);
   const print = (losses: readonly number[]) => losses.map((loss) => loss.toFixed(5)).join(', ');
   console.log(
@@ -118,6 +150,20 @@ function printComparison(
   }
 }
 
+/** Time by kernel of one step of the native engine. */
+function printKernels(kernels: readonly KernelTime[]): void {
+  const total = kernels.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
+  console.log(`  native engine by kernel, ms per step${''.padEnd(4)}%   GFLOPS`);
+  for (const { kernel, milliseconds, flop } of kernels) {
+    if (milliseconds < 0.01 * total) continue;
+    const share = ((100 * milliseconds) / total).toFixed(1);
+    const rate = flop > 0 ? (flop / milliseconds / 1e6).toFixed(0) : '';
+    console.log(
+      `    ${kernel.padEnd(28)}${milliseconds.toFixed(1).padStart(8)}${share.padStart(6)}${rate.padStart(9)}`,
+    );
+  }
+}
+
 /** Time by operator of a profiled run of a few steps, with what a machine at its peaks would need. */
 async function printOperators(
   configuration: Configuration,
@@ -127,14 +173,14 @@ async function printOperators(
   const folder = mkdtempSync(join(scratch, 'profile-'));
   const { contender } = await Contender.start(
     'profile',
-    engineCommand('train', configuration, threads, folder),
+    engineCommand('onnx', 'train', configuration, threads, folder),
   );
   await contender.round(Number(values.seconds));
   await contender.finish();
   const uses = operatorUses(folder);
   const sum = (key: 'milliseconds' | 'gigaflop' | 'gigabytes') =>
     uses.reduce((total, use) => total + use[key], 0);
-  console.log(`  by operator, ms per step${''.padEnd(10)}  ms     %   GFLOPS (of peak)   GB/s`);
+  console.log(`  onnx engine by operator, ms per step${''.padEnd(10)}  ms     %   GFLOPS (of peak)   GB/s`);
   const shown = uses.filter(({ milliseconds }) => milliseconds > 0.01 * sum('milliseconds'));
   for (const { operator, milliseconds, gigaflop, gigabytes } of shown) {
     const share = (100 * milliseconds) / sum('milliseconds');

@@ -3,7 +3,7 @@
  * and input gradient), and sums of outer products over pixels (weight gradient).
  *
  * All operand types are read in dwords of one channel (float32), two (bfloat16) or four (uint8 × int8): one dword of a
- * pixel, broadcast, meets a vector of dwords of LANES output channels. Weights lie in panels of PANEL output channels, the
+ * pixel, broadcast, meets a vector of dwords of as many output channels. Weights lie in panels of PANEL output channels, the
  * last one LANES narrow where their number asks for it: [panel][tap][dword][PANEL].
  */
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 #include <immintrin.h>
 #endif
 
-/* ---- Tiles: TILE_ROWS pixels × 1 or PANEL_VECTORS vectors of output channels ---- */
+/* ---- Tiles: TILE_ROWS pixels × one panel, whole or LANES wide ---- */
 
 /** What one tile computes; `pixels` [taps][TILE_ROWS] point to the channels of the pixel that a row reads for a tap. */
 typedef struct {
@@ -34,51 +34,50 @@ typedef struct {
   static void NAME(const Tile *tile, const float *scales, float *const *outputs, long rows) { \
     ACCUMULATOR sums[TILE_ROWS][VECTORS]; \
     UNROLL(16) for (int m = 0; m < TILE_ROWS; m++) \
-      UNROLL(2) for (int n = 0; n < VECTORS; n++) sums[m][n] = ZERO; \
+      UNROLL(4) for (int n = 0; n < VECTORS; n++) sums[m][n] = ZERO; \
     const long depth = tile->depth; \
     for (long t = 0; t < tile->taps; t++) { \
       const char *const *pixels = tile->pixels + t * TILE_ROWS; \
       const int32_t *weights = tile->weights + tile->tapOffsets[t]; \
       for (long k = 0; k < 4 * depth; k += 4) { \
         ACCUMULATOR columns[VECTORS]; \
-        UNROLL(2) for (int n = 0; n < VECTORS; n++) columns[n] = LOAD(weights + n * LANES); \
-        weights += VECTORS * LANES; \
+        UNROLL(4) for (int n = 0; n < VECTORS; n++) columns[n] = LOAD(weights + n * VECTOR); \
+        weights += VECTORS * VECTOR; \
         UNROLL(16) for (int m = 0; m < TILE_ROWS; m++) { \
           ACCUMULATOR value = BROADCAST(pixels[m] + k); \
-          UNROLL(2) for (int n = 0; n < VECTORS; n++) sums[m][n] = DOT(sums[m][n], value, columns[n]); \
+          UNROLL(4) for (int n = 0; n < VECTORS; n++) sums[m][n] = DOT(sums[m][n], value, columns[n]); \
         } \
       } \
     } \
     UNROLL(16) for (int m = 0; m < TILE_ROWS; m++) { \
       if (m >= rows) break; \
-      UNROLL(2) for (int n = 0; n < VECTORS; n++) { \
+      UNROLL(4) for (int n = 0; n < VECTORS; n++) { \
         Vector sum = TO_FLOAT(sums[m][n]); \
-        Vector scale = *(const Vector *)(scales + n * LANES); \
-        *(Vector *)(outputs[m] + n * LANES) = sum * scale; \
+        Vector scale = *(const Vector *)(scales + n * VECTOR); \
+        *(Vector *)(outputs[m] + n * VECTOR) = sum * scale; \
       } \
     } \
   }
 
-/** NAME(a, aStride, b, depth, c, cStride, add): c[m][n] (+)= Σ over k of a[k][m] · b[k][n]; OUTER_ROWS × VECTORS. */
-#define OUTER_ROWS 8
+/** NAME(a, aStride, b, depth, c, cStride, add): c[m][n] (+)= Σ over k of a[k][m] · b[k][n]; OUTER_ROWS rows. */
 #define DEFINE_OUTER(NAME, VECTORS, ACCUMULATOR, ZERO, LOAD, BROADCAST, DOT, TO_FLOAT) \
   static void NAME(const int32_t *a, long aStride, const int32_t *b, long depth, float *c, long cStride, int add) { \
     ACCUMULATOR sums[OUTER_ROWS][VECTORS]; \
     UNROLL(16) for (int m = 0; m < OUTER_ROWS; m++) \
-      UNROLL(2) for (int n = 0; n < VECTORS; n++) sums[m][n] = ZERO; \
+      UNROLL(4) for (int n = 0; n < VECTORS; n++) sums[m][n] = ZERO; \
     for (long k = 0; k < depth; k++) { \
       ACCUMULATOR columns[VECTORS]; \
-      UNROLL(2) for (int n = 0; n < VECTORS; n++) columns[n] = LOAD(b + n * LANES); \
-      b += VECTORS * LANES; \
+      UNROLL(4) for (int n = 0; n < VECTORS; n++) columns[n] = LOAD(b + n * VECTOR); \
+      b += VECTORS * VECTOR; \
       UNROLL(16) for (int m = 0; m < OUTER_ROWS; m++) { \
         ACCUMULATOR value = BROADCAST((const char *)(a + m)); \
-        UNROLL(2) for (int n = 0; n < VECTORS; n++) sums[m][n] = DOT(sums[m][n], value, columns[n]); \
+        UNROLL(4) for (int n = 0; n < VECTORS; n++) sums[m][n] = DOT(sums[m][n], value, columns[n]); \
       } \
       a += aStride; \
     } \
     UNROLL(16) for (int m = 0; m < OUTER_ROWS; m++) \
-      UNROLL(2) for (int n = 0; n < VECTORS; n++) { \
-        Vector *target = (Vector *)(c + m * cStride + n * LANES); \
+      UNROLL(4) for (int n = 0; n < VECTORS; n++) { \
+        Vector *target = (Vector *)(c + m * cStride + n * VECTOR); \
         Vector sum = TO_FLOAT(sums[m][n]); \
         *target = add ? *target + sum : sum; \
       } \
@@ -100,11 +99,15 @@ static inline Vector broadcast(float x) { return x - (Vector){0}; }
 #define EXPAND_TILE(NAME, VECTORS, ...) DEFINE_TILE(NAME, VECTORS, __VA_ARGS__)
 #define EXPAND_OUTER(NAME, VECTORS, ...) DEFINE_OUTER(NAME, VECTORS, __VA_ARGS__)
 
-EXPAND_TILE(floatTile1, 1, FLOAT_OPERANDS)
-EXPAND_OUTER(floatOuter1, 1, FLOAT_OPERANDS)
-#if PANEL_VECTORS == 2
-EXPAND_TILE(floatTile2, 2, FLOAT_OPERANDS)
-EXPAND_OUTER(floatOuter2, 2, FLOAT_OPERANDS)
+/* A panel is whole, or LANES wide where the last one is. */
+EXPAND_TILE(floatTile, PANEL / VECTOR, FLOAT_OPERANDS)
+EXPAND_OUTER(floatOuter, PANEL / VECTOR, FLOAT_OPERANDS)
+#if PANEL > LANES
+EXPAND_TILE(floatNarrowTile, LANES / VECTOR, FLOAT_OPERANDS)
+EXPAND_OUTER(floatNarrowOuter, LANES / VECTOR, FLOAT_OPERANDS)
+#else
+#define floatNarrowTile floatTile
+#define floatNarrowOuter floatOuter
 #endif
 
 #if HAS_INT8
@@ -112,8 +115,8 @@ EXPAND_OUTER(floatOuter2, 2, FLOAT_OPERANDS)
 #define INT8_BROADCAST(p) _mm512_set1_epi32(*(const int32_t *)(p))
 #define INT8_RESULT(sum) ((Vector)_mm512_cvtepi32_ps(sum))
 #define INT8_OPERANDS __m512i, _mm512_setzero_si512(), INT8_LOAD, INT8_BROADCAST, _mm512_dpbusd_epi32, INT8_RESULT
-EXPAND_TILE(int8Tile1, 1, INT8_OPERANDS)
-EXPAND_TILE(int8Tile2, 2, INT8_OPERANDS)
+EXPAND_TILE(int8Tile, PANEL / VECTOR, INT8_OPERANDS)
+EXPAND_TILE(int8NarrowTile, LANES / VECTOR, INT8_OPERANDS)
 #endif
 
 #if HAS_BFLOAT16
@@ -123,40 +126,33 @@ EXPAND_TILE(int8Tile2, 2, INT8_OPERANDS)
 #define BFLOAT16_RESULT(sum) ((Vector)(__m512)(sum))
 #define BFLOAT16_OPERANDS \
   __m512i, _mm512_setzero_si512(), INT8_LOAD, INT8_BROADCAST, DEFINE_BFLOAT16_DOT, BFLOAT16_RESULT
-EXPAND_TILE(bfloat16Tile1, 1, BFLOAT16_OPERANDS)
-EXPAND_TILE(bfloat16Tile2, 2, BFLOAT16_OPERANDS)
-EXPAND_OUTER(bfloat16Outer1, 1, BFLOAT16_OPERANDS)
-EXPAND_OUTER(bfloat16Outer2, 2, BFLOAT16_OPERANDS)
+EXPAND_TILE(bfloat16Tile, PANEL / VECTOR, BFLOAT16_OPERANDS)
+EXPAND_TILE(bfloat16NarrowTile, LANES / VECTOR, BFLOAT16_OPERANDS)
+EXPAND_OUTER(bfloat16Outer, PANEL / VECTOR, BFLOAT16_OPERANDS)
+EXPAND_OUTER(bfloat16NarrowOuter, LANES / VECTOR, BFLOAT16_OPERANDS)
 #endif
 
 typedef void (*TileFunction)(const Tile *, const float *, float *const *, long);
 typedef void (*OuterFunction)(const int32_t *, long, const int32_t *, long, float *, long, int);
 
-static TileFunction tileFunction(int format, int vectors) {
+/** @param columns of the panel: PANEL or LANES */
+static TileFunction tileFunction(int format, long columns) {
 #if HAS_INT8
-  if (format == UINT8) return vectors == 1 ? int8Tile1 : int8Tile2;
+  if (format == UINT8) return columns == PANEL ? int8Tile : int8NarrowTile;
 #endif
 #if HAS_BFLOAT16
-  if (format == BFLOAT16) return vectors == 1 ? bfloat16Tile1 : bfloat16Tile2;
+  if (format == BFLOAT16) return columns == PANEL ? bfloat16Tile : bfloat16NarrowTile;
 #endif
   (void)format;
-#if PANEL_VECTORS == 2
-  return vectors == 1 ? floatTile1 : floatTile2;
-#else
-  return floatTile1;
-#endif
+  return columns == PANEL ? floatTile : floatNarrowTile;
 }
 
-static OuterFunction outerFunction(int format, int vectors) {
+static OuterFunction outerFunction(int format, long columns) {
 #if HAS_BFLOAT16
-  if (format == BFLOAT16) return vectors == 1 ? bfloat16Outer1 : bfloat16Outer2;
+  if (format == BFLOAT16) return columns == PANEL ? bfloat16Outer : bfloat16NarrowOuter;
 #endif
   (void)format;
-#if PANEL_VECTORS == 2
-  return vectors == 1 ? floatOuter1 : floatOuter2;
-#else
-  return floatOuter1;
-#endif
+  return columns == PANEL ? floatOuter : floatNarrowOuter;
 }
 
 /** Channels in a dword. */
@@ -230,9 +226,9 @@ static void gatherPiece(void *data, long index) {
 
   long tapOffsets[MAX_TAPS];
   for (long panel = firstPanel; panel < endPanel; panel++) {
-    const long vectors = minLong(PANEL_VECTORS, (g->targetChannels - panel * PANEL) / LANES);
-    const TileFunction tile = tileFunction(g->format, (int)vectors);
-    for (long t = 0; t < pass->taps; t++) tapOffsets[t] = pass->tap[t] * g->depth * vectors * LANES;
+    const long columns = minLong(PANEL, g->targetChannels - panel * PANEL);
+    const TileFunction tile = tileFunction(g->format, columns);
+    for (long t = 0; t < pass->taps; t++) tapOffsets[t] = pass->tap[t] * g->depth * columns;
     Tile arguments = {
       .taps = pass->taps,
       .tapOffsets = tapOffsets,
@@ -362,7 +358,7 @@ static inline Vector levelsToFloats(const uint8_t *levels) {
   return (Vector)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)levels)));
 #else
   Vector values;
-  for (int i = 0; i < LANES; i++) values[i] = levels[i];
+  for (int i = 0; i < VECTOR; i++) values[i] = levels[i];
   return values;
 #endif
 }
@@ -374,7 +370,7 @@ static inline Vector loadValues(const char *at, int format) {
 /** Two pixels of `count` channels side by side: [channel][2]. Values must be exact in bfloat16, or are cut to it. */
 static void pairPixels(const char *first, const char *second, int format, long count, int32_t *pairs) {
   const long bytes = bytesPerValue(format);
-  for (long c = 0; c < count; c += LANES) {
+  for (long c = 0; c < count; c += VECTOR) {
     IntVector low = (IntVector)loadValues(first + c * bytes, format);
     IntVector high = (IntVector)loadValues(second + c * bytes, format);
     *(IntVector *)(pairs + c) = ((low >> 16) & 0xffff) | (high & (int32_t)0xffff0000);
@@ -422,7 +418,7 @@ static void weightGradientPiece(void *data, long index) {
         const char *next = 2 * k + 1 < count ? nextSource(&walk) : NULL;
         pairPixels(pixel, next ? next : zeroPixel, inputFormat, channels, row);
       } else {
-        for (long c = 0; c < channels; c += LANES)
+        for (long c = 0; c < channels; c += VECTOR)
           *(Vector *)(row + c) = loadValues(pixel + c * bytesPerValue(inputFormat), inputFormat);
       }
     }
@@ -438,7 +434,7 @@ static void weightGradientPiece(void *data, long index) {
           memcpy(b + k * columns, gradient, sizeof(float) * (size_t)columns);
         }
       }
-      const OuterFunction outer = outerFunction(format, (int)(columns / LANES));
+      const OuterFunction outer = outerFunction(format, columns);
       for (long c = 0; c < channels; c += OUTER_ROWS)
         outer(a + c, channels, b, depth, dw + c * g->outChannels + panel * PANEL, g->outChannels, start > first);
     }

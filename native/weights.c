@@ -11,6 +11,9 @@
 #include <string.h>
 #include "optimizer.h"
 #include "xbm.h"
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 /** One layer, as all kernels of this file see it. */
 typedef struct {
@@ -225,19 +228,26 @@ typedef struct {
   float factor;
 } Update;
 
+/** LANES values, in as many registers as they take. */
+typedef float Lanes __attribute__((vector_size(4 * LANES), aligned(4)));
+
 /** dL/dw of a row, for LANES filters. */
-static inline Vector gradientOf(const Update *u, size_t index, size_t perSplit) {
-  Vector sum = *(const Vector *)(u->dw + index);
-  for (long split = 1; split < u->splits; split++) sum += *(const Vector *)(u->dw + (size_t)split * perSplit + index);
+static inline Lanes gradientOf(const Update *u, size_t index, size_t perSplit) {
+  Lanes sum = *(const Lanes *)(u->dw + index);
+  for (long split = 1; split < u->splits; split++) sum += *(const Lanes *)(u->dw + (size_t)split * perSplit + index);
   return sum;
 }
 
-static inline Vector frozenVector(const Update *u, size_t index) {
-  if (u->frozenFormat != UINT8) return *(const Vector *)((const float *)u->frozen + index);
+static inline Lanes frozenLanes(const Update *u, size_t index) {
+  if (u->frozenFormat != UINT8) return *(const Lanes *)((const float *)u->frozen + index);
   const int8_t *levels = (const int8_t *)u->frozen + index;
-  Vector values;
+#if defined(__AVX512F__)
+  return (Lanes)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)levels)));
+#else
+  Lanes values;
   for (int i = 0; i < LANES; i++) values[i] = levels[i];
   return values;
+#endif
 }
 
 /** Values of one split of a layer's gradient. */
@@ -259,12 +269,17 @@ static void updateMasksPiece(void *data, long index) {
     const long count = minLong(ROWS, end - start);
     for (long bit = 0; bit < count; bit++) {
       const long row = (start + bit) * u->rowsPerBit, endRow = minLong(rows, row + u->rowsPerBit);
-      Vector sum = {0};
+      Lanes sum = {0};
+      long channel = row / u->layer.taps, tap = row % u->layer.taps;
       for (long r = row; r < endRow; r++) {
-        const size_t at = rowIndex(&u->layer, r, out);
-        sum += frozenVector(u, at) * gradientOf(u, at, perSplit);
+        const size_t at = (size_t)((tap * u->layer.rowStride + channel) * u->layer.outPadded + out);
+        sum += frozenLanes(u, at) * gradientOf(u, at, perSplit);
+        if (++tap == u->layer.taps) {
+          tap = 0;
+          channel++;
+        }
       }
-      *(Vector *)gradients[bit] = sum;
+      *(Lanes *)gradients[bit] = sum;
     }
     for (long o = 0; o < outs; o++) {
       const long bits = (out + o) * u->bitsPerFilter + start;
@@ -298,7 +313,7 @@ static void updateWeightsPiece(void *data, long index) {
   const size_t perSplit = gradientSize(&u->layer);
   float gradients[ROWS][LANES] __attribute__((aligned(ALIGNMENT))), own[ROWS];
   for (long r = 0; r < count; r++)
-    *(Vector *)gradients[r] = gradientOf(u, rowIndex(&u->layer, first + r, out), perSplit);
+    *(Lanes *)gradients[r] = gradientOf(u, rowIndex(&u->layer, first + r, out), perSplit);
   for (long o = 0; o < outs; o++) {
     const long start = (out + o) * rows + first;
     const float scale = u->scales ? u->scales[out + o] : 1.f;

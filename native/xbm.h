@@ -10,19 +10,35 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** Channels are padded to a multiple of this: values of one vector. */
+/** Channels are padded to a multiple of this. */
 #define LANES 16
 #define ALIGNMENT 64
 
-/** Values of one weight panel: what a tile computes at once, output channels. Vectors per row of a tile, rows of a tile. */
+/**
+ * Values of a vector register; what a product computes at once is ROWS × PANEL values, which with a row's vectors and a
+ * broadcast value fill the registers: 32 of AVX-512 and of NEON, 16 of the others.
+ */
 #if defined(__AVX512F__)
-#define PANEL_VECTORS 2
+#define VECTOR 16
+#define PANEL 32
 #define TILE_ROWS 14
-#else
-#define PANEL_VECTORS 1
+#define OUTER_ROWS 8
+#elif defined(__AVX__)
+#define VECTOR 8
+#define PANEL 16
 #define TILE_ROWS 6
+#define OUTER_ROWS 4
+#elif defined(__aarch64__)
+#define VECTOR 4
+#define PANEL 16
+#define TILE_ROWS 6
+#define OUTER_ROWS 4
+#else
+#define VECTOR 4
+#define PANEL 16
+#define TILE_ROWS 2
+#define OUTER_ROWS 2
 #endif
-#define PANEL (LANES * PANEL_VECTORS)
 
 /** uint8 levels × int8 weights → int32, four at a time. */
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__)
@@ -40,8 +56,8 @@
 /** How values of a tensor lie in memory. */
 enum Format { FLOAT32 = 0, UINT8 = 1, BFLOAT16 = 2 };
 
-typedef float Vector __attribute__((vector_size(4 * LANES), aligned(4)));
-typedef int32_t IntVector __attribute__((vector_size(4 * LANES), aligned(4)));
+typedef float Vector __attribute__((vector_size(4 * VECTOR), aligned(4)));
+typedef int32_t IntVector __attribute__((vector_size(4 * VECTOR), aligned(4)));
 
 /** What a kernel call sees of its step. */
 typedef struct {

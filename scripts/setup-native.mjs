@@ -9,11 +9,11 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const sources = join(root, 'native');
 
-/** Flags that compile for this very processor, and for any of its architecture. */
-export const targets = {
-  native: '-march=native',
-  portable: process.arch === 'x64' ? '-march=x86-64-v2' : '',
-};
+/** Flags that compile for this very processor, and for others of its architecture. */
+export const targets =
+  process.arch === 'x64'
+    ? { native: '-march=native', avx2: '-march=x86-64-v3', portable: '-march=x86-64-v2' }
+    : { native: process.arch === 'arm64' ? '-mcpu=native' : '-march=native', portable: '' };
 
 /** @returns the compiler's own words when it fails, else null */
 export function compile(compiler, output, target) {

@@ -2,16 +2,20 @@
 
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { KernelTime } from '../../src/engines/native/program.js';
 import { packageRoot } from '../../src/paths.js';
 import { Contender, type Outcome } from './contender.js';
 import type { Configuration } from './problem.js';
 
 export type Task = 'train' | 'evaluate';
+export type OwnEngine = 'native' | 'onnx';
 
 export interface Comparison {
   readonly name: string;
   readonly rate: number;
   readonly peakMegabytes: number;
+  /** Time by kernel of one step: the native engine's. */
+  readonly kernels?: readonly KernelTime[];
   /** Against the engine: losses of two steps, or the largest difference of logits. */
   readonly agreement: string;
   /** GFLOPS of a matrix product in PyTorch's bf16; absent at other precisions. */
@@ -23,6 +27,8 @@ export interface ComparisonOptions extends Configuration {
   readonly threads: number;
   readonly rounds: number;
   readonly seconds: number;
+  /** Ours, the first one is compared with all others. */
+  readonly engines: readonly OwnEngine[];
   /** Null: no peers. */
   readonly python: string | null;
   readonly problemFile: string;
@@ -34,12 +40,14 @@ const engineProcess = fileURLToPath(new URL('./engineProcess.js', import.meta.ur
 const peerProcess = join(packageRoot(), 'bench', 'peer', 'peer.py');
 
 export function engineCommand(
+  engine: OwnEngine,
   task: Task,
   { imageSize, batchSize, activationBits }: Configuration,
   threads: number,
   profileFolder?: string,
 ): string[] {
   const parameters = [
+    engine,
     task,
     JSON.stringify({ imageSize, batchSize, activationBits }),
     threads,
@@ -51,7 +59,12 @@ export function engineCommand(
 /** Losses of two training steps, ours and PyTorch's: the same step, if they agree to rounding. */
 export async function compareLosses(
   configuration: Configuration,
-  { threads, python, problemFile }: { threads: number; python: string; problemFile: string },
+  {
+    engine,
+    threads,
+    python,
+    problemFile,
+  }: { engine: OwnEngine; threads: number; python: string; problemFile: string },
 ): Promise<{ ours: readonly number[]; theirs: readonly number[] }> {
   const losses = async (name: string, command: readonly string[]) => {
     const { contender, outcome } = await Contender.start(name, command);
@@ -59,7 +72,7 @@ export async function compareLosses(
     return outcome.losses!;
   };
   return {
-    ours: await losses('onnx engine', engineCommand('train', configuration, threads)),
+    ours: await losses(`${engine} engine`, engineCommand(engine, 'train', configuration, threads)),
     theirs: await losses('PyTorch', [
       python,
       peerProcess,
@@ -74,10 +87,13 @@ export async function compareLosses(
 
 /** Ours first. A peer that fails to start is left out with its reason. */
 export async function compare(options: ComparisonOptions): Promise<Comparison[]> {
-  const { task, threads, rounds, seconds } = options;
-  const ours = await Contender.start('onnx engine', engineCommand(task, options, threads));
-  const entries = [ours];
+  const { task, threads, rounds, seconds, engines } = options;
+  const entries: Awaited<ReturnType<typeof Contender.start>>[] = [];
   try {
+    for (const engine of engines) {
+      const name = `${engine} engine`;
+      entries.push(await Contender.start(name, engineCommand(engine, task, options, threads)));
+    }
     for (const { name, command } of peers(options)) {
       try {
         entries.push(await Contender.start(name, command));
@@ -96,7 +112,10 @@ export async function compare(options: ComparisonOptions): Promise<Comparison[]>
         name,
         rate: (1000 * options.batchSize) / median,
         peakMegabytes,
-        agreement: describe(outcome, ours.outcome),
+        agreement: describe(outcome, entries[0].outcome),
+        ...(name === 'native engine' && task === 'train'
+          ? { kernels: await contender.ask<KernelTime[]>('profile') }
+          : {}),
         ...(isCeiling ? { peerPeak: (await contender.ask<{ gigaflops: number }>('peak')).gigaflops } : {}),
       });
     }

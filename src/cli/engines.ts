@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { EngineStatus } from '../engines/registry.js';
 import type { Io } from './io.js';
 import { formatTable } from './table.js';
 
@@ -30,11 +31,11 @@ export function registerEngines(program: Command, io: Io): void {
     });
 }
 
-function autoReason(engines: readonly { name: string; available: boolean }[], auto: number): string {
+function autoReason(engines: readonly EngineStatus[], auto: number): string {
   if (auto < 0) return 'no engine can run here';
   const better = engines
     .slice(0, auto)
-    .map(({ name, available }) => `${name} ${available ? 'has only a software GPU' : 'cannot run here'}`);
+    .map(({ name, passedOver }) => `${name}: ${passedOver ?? 'cannot run here'}`);
   return better.length > 0
     ? `${engines[auto].name}, the best one present (preferred, but: ${better.join(', ')})`
     : `${engines[auto].name}, the best one there is`;

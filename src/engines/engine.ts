@@ -86,8 +86,8 @@ export type EngineProbe =
   | {
       readonly available: true;
       readonly device: string;
-      /** A GPU that is computed on the CPU: for tests, never chosen by itself. */
-      readonly software?: boolean;
+      /** Why `auto` passes over it, in words; absent: it does not. */
+      readonly passedOver?: string;
     }
   | { readonly available: false; readonly reason: string };
 

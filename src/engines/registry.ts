@@ -9,15 +9,17 @@ const loaders: Record<EngineName, () => Promise<EngineEntry>> = {
   tfjs: async () => (await import('./tfjs/index.js')).engineEntry,
 };
 
-/** `auto` tries these, best first; a software GPU it passes over. */
+/** `auto` tries these, best first; what says that it is slow here it passes over. */
 const preference: readonly EngineName[] = ['webgpu', 'native', 'onnx', 'tfjs'];
 
 export interface EngineStatus {
   readonly name: EngineName;
   readonly description: string;
   readonly available: boolean;
-  /** `auto` may take it: it is available, and not on a software GPU. */
+  /** `auto` may take it: it is available, and does not ask to be passed over. */
   readonly isForAuto: boolean;
+  /** Available, but: why not for `auto`. */
+  readonly passedOver?: string;
   /** The device when available, else the reason. */
   readonly detail: string;
 }
@@ -34,13 +36,14 @@ export async function listEngines(): Promise<EngineStatus[]> {
         description: entry.description,
         available,
         isForAuto: isForAuto(status),
+        ...(status.available && status.passedOver ? { passedOver: status.passedOver } : {}),
         detail: available ? status.device : status.reason,
       };
     }),
   );
 }
 
-const isForAuto = (status: EngineProbe): boolean => status.available && !status.software;
+const isForAuto = (status: EngineProbe): boolean => status.available && status.passedOver === undefined;
 
 /**
  * Opens an engine by name, or with `auto` the best one present.
@@ -60,7 +63,7 @@ export async function openEngine(
         const missing = reasons.length > 0 ? `; ${reasons.join('; ')}` : '';
         return { engine: await entry.create(options), why: `the best engine present${missing}` };
       }
-      const reason = status.available ? `only a software GPU, ${status.device}` : status.reason;
+      const reason = status.available ? `${status.passedOver}, ${status.device}` : status.reason;
       reasons.push(`${candidate}: ${reason}`);
     }
     throw new UserError(

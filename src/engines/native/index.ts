@@ -17,7 +17,10 @@ export const engineEntry: EngineEntry = {
   async probe() {
     const opened = open();
     if ('reason' in opened) return { available: false, reason: opened.reason };
-    return { available: true, device: deviceName(opened.facts, bestPrecision(opened.addon), 0) };
+    const { addon, facts } = opened;
+    // In float32 alone its plain convolutions are no match for the onnx engine's, which take half the multiplications.
+    const passedOver = addon.hasInt8 ? {} : { passedOver: 'this processor has no int8 products' };
+    return { available: true, device: deviceName(facts, bestPrecision(addon), 0), ...passedOver };
   },
   async create({ threads }) {
     const opened = open();

@@ -27,7 +27,7 @@ export const engineEntry: EngineEntry = {
     return {
       available: true,
       device: deviceName(adapter, matrixUnits(adapter)),
-      software: adapterFacts(adapter).software,
+      ...(adapterFacts(adapter).software ? { passedOver: 'only a software GPU' } : {}),
     };
   },
   create: () => createWebGpuEngine(),

@@ -1,5 +1,5 @@
 /** @file The native engine in every precision that its kernels have, and built without any processor's own instructions. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Engine } from '../../../src/engines/engine.js';
@@ -16,34 +16,47 @@ export function installedAddon(): { addon: Addon; facts: BuildFacts } | null {
   return status.available ? { addon: loadAddon(status.path), facts: status.facts } : null;
 }
 
-/** The kernels as a processor without vectors of 512 bits gets them. */
-export async function portableAddon(): Promise<{ addon: Addon; facts: BuildFacts }> {
+/** The kernels as another processor of this architecture gets them. */
+async function otherAddon(target: 'avx2' | 'portable'): Promise<{ addon: Addon; facts: BuildFacts }> {
   const { compile, findCompiler, targets } = await import(join(packageRoot(), 'scripts', 'setup-native.mjs'));
   const compiler = findCompiler();
   const folder = mkdtempSync(join(tmpdir(), 'xbm-portable-'));
   try {
     const path = join(folder, 'xbm.node');
-    const error = compile(compiler.name, path, targets.portable);
+    const error = compile(compiler.name, path, targets[target]);
     if (error !== null) throw new Error(error);
-    const facts = { compiler: `${compiler.version}, portable`, processor: 'any', sources: '' };
+    const facts = { compiler: `${compiler.version}, ${target}`, processor: 'any', sources: '' };
     return { addon: loadAddon(path), facts };
   } finally {
     rmSync(folder, { recursive: true });
   }
 }
 
+/** What this processor can run besides what it was built for. */
+function otherTargets(): ('avx2' | 'portable')[] {
+  let features = '';
+  try {
+    features = readFileSync('/proc/cpuinfo', 'utf8');
+  } catch {
+    // Only Linux says what there is.
+  }
+  return process.arch === 'x64' && /\bavx2\b/.test(features) ? ['avx2', 'portable'] : ['portable'];
+}
+
 /** The kernels by kind of build, or why there are none. */
 export async function testAddons(): Promise<{ addons: Record<string, Addon>; skip: false | string }> {
   const installed = installedAddon();
   if (!installed) return { addons: {}, skip: 'the native kernels are not built: npm run setup:native' };
-  return { addons: { installed: installed.addon, portable: (await portableAddon()).addon }, skip: false };
+  const addons: Record<string, Addon> = { installed: installed.addon };
+  for (const target of otherTargets()) addons[target] = (await otherAddon(target)).addon;
+  return { addons, skip: false };
 }
 
 /** All but the one that users get, which is opened by name. */
 export async function nativeVariants(): Promise<{ engine: Engine; precision: Precision }[]> {
   const installed = installedAddon();
   if (!installed) return [];
-  const portable = await portableAddon();
+  const portable = await otherAddon('portable');
   const { forward, backward } = bestPrecision(installed.addon);
   const variants = [
     ...(backward === 'float32'
