@@ -4,8 +4,7 @@
  */
 #define NAPI_VERSION 8
 #include <node_api.h>
-#include <pthread.h>
-#include <stdio.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -133,6 +132,15 @@ typedef struct {
   napi_ref references[5];
 } Run;
 
+/** Runs that are not done. */
+static atomic_int activeRuns;
+
+/** A process that exits in the middle of a run would free the memory it works on. */
+static void awaitRuns(void *data) {
+  (void)data;
+  while (atomic_load(&activeRuns) > 0) nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+}
+
 static double seconds(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
@@ -151,12 +159,14 @@ static void execute(napi_env env, void *data) {
     if (run->times) run->times[call] += seconds() - start;
     i += 2 + length;
   }
+  atomic_fetch_sub(&activeRuns, 1);
 }
 
 static void complete(napi_env env, napi_status status, void *data) {
   Run *run = data;
   napi_value nothing;
   napi_get_undefined(env, &nothing);
+  if (status == napi_cancelled) atomic_fetch_sub(&activeRuns, 1); // it never started
   if (status == napi_ok) napi_resolve_deferred(env, run->deferred, nothing);
   else napi_reject_deferred(env, run->deferred, nothing);
   for (int i = 0; i < 5; i++)
@@ -220,12 +230,14 @@ static napi_value run(napi_env env, napi_callback_info info) {
   }
   CHECK(napi_create_string_utf8(env, "xbm native run", NAPI_AUTO_LENGTH, &name));
   CHECK(napi_create_async_work(env, NULL, name, execute, complete, work, &work->work));
+  atomic_fetch_add(&activeRuns, 1);
   CHECK(napi_queue_async_work(env, work->work));
   return promise;
 }
 
 static napi_value initialize(napi_env env, napi_value exports) {
   napi_value value, list;
+  CHECK(napi_add_env_cleanup_hook(env, awaitRuns, NULL));
   const struct { const char *name; napi_callback callback; } functions[] = {
     { "allocate", allocate }, { "createPool", createPool }, { "closePool", closePool }, { "run", run },
   };

@@ -22,7 +22,7 @@ export function experimentOptions(command: Command): Command {
       'xbm, piggyback, finetune or classifier (default: xbm, or what the config says)',
     )
     .option('--set <key=value>', 'override one key; repeatable', collect, [])
-    .option('--engine <engine>', 'auto, onnx, tfjs or webgpu');
+    .option('--engine <engine>', 'auto, native, onnx, tfjs or webgpu');
 }
 
 /**

@@ -55,7 +55,8 @@ async function misfit(folder: RunFolder, inputs: RunInputs): Promise<string | nu
     return `it is of backbone ${then.backboneSha256}, this one is ${now.backboneSha256}`;
   if (then.trainImagesHash !== now.trainImagesHash)
     return 'the training images (names, labels or pixels) are others now';
-  if (then.engine !== now.engine) return `it was trained with engine ${then.engine}, this is ${now.engine}`;
+  if (then.engine !== now.engine)
+    return `it was trained with engine ${then.engine}, this is ${now.engine}: --engine ${then.engine} continues it`;
   return null;
 }
 

@@ -46,6 +46,9 @@ export function mapShapes(
 export const mapBytes = ({ pixels, padded }: MapShape, format: Format): number =>
   pixels * padded * bytesPerValue[format];
 
+/** As native/products.c has room for. */
+const MAX_KERNEL = 16;
+
 /** Where a product's rows come from: arguments of the product kernels. */
 export interface Geometry {
   readonly batch: number;
@@ -70,6 +73,8 @@ export function geometryOf(
   output: MapShape,
   columns: number | null,
 ): Geometry {
+  if (layer.kind === 'conv' && layer.kernel > MAX_KERNEL)
+    throw new Error(`${layer.name}: the native engine's kernels are of at most ${MAX_KERNEL} pixels`);
   const window = layer.kind === 'conv' && columns === null ? layer : { kernel: 1, stride: 1, padding: 0 };
   const source = columns === null ? input : output;
   return {

@@ -157,6 +157,8 @@ export function groupArguments(
   maps: ReadonlyMap<string, FeatureMap>,
   extra: (layer: PointwiseLayer) => { trained: number; sums: Tensor | null },
 ): { args: Arguments; records: Records } {
+  if (group.inputs.length + group.members.length > MAX_VALUES)
+    throw new Error(`a group of ${group.members.length} element-wise layers is more than the native engine holds`);
   const { pixels, padded } = maps.get(group.inputs[0])!.shape;
   const inputs = group.inputs.map((name) => {
     const { tensor, format, step } = maps.get(name)!;
@@ -184,6 +186,9 @@ export function groupArguments(
     records: [...inputs, ...members],
   };
 }
+
+/** As native/pointwise.c has room for. */
+const MAX_VALUES = 24;
 
 /** As native/pointwise.c numbers them. */
 const memberKinds: Record<PointwiseLayer['kind'], number> = { batchNorm: 0, relu: 1, quantize: 2, add: 3 };
@@ -217,6 +222,7 @@ function emitColumns(context: ForwardContext, layer: ConvLayer): FeatureMap {
   const { builder, shapes, normalization, pixels } = context;
   const [image, output] = [shapes.get('input')!, shapes.get(layer.name)!];
   const { kernel, stride, padding, inChannels } = layer;
+  if (inChannels !== 3) throw new Error(`${layer.name} reads images of ${inChannels} channels, expected 3`);
   const rows = pad(kernel ** 2 * inChannels, builder.addon.lanes);
   const shape: MapShape = { ...output, channels: kernel ** 2 * inChannels, padded: rows };
   const border = (image.height + 2 * padding) * (image.width + 2 * padding);
