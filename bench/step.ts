@@ -1,5 +1,5 @@
 /**
- * @file `npm run bench:step [seconds per row]`: images/s of the onnx engine, training and evaluation, random 4-bit
+ * @file `npm run bench:step [seconds per row [engine]]`: images/s of an engine, training and evaluation, random 4-bit
  * weights. Each row runs in a process of its own; medians over the steps, the first (warm-up) left out.
  */
 import { execFileSync } from 'node:child_process';
@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { foldBackbone } from '../src/adaption/fold.js';
 import type { MethodName } from '../src/adaption/method.js';
 import { initialTaskState } from '../src/adaption/parameters.js';
-import type { TrainingPlan } from '../src/engines/engine.js';
-import { createOnnxEngine } from '../src/engines/onnx/index.js';
+import type { EngineName, InferencePlan, TrainingPlan } from '../src/engines/engine.js';
+import { openEngine } from '../src/engines/registry.js';
 import { withClasses } from '../src/model/graph.js';
 import { buildNetwork } from '../src/model/networks.js';
 import { adam, learningRates, randomBackbone, tinyBatch, tinyMethod } from '../test/engines/fixtures.js';
@@ -33,18 +33,26 @@ const rows: Row[] = [
   { network: 'cifar-resnet20', imageSize: 32, batchSize: 32, method: 'xbm' },
 ];
 
-const seconds = Number(benchArguments('npm run bench:step -- [SECONDS PER ROW]', 1)[0] ?? 10);
+const [secondsPerRow, engineName = 'onnx'] = benchArguments(
+  'npm run bench:step -- [SECONDS PER ROW [native|onnx|webgpu|tfjs]]',
+  2,
+);
+const seconds = Number(secondsPerRow ?? 10);
 if (process.env.XBM_BENCH_ROW)
   console.log(JSON.stringify(await measure(JSON.parse(process.env.XBM_BENCH_ROW))));
 else printAll();
 
 function printAll(): void {
-  console.log(`onnx engine, ${cpus().length} cores, ${cpus()[0].model}; median images/s`);
+  console.log(`${engineName} engine, ${cpus().length} cores, ${cpus()[0].model}; median images/s`);
   for (const row of rows) {
-    const output = execFileSync(process.execPath, [fileURLToPath(import.meta.url), String(seconds)], {
-      env: { ...process.env, XBM_BENCH_ROW: JSON.stringify(row) },
-      encoding: 'utf8',
-    });
+    const output = execFileSync(
+      process.execPath,
+      [fileURLToPath(import.meta.url), String(seconds), engineName],
+      {
+        env: { ...process.env, XBM_BENCH_ROW: JSON.stringify(row) },
+        encoding: 'utf8',
+      },
+    );
     const { rate, gigabytes } = JSON.parse(output);
     const { network, imageSize, batchSize, method } = row;
     const what = `${network}, ${imageSize} px, batch ${batchSize}, ${method}`;
@@ -58,6 +66,7 @@ async function measure({
   batchSize,
   method,
 }: Row): Promise<{ rate: number; gigabytes: number }> {
+  const { engine } = await openEngine(engineName as EngineName, { threads: 0 });
   const backbone = randomBackbone(buildNetwork(network, 102));
   const batch = tinyBatch({ batchSize, imageSize });
   const step =
@@ -87,14 +96,14 @@ async function measure({
 
   async function training(plan: TrainingPlan) {
     const state = initialTaskState(plan.graph, backbone, plan.method, adam, 0);
-    const session = await createOnnxEngine({ threads: 0 }).openTraining(plan, state);
+    const session = await engine.openTraining(plan, state);
     const run = async (index: number) =>
       (await session.trainStep(batch, { step: index, learningRates })).metrics.then(() => {});
     return { run, close: () => session.close() };
   }
 
-  async function evaluation(plan: Parameters<ReturnType<typeof createOnnxEngine>['openInference']>[0]) {
-    const session = await createOnnxEngine({ threads: 0 }).openInference(plan);
+  async function evaluation(plan: InferencePlan) {
+    const session = await engine.openInference(plan);
     return { run: async () => void (await session.predict(batch)), close: () => session.close() };
   }
 }
