@@ -246,7 +246,8 @@ static napi_value initialize(napi_env env, napi_value exports) {
     CHECK(napi_set_named_property(env, exports, functions[i].name, value));
   }
   const struct { const char *name; int value; } facts[] = {
-    { "lanes", LANES }, { "panel", PANEL }, { "hasInt8", HAS_INT8 }, { "hasBfloat16", HAS_BFLOAT16 },
+    { "lanes", LANES }, { "maxKernel", MAX_KERNEL }, { "maxValues", MAX_VALUES },
+    { "gradientChannels", GRADIENT_CHANNELS }, { "coefficients", COEFFICIENTS }, { "hasInt8", HAS_INT8 }, { "hasBfloat16", HAS_BFLOAT16 },
   };
   for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++) {
     CHECK(napi_create_int32(env, facts[i].value, &value));

@@ -158,7 +158,7 @@ void addBias(const Context *context, const addBiasCall *call) {
 
 /**
  * metrics = [mean cross-entropy, images whose largest logit, the first of equal ones, is the label's];
- * gradient = (softmax − one-hot) / batch, 0 for padding.
+ * gradient = (softmax − one-hot) / batch, 0 for padding. `problem` is cleared; where it was set the loss is NaN.
  */
 void loss(const Context *context, const lossCall *call) {
   const float *logits = TENSOR(float, logits);
@@ -179,6 +179,8 @@ void loss(const Context *context, const lossCall *call) {
     total += logits[best] + log(sum) - logits[labels[image]];
     correct += best == labels[image];
   }
-  metrics[0] = (float)(total / (double)batch);
+  float *problem = TENSOR(float, problem);
+  metrics[0] = *problem != 0.f ? NAN : (float)(total / (double)batch);
+  *problem = 0.f;
   metrics[1] = (float)correct;
 }

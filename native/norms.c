@@ -8,9 +8,6 @@
 #define EPSILON 1e-5
 #define MOMENTUM 0.1
 
-/** As the group kernels read them. */
-enum Coefficient { MEAN, SCALE, SHIFT, INVERSE, MEAN_GRADIENT, MEAN_PRODUCT };
-
 typedef struct {
   const float *x;
   float *partial;
@@ -75,6 +72,7 @@ static void normalizationPiece(void *data, long index) {
       count += n;
     }
     const double variance = deviations / count;
+    if (!isfinite(mean + variance + weight[c] + bias[c])) report(TENSOR(float, problem));
     const float inverse = (float)(1 / sqrt(variance + EPSILON));
     coefficients[MEAN * padded + c] = (float)mean;
     coefficients[SCALE * padded + c] = weight[c] * inverse;

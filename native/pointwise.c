@@ -11,18 +11,10 @@
 #include <immintrin.h>
 #endif
 
-/** Values of a block, and how many layers a group may have, inputs included. */
+/** Values of a block. */
 #define BLOCK 512
-#define MAX_VALUES 24
 
 enum Kind { BATCH_NORM, RELU, QUANTIZE, ADD };
-
-/**
- * Vectors of one batch norm in the coefficient tensor, `channels` long each. output = (input − mean) · scale + shift; the
- * last three are for the backward pass: 1/σ, and over all pixels the means of dL/doutput and of dL/doutput · x̂,
- * x̂ = (input − mean)/σ.
- */
-enum Coefficient { MEAN, SCALE, SHIFT, INVERSE, MEAN_GRADIENT, MEAN_PRODUCT };
 
 typedef struct {
   const Context *context;
@@ -131,7 +123,7 @@ static void computeMembers(const Group *group, const Block *block, Values *v, in
         normalize(group, block, member, x, y);
         break;
       case RELU:
-        for (long n = 0; n < block->length; n++) y[n] = x[n] < 0.f ? 0.f : x[n]; // NaN stays: a diverged run is seen
+        for (long n = 0; n < block->length; n++) y[n] = x[n] < 0.f ? 0.f : x[n];
         break;
       case ADD: {
         const float *z = v->values[(long)member->second];
@@ -234,7 +226,7 @@ static const float *passOn(const Group *group, const Block *block, const memberR
       return out;
     case QUANTIZE: { // straight through where 0 ≤ x ≤ clip
       const float clip = (float)member->clip;
-      for (long n = 0; n < length; n++) out[n] = (x[n] >= 0.f) & (x[n] <= clip) ? g[n] : 0.f;
+      for (long n = 0; n < length; n++) out[n] = ((x[n] >= 0.f) & (x[n] <= clip)) ? g[n] : 0.f;
       return out;
     }
     case BATCH_NORM: {
@@ -383,17 +375,21 @@ void groupBackward(const Context *context, const groupBackwardCall *call) {
 
 #define SPAN 16384
 
+typedef struct {
+  const float *a, *b;
+  float *sum;
+  long size;
+} Addition;
+
 static void addPiece(void *data, long index) {
-  const struct { const float *a, *b; float *sum; long size; } *add = data;
+  const Addition *add = data;
   const long end = minLong(add->size, (index + 1) * SPAN);
   for (long n = index * SPAN; n < end; n++) add->sum[n] = add->a[n] + add->b[n];
 }
 
 /** Adds up gradients that several readers of one tensor hand back. */
 void addGradients(const Context *context, const addGradientsCall *call) {
-  struct { const float *a, *b; float *sum; long size; } add = {
-    TENSOR(float, a), TENSOR(float, b), TENSOR(float, sum), (long)call->size,
-  };
+  Addition add = { TENSOR(float, a), TENSOR(float, b), TENSOR(float, sum), (long)call->size };
   parallel(context->pool, ceilDivide(add.size, SPAN), addPiece, &add);
 }
 

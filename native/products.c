@@ -161,7 +161,6 @@ static long bytesPerValue(int format) { return format == UINT8 ? 1 : format == B
 
 /* ---- Gathering: forward pass and input gradient ---- */
 
-#define MAX_KERNEL 16
 #define MAX_TAPS (MAX_KERNEL * MAX_KERNEL)
 
 /**
@@ -182,8 +181,6 @@ typedef struct {
 #define BLOCK_BYTES (192 * 1024)
 
 typedef struct {
-  const Context *context;
-  const gatherCall *call;
   const Pass *pass;
   const char *x;
   const char *zeros;
@@ -254,7 +251,7 @@ void gather(const Context *context, const gatherCall *call) {
   const int transposed = (int)call->transposed;
   const long kernel = (long)call->kernel, stride = (long)call->stride, padding = (long)call->padding;
   const long batch = (long)call->batch;
-  Gather g = { .context = context, .call = call, .format = (int)call->format, .totalTaps = kernel * kernel };
+  Gather g = { .format = (int)call->format, .totalTaps = kernel * kernel };
   g.x = TENSOR(char, x);
   g.zeros = TENSOR(char, zeros);
   g.w = TENSOR(int32_t, w);
@@ -308,14 +305,13 @@ void gather(const Context *context, const gatherCall *call) {
 
 /* ---- Weight gradient ---- */
 
-/** Input channels that share one packed block of output gradients, and pixels of a block. */
-#define GRADIENT_CHANNELS 128
+/** Pixels whose gradients are packed at a time, for GRADIENT_CHANNELS input channels. */
 #define GRADIENT_PIXELS 256
 
 typedef struct {
   const Context *context;
   const weightGradientCall *call;
-  long batch, inHeight, inWidth, inChannels, outHeight, outWidth, outChannels, kernel, stride, padding;
+  long inHeight, inWidth, inChannels, outHeight, outWidth, outChannels, kernel, stride, padding;
   long splits, channelBlocks, pixels, pixelsPerSplit;
 } WeightGradient;
 
@@ -445,13 +441,13 @@ static void weightGradientPiece(void *data, long index) {
 void weightGradient(const Context *context, const weightGradientCall *call) {
   WeightGradient g = {
     .context = context, .call = call,
-    .batch = (long)call->batch, .inHeight = (long)call->inHeight, .inWidth = (long)call->inWidth,
+    .inHeight = (long)call->inHeight, .inWidth = (long)call->inWidth,
     .inChannels = (long)call->inChannels, .outHeight = (long)call->outHeight, .outWidth = (long)call->outWidth,
     .outChannels = (long)call->outChannels, .kernel = (long)call->kernel, .stride = (long)call->stride,
     .padding = (long)call->padding, .splits = (long)call->splits,
   };
   g.channelBlocks = ceilDivide(g.inChannels, GRADIENT_CHANNELS);
-  g.pixels = g.batch * g.outHeight * g.outWidth;
+  g.pixels = (long)call->batch * g.outHeight * g.outWidth;
   g.pixelsPerSplit = ceilDivide(ceilDivide(g.pixels, g.splits), GRADIENT_PIXELS) * GRADIENT_PIXELS;
   parallel(context->pool, g.kernel * g.kernel * g.channelBlocks * g.splits, weightGradientPiece, &g);
 }

@@ -15,10 +15,11 @@ struct Pool {
   void *data;
   long count;
   atomic_long next;
-  /** Loops started so far; helpers join each once. */
+  /** Loops started so far; a helper joins each at most once, and only while it is open. */
   atomic_long generation;
+  /** Helpers that joined and are not done: a loop does not wait for one that never got a processor. */
   atomic_int working;
-  int stop;
+  int stop, open;
 };
 
 /** Between the kernels of a step helpers look for work a little before they sleep: waking takes longer than most waits. */
@@ -64,11 +65,14 @@ static void *helper(void *argument) {
     while (atomic_load(&pool->generation) == seen && !pool->stop) pthread_cond_wait(&pool->wake, &pool->mutex);
     int stop = pool->stop;
     seen = atomic_load(&pool->generation);
+    const int joined = pool->open;
+    if (joined) atomic_fetch_add(&pool->working, 1);
     pthread_mutex_unlock(&pool->mutex);
     if (stop) {
       free(own.memory);
       return NULL;
     }
+    if (!joined) continue;
     work(pool);
     if (atomic_fetch_sub(&pool->working, 1) == 1) {
       pthread_mutex_lock(&pool->mutex);
@@ -113,11 +117,14 @@ void parallel(struct Pool *pool, long count, Body body, void *data) {
   pool->data = data;
   pool->count = count;
   atomic_store(&pool->next, 0);
-  atomic_store(&pool->working, pool->helpers);
+  pool->open = 1;
   atomic_fetch_add(&pool->generation, 1);
   pthread_cond_broadcast(&pool->wake);
   pthread_mutex_unlock(&pool->mutex);
   work(pool);
+  pthread_mutex_lock(&pool->mutex);
+  pool->open = 0;
+  pthread_mutex_unlock(&pool->mutex);
   for (int i = 0; i < SPINS && atomic_load(&pool->working) > 0; i++) pauseBriefly();
   if (atomic_load(&pool->working) == 0) return;
   pthread_mutex_lock(&pool->mutex);

@@ -165,6 +165,7 @@ typedef struct {
   const float *values, *scales;
   int8_t *levels;
   float limit;
+  float *problem;
 } TrainedWeights;
 
 static void gridFilter(void *data, long out) {
@@ -175,7 +176,9 @@ static void gridFilter(void *data, long out) {
   int8_t *levels = t->levels + out * rows;
   for (long row = 0; row < rows; row++) {
     float level = 0.f;
-    if (scale != 0.f) {
+    if (!isfinite(values[row])) {
+      report(t->problem);
+    } else if (scale != 0.f) {
       level = values[row] / scale;
       level = level > t->limit ? t->limit : level < -t->limit ? -t->limit : level;
       level = rintf(level);
@@ -191,6 +194,7 @@ void gridWeights(const Context *context, const gridWeightsCall *call) {
   TrainedWeights t = {
     .layer = OPEN_LAYER((int)call->format, (int)call->gradientFormat), .values = TENSOR(float, values),
     .scales = TENSOR(float, scales), .levels = TENSOR(int8_t, levels), .limit = (float)call->limit,
+    .problem = TENSOR(float, problem),
   };
   openPanels(&t.layer, TENSOR(char, w), TENSOR(char, wTransposed));
   parallel(context->pool, t.layer.outChannels, gridFilter, &t);

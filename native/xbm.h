@@ -40,6 +40,20 @@
 #define OUTER_ROWS 2
 #endif
 
+/** Largest kernel of a product, pixels along a side. */
+#define MAX_KERNEL 16
+/** Layers of a group of element-wise layers, its inputs included. */
+#define MAX_VALUES 24
+/** Input channels of one piece of a weight gradient. */
+#define GRADIENT_CHANNELS 128
+
+/**
+ * Vectors of one batch norm in its coefficient tensor, as long as its padded channels. output = (input − mean) · scale +
+ * shift; the last three are for the backward pass: 1/σ, and over all pixels the means of dL/doutput and of dL/doutput · x̂,
+ * x̂ = (input − mean)/σ.
+ */
+enum Coefficient { MEAN, SCALE, SHIFT, INVERSE, MEAN_GRADIENT, MEAN_PRODUCT, COEFFICIENTS };
+
 /** uint8 levels × int8 weights → int32, four at a time. */
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__)
 #define HAS_INT8 1
@@ -86,7 +100,7 @@ void *scratch(size_t bytes);
     outChannels, kernel, stride, padding, splits) \
   K(maskWeights, scores, bits, frozen, w, wTransposed, frozenFormat, format, gradientFormat, taps, rowStride, inPadded, \
     inChannels, outChannels, outPadded, rowsPerBit, bitsPerFilter, binarizer, threshold, slope, noise, seed, layerKey) \
-  K(gridWeights, values, levels, scales, w, wTransposed, format, gradientFormat, taps, rowStride, inPadded, inChannels, \
+  K(gridWeights, problem, values, levels, scales, w, wTransposed, format, gradientFormat, taps, rowStride, inPadded, inChannels, \
     outChannels, outPadded, limit) \
   K(plainWeights, values, w, wTransposed, taps, rowStride, inPadded, inChannels, outChannels, outPadded) \
   K(updateMasks, dw, splits, frozen, frozenFormat, scores, moment1, moment2, taps, rowStride, inPadded, inChannels, \
@@ -95,7 +109,7 @@ void *scratch(size_t bytes);
     outPadded, limit, group) \
   K(updateBias, dlogits, batch, classes, padded, values, moment1, moment2) \
   K(statistics, x, partial, pixels, channels, chunks) \
-  K(normalization, partial, chunks, pixels, channels, padded, coefficients, weight, bias, runningMean, runningVariance) \
+  K(normalization, problem, partial, chunks, pixels, channels, padded, coefficients, weight, bias, runningMean, runningVariance) \
   K(updateAffine, partial, chunks, pixels, channels, padded, coefficients, weight, bias, weightMoment1, weightMoment2, \
     biasMoment1, biasMoment2) \
   K(groupForward, pixels, channels, inputs, members, outputs) \
@@ -109,7 +123,7 @@ void *scratch(size_t bytes);
   K(averagePool, x, y, batch, pixels, channels) \
   K(averagePoolGradient, dy, dx, batch, pixels, channels) \
   K(addBias, logits, bias, batch, classes, padded) \
-  K(loss, logits, labels, gradient, metrics, batch, classes, padded)
+  K(loss, problem, logits, labels, gradient, metrics, batch, classes, padded)
 
 /*
  * After the fixed arguments of the group kernels come records, as many as the arguments say, in the order of the
@@ -174,6 +188,15 @@ static inline long minLong(long a, long b) { return a < b ? a : b; }
 static inline long maxLong(long a, long b) { return a > b ? a : b; }
 static inline long ceilDivide(long a, long b) { return (a + b - 1) / b; }
 static inline long paddedChannels(long channels) { return ceilDivide(channels, LANES) * LANES; }
+
+/**
+ * Says that a value is not finite: quantisers and max pools would turn it into an ordinary one on its way to the loss.
+ * The loss is NaN then, and the tensor is cleared for the next step.
+ */
+static inline void report(float *problem) {
+  const float yes = 1.f;
+  __atomic_store(problem, &yes, __ATOMIC_RELAXED);
+}
 
 /** Rounds to nearest, ties to even, as the processor's own conversion; not for NaN. */
 static inline uint16_t toBfloat16(float value) {

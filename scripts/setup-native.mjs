@@ -1,13 +1,14 @@
 // npm run setup:native — compiles the kernels of the `native` engine for this machine's processor, into native/build.
 // $CC names another compiler. Node's headers come with the package node-api-headers.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const sources = join(root, 'native');
+const onDebian = 'On Debian: apt-get install gcc libc6-dev.';
 
 /** Flags that compile for this very processor, and for others of its architecture. */
 export const targets =
@@ -15,20 +16,23 @@ export const targets =
     ? { native: '-march=native', avx2: '-march=x86-64-v3', portable: '-march=x86-64-v2' }
     : { native: process.arch === 'arm64' ? '-mcpu=native' : '-march=native', portable: '' };
 
-/** @returns the compiler's own words when it fails, else null */
+/**
+ * @param compiler as findCompiler gives it
+ * @returns the compiler's own words when it fails, else null
+ */
 export function compile(compiler, output, target) {
   const headers = createRequire(import.meta.url)('node-api-headers').include_dir;
   const files = readdirSync(sources).filter((name) => name.endsWith('.c'));
   const args = [
     ...['-std=gnu11', '-O3', target, '-fPIC', '-shared', '-pthread', '-Wall', '-Wextra'],
     // GCC's partial redundancy elimination copies every accumulator of a product in every iteration.
-    '-fno-tree-pre',
+    compiler.isClang ? '' : '-fno-tree-pre',
     ...(process.platform === 'darwin' ? ['-undefined', 'dynamic_lookup'] : []),
     ...['-I', headers, '-DNODE_GYP_MODULE_NAME=xbm', '-o', output],
     ...files.map((name) => join(sources, name)),
     '-lm',
   ].filter((argument) => argument !== '');
-  const { status, stderr, error } = spawnSync(compiler, args, { encoding: 'utf8' });
+  const { status, stderr, error } = spawnSync(compiler.name, args, { encoding: 'utf8' });
   return status === 0 ? null : (error?.message ?? stderr);
 }
 
@@ -36,7 +40,8 @@ export function compile(compiler, output, target) {
 export function findCompiler() {
   for (const name of process.env.CC ? [process.env.CC] : ['cc', 'gcc', 'clang']) {
     const { status, stdout } = spawnSync(name, ['--version'], { encoding: 'utf8' });
-    if (status === 0) return { name, version: stdout.split('\n')[0].trim() };
+    const [version] = (stdout ?? '').split('\n');
+    if (status === 0) return { name, version: version.trim(), isClang: /clang/i.test(version) };
   }
   return null;
 }
@@ -51,24 +56,40 @@ async function main() {
     const named = process.env.CC
       ? `$CC names ${process.env.CC}, which does not run.`
       : 'There is no C compiler (cc, gcc, clang).';
-    fail(named, 'On Debian: apt-get install gcc libc6-dev. The onnx engine needs none.');
+    fail(named, `${onDebian} The onnx engine needs none.`);
+  }
+  // In a checkout the code that says what belongs together may be missing or older than the sources.
+  if (existsSync(join(root, 'tsconfig.build.json'))) {
+    const { status } = spawnSync('npm', ['run', '-s', 'build'], { cwd: root, stdio: 'inherit' });
+    if (status !== 0) fail('`npm run build` failed.', 'Run `npm ci` first.');
   }
   const { addonStatus, processorName, sourcesHash } = await import('../dist/engines/native/addon.js');
   const folder = join(sources, 'build');
-  mkdirSync(folder, { recursive: true });
-  // A program that has the old one loaded keeps it.
-  const [output, temporary] = [join(folder, 'xbm.node'), join(folder, `xbm-${process.pid}.node`)];
-  const error = compile(compiler.name, temporary, targets.native);
-  if (error !== null) {
+  const [output, factsPath] = [join(folder, 'xbm.node'), join(folder, 'xbm.json')];
+  const temporary = join(folder, `xbm-${process.pid}.node`);
+  try {
+    mkdirSync(folder, { recursive: true });
+    const error = compile(compiler, temporary, targets.native);
+    if (error !== null) {
+      rmSync(temporary, { force: true });
+      const isHeader = /fatal error: \S+\.h: No such file|file not found/.test(error);
+      fail(
+        `${compiler.version} cannot compile the kernels:\n${error}`,
+        isHeader
+          ? `The C library's headers are missing. ${onDebian}`
+          : '$CC names another compiler: GCC 12 is known to do.',
+      );
+    }
+    // Never new kernels beside the facts of others. A program that has the old ones loaded keeps them.
+    rmSync(factsPath, { force: true });
+    renameSync(temporary, output);
+    const facts = { compiler: compiler.version, processor: processorName(), sources: sourcesHash() };
+    writeFileSync(factsPath, `${JSON.stringify(facts, null, 2)}\n`);
+  } catch (error) {
+    fail(`${folder}: cannot be written: ${error.message}`, 'Run it as a user who may write there.');
+  } finally {
     rmSync(temporary, { force: true });
-    fail(
-      `${compiler.version} cannot compile the kernels:\n${error}`,
-      'GCC 11 or Clang 14 and newer can; $CC names another one.',
-    );
   }
-  renameSync(temporary, output);
-  const facts = { compiler: compiler.version, processor: processorName(), sources: sourcesHash() };
-  writeFileSync(join(folder, 'xbm.json'), `${JSON.stringify(facts, null, 2)}\n`);
   const status = addonStatus();
   if (!status.available) fail(status.reason, 'This is a bug in scripts/setup-native.mjs.');
   console.log(`setup:native: kernels built with ${compiler.version}; \`xbm engines\` lists the engine.`);

@@ -4,7 +4,9 @@ import { spawnSync } from 'node:child_process';
 import { findCompiler } from './setup-native.mjs';
 
 if (process.platform === 'win32' || !findCompiler()) {
-  console.log('test:native: skipped. There is no C compiler (Debian: apt-get install gcc libc6-dev), or this is Windows.');
+  console.log(
+    'test:native: skipped. There is no C compiler (Debian: apt-get install gcc libc6-dev), or this is Windows.',
+  );
   process.exit(0);
 }
 run('scripts/setup-native.mjs');

@@ -10,6 +10,12 @@ import { packageRoot } from '../../paths.js';
 export interface Addon {
   /** Channels of feature maps are padded to a multiple of this. */
   readonly lanes: number;
+  /** Limits: pixels along a kernel's side, layers of a group with its inputs, channels of a weight gradient's piece. */
+  readonly maxKernel: number;
+  readonly maxValues: number;
+  readonly gradientChannels: number;
+  /** Vectors of a batch norm's coefficient tensor. */
+  readonly coefficients: number;
   /** Whether products take uint8 levels × int8 weights, and bfloat16 × bfloat16, here. */
   readonly hasInt8: number;
   readonly hasBfloat16: number;
@@ -43,7 +49,7 @@ export interface BuildFacts {
 
 export const nativeFolder = join(packageRoot(), 'native');
 const buildFolder = join(nativeFolder, 'build');
-export const HOW_TO_BUILD = 'run `npm run setup:native` (it needs a C compiler: Debian has one in gcc)';
+export const HOW_TO_BUILD = `run \`npm run setup:native\` in ${packageRoot()} (it needs a C compiler: Debian's gcc and libc6-dev)`;
 
 /** The compiled kernels, or why there are none that can run here. */
 export type AddonStatus =
@@ -61,6 +67,8 @@ export function addonStatus(folder: string = buildFolder): AddonStatus {
   let facts: BuildFacts;
   try {
     facts = JSON.parse(readFileSync(factsPath, 'utf8'));
+    for (const name of ['compiler', 'processor', 'sources'] as const)
+      if (typeof facts[name] !== 'string') throw new TypeError(name);
   } catch {
     return missing(`${factsPath} is damaged; ${HOW_TO_BUILD}`);
   }
@@ -89,10 +97,11 @@ export function processorName(): string {
   return `${model}, ${arch()}, ${createHash('sha256').update(features).digest('hex').slice(0, 8)}`;
 }
 
-/** SHA-256 of all sources of the kernels. */
+/** SHA-256 of all sources of the kernels and of the script that compiles them. */
 export function sourcesHash(folder: string = nativeFolder): string {
   const hash = createHash('sha256');
   const names = readdirSync(folder).filter((name) => /\.[ch]$/.test(name));
   for (const name of names.sort()) hash.update(name).update(readFileSync(join(folder, name)));
+  hash.update(readFileSync(join(packageRoot(), 'scripts', 'setup-native.mjs')));
   return hash.digest('hex');
 }

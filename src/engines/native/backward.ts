@@ -27,8 +27,6 @@ export interface BackwardContext extends ForwardContext {
 
 /** Weight gradients of few channels are split along pixels, so that there is work for several threads. */
 const ENOUGH_PIECES = 16;
-/** As native/products.c cuts them. */
-const CHANNELS_PER_PIECE = 128;
 const MIN_PIXELS_PER_SPLIT = 512;
 
 /** Pixels whose sums one thread takes at a time. */
@@ -122,11 +120,11 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
   function productGradients(layer: ConvLayer | LinearLayer, dy: Tensor): void {
     const [input, output] = [values.source(layer), maps.get(layer.name)!];
     const { transposed, precision, columns } = context.weights(layer);
-    const geometry = geometryOf(layer, input.shape, output.shape, columns);
+    const geometry = geometryOf(builder.addon, layer, input.shape, output.shape, columns);
     const flop = productFlop(layer, output.shape);
     if (context.trainsWeights(layer)) {
       const rows = geometry.kernel ** 2 * geometry.inChannels;
-      const pieces = geometry.kernel ** 2 * Math.ceil(geometry.inChannels / CHANNELS_PER_PIECE);
+      const pieces = geometry.kernel ** 2 * Math.ceil(geometry.inChannels / builder.addon.gradientChannels);
       const splits = Math.max(
         1,
         Math.min(Math.ceil(ENOUGH_PIECES / pieces), Math.floor(output.shape.pixels / MIN_PIXELS_PER_SPLIT)),

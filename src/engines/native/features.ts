@@ -1,5 +1,6 @@
 /** @file Feature maps as they lie in memory: [pixels, channels], channels padded to full vectors. */
 import { type ConvLayer, type LayerGraph, type LinearLayer, layerShapes } from '../../model/graph.js';
+import type { Addon } from './addon.js';
 import type { Tensor } from './program.js';
 
 /** As native/xbm.h numbers them. */
@@ -46,9 +47,6 @@ export function mapShapes(
 export const mapBytes = ({ pixels, padded }: MapShape, format: Format): number =>
   pixels * padded * bytesPerValue[format];
 
-/** As native/products.c has room for. */
-const MAX_KERNEL = 16;
-
 /** Where a product's rows come from: arguments of the product kernels. */
 export interface Geometry {
   readonly batch: number;
@@ -68,13 +66,14 @@ export interface Geometry {
  * columns: each output pixel's window as the channels of one pixel.
  */
 export function geometryOf(
+  { maxKernel }: Addon,
   layer: ConvLayer | LinearLayer,
   input: MapShape,
   output: MapShape,
   columns: number | null,
 ): Geometry {
-  if (layer.kind === 'conv' && layer.kernel > MAX_KERNEL)
-    throw new Error(`${layer.name}: the native engine's kernels are of at most ${MAX_KERNEL} pixels`);
+  if (layer.kind === 'conv' && layer.kernel > maxKernel)
+    throw new Error(`${layer.name}: the native engine's kernels are of at most ${maxKernel} pixels`);
   const window = layer.kind === 'conv' && columns === null ? layer : { kernel: 1, stride: 1, padding: 0 };
   const source = columns === null ? input : output;
   return {
@@ -96,3 +95,16 @@ export function productFlop(layer: ConvLayer | LinearLayer, { pixels }: MapShape
   if (layer.kind === 'linear') return 2 * pixels * layer.inFeatures * layer.outFeatures;
   return 2 * pixels * layer.kernel ** 2 * layer.inChannels * layer.outChannels;
 }
+
+type Clips = Readonly<Record<string, number>>;
+
+/** Of a quantiser, in float32. @throws Error when the backbone has none */
+export function clipOf(clips: Clips, name: string): number {
+  const clip = clips[name];
+  if (!(clip > 0)) throw new Error(`activation clip of ${name} is ${clip}, expected a positive number`);
+  return Math.fround(clip);
+}
+
+/** Value of one level of a quantiser. */
+export const levelStep = (clips: Clips, name: string, bits: number): number =>
+  Math.fround(clipOf(clips, name) / (2 ** bits - 1));

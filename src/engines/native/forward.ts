@@ -9,9 +9,11 @@ import type {
 } from '../../model/graph.js';
 import type { FusedGraph, PointwiseGroup, PointwiseLayer } from '../compiled/fusion.js';
 import {
+  clipOf,
   type FeatureMap,
   formats,
   geometryOf,
+  levelStep,
   type MapShape,
   mapBytes,
   pad,
@@ -53,10 +55,11 @@ export function emitForward(context: ForwardContext): ForwardValues {
   const maps = new Map<string, FeatureMap>();
   const columns = new Map<string, FeatureMap>();
   const winners = new Map<string, Tensor>();
-  const zeros = builder.persistent(
-    'zeros',
-    4 * Math.max(...[...shapes.values()].map(({ padded }) => padded)),
-  );
+  // As long as a pixel of any map: also of image columns, which are a window's pixels.
+  const widths = [...shapes.values()].map(({ padded }) => padded);
+  for (const node of fused.nodes)
+    if (node.kind === 'conv' && node.inputs[0] === 'input') widths.push(columnRows(node, builder));
+  const zeros = builder.persistent('zeros', 4 * Math.max(...widths));
 
   const make = (name: string, format: FeatureMap['format'] = 'float32', step = 1): FeatureMap => {
     const shape = shapes.get(name)!;
@@ -115,7 +118,9 @@ export function emitForward(context: ForwardContext): ForwardValues {
           const isQuantized = node.members.some(
             (member) => member.name === name && member.kind === 'quantize',
           );
-          return isQuantized ? make(name, context.levels, stepOf(context, name)) : make(name);
+          return isQuantized
+            ? make(name, context.levels, levelStep(context.clips, name, context.activationBits))
+            : make(name);
         });
         emitGroup(context, node, maps, outputs);
       }
@@ -142,7 +147,7 @@ export const windowArguments = (layer: MaxPoolLayer, input: MapShape, output: Ma
   padding: layer.padding,
 });
 
-type GroupContext = Pick<ForwardContext, 'clips' | 'activationBits' | 'coefficients'>;
+type GroupContext = Pick<ForwardContext, 'builder' | 'clips' | 'activationBits' | 'coefficients'>;
 
 /** Number of a layer's value in a group's calls: inputs first, then members. */
 export const valueIndex = (group: PointwiseGroup, name: string): number => {
@@ -157,8 +162,11 @@ export function groupArguments(
   maps: ReadonlyMap<string, FeatureMap>,
   extra: (layer: PointwiseLayer) => { trained: number; sums: Tensor | null },
 ): { args: Arguments; records: Records } {
-  if (group.inputs.length + group.members.length > MAX_VALUES)
-    throw new Error(`a group of ${group.members.length} element-wise layers is more than the native engine holds`);
+  const { maxValues } = context.builder.addon;
+  if (group.inputs.length + group.members.length > maxValues)
+    throw new Error(
+      `a group of ${group.members.length} element-wise layers is more than the native engine holds`,
+    );
   const { pixels, padded } = maps.get(group.inputs[0])!.shape;
   const inputs = group.inputs.map((name) => {
     const { tensor, format, step } = maps.get(name)!;
@@ -174,7 +182,7 @@ export function groupArguments(
       first,
       second: second ?? first,
       coefficients: member.kind === 'batchNorm' ? context.coefficients(member) : null,
-      clip: member.kind === 'quantize' ? clipOf(context, member.name) : 0,
+      clip: member.kind === 'quantize' ? clipOf(context.clips, member.name) : 0,
       levels: member.kind === 'quantize' ? 2 ** context.activationBits - 1 : 0,
       isRead: isRead ? 1 : 0,
       ...extra(member),
@@ -186,9 +194,6 @@ export function groupArguments(
     records: [...inputs, ...members],
   };
 }
-
-/** As native/pointwise.c has room for. */
-const MAX_VALUES = 24;
 
 /** As native/pointwise.c numbers them. */
 const memberKinds: Record<PointwiseLayer['kind'], number> = { batchNorm: 0, relu: 1, quantize: 2, add: 3 };
@@ -208,14 +213,9 @@ function emitGroup(
   context.builder.call('groupForward', call, { records: [...records, ...stores] });
 }
 
-function clipOf({ clips }: Pick<ForwardContext, 'clips'>, name: string): number {
-  const clip = clips[name];
-  if (!(clip > 0)) throw new Error(`activation clip of ${name} is ${clip}, expected a positive number`);
-  return Math.fround(clip);
-}
-
-const stepOf = (context: Pick<ForwardContext, 'clips' | 'activationBits'>, name: string): number =>
-  Math.fround(clipOf(context, name) / (2 ** context.activationBits - 1));
+/** Values of one window of a convolution. */
+const columnRows = ({ kernel, inChannels }: ConvLayer, { addon }: ProgramBuilder): number =>
+  pad(kernel ** 2 * inChannels, addon.lanes);
 
 /** The windows of a convolution that reads the image, each as one pixel of a feature map. */
 function emitColumns(context: ForwardContext, layer: ConvLayer): FeatureMap {
@@ -223,7 +223,7 @@ function emitColumns(context: ForwardContext, layer: ConvLayer): FeatureMap {
   const [image, output] = [shapes.get('input')!, shapes.get(layer.name)!];
   const { kernel, stride, padding, inChannels } = layer;
   if (inChannels !== 3) throw new Error(`${layer.name} reads images of ${inChannels} channels, expected 3`);
-  const rows = pad(kernel ** 2 * inChannels, builder.addon.lanes);
+  const rows = columnRows(layer, builder);
   const shape: MapShape = { ...output, channels: kernel ** 2 * inChannels, padded: rows };
   const border = (image.height + 2 * padding) * (image.width + 2 * padding);
   const table = normalization.mean.flatMap((mean, c) =>
@@ -262,7 +262,7 @@ function emitProduct(
   builder.call(
     'gather',
     {
-      ...geometryOf(layer, input.shape, output.shape, columns),
+      ...geometryOf(builder.addon, layer, input.shape, output.shape, columns),
       x: input.tensor,
       zeros,
       w: values,

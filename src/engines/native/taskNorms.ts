@@ -5,9 +5,6 @@ import { chunksOf } from './backward.js';
 import { type FeatureMap, pad } from './features.js';
 import type { ProgramBuilder, Slice, Tensor } from './program.js';
 
-/** As native/pointwise.c orders them; the rest of a coefficient tensor is for the backward pass. */
-const COEFFICIENTS = 6;
-
 /** A task's batch norms: coefficients from the batch's statistics, or frozen; updates of weight and bias. */
 export class TaskNorms {
   readonly #coefficients = new Map<string, Tensor>();
@@ -19,12 +16,13 @@ export class TaskNorms {
     readonly layout: StateVector,
     readonly state: readonly Tensor[],
     initial: Readonly<Record<string, Float32Array>>,
+    /** Set where statistics are not finite. */
+    readonly problem: Tensor,
   ) {
     for (const layer of layersOfKind(training.graph, 'batchNorm')) {
-      const size = COEFFICIENTS * pad(layer.channels, builder.addon.lanes);
-      const values = training.method.trainBatchNorm
-        ? null
-        : frozenCoefficients(layer, size / COEFFICIENTS, initial);
+      const padded = pad(layer.channels, builder.addon.lanes);
+      const size = builder.addon.coefficients * padded;
+      const values = training.method.trainBatchNorm ? null : frozenCoefficients(layer, padded, initial);
       this.#coefficients.set(
         layer.name,
         builder.persistent(`coefficients of ${layer.name}`, 4 * size, values),
@@ -43,6 +41,7 @@ export class TaskNorms {
     const partial = this.builder.transient(`sums of ${layer.name}`, 12 * chunks * padded);
     this.builder.call('statistics', { x, partial, pixels, channels: padded, chunks });
     this.builder.call('normalization', {
+      problem: this.problem,
       partial,
       chunks,
       pixels,
@@ -88,7 +87,7 @@ function frozenCoefficients(
   const [weight, bias, mean, variance] = ['weight', 'bias', 'running_mean', 'running_var'].map(
     (suffix) => tensors[`${name}.${suffix}`],
   );
-  const values = new Float32Array(COEFFICIENTS * padded);
+  const values = new Float32Array(4 * padded); // the rest is for the backward pass of trained norms
   for (let c = 0; c < channels; c++) {
     const inverse = Math.fround(1 / Math.sqrt(variance[c] + BATCH_NORM_EPSILON));
     values[c] = mean[c];

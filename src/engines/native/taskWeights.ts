@@ -7,7 +7,7 @@ import type { FusedGraph } from '../compiled/fusion.js';
 import { layersOfNode } from '../compiled/fusion.js';
 import type { StateVector } from '../compiled/stateVector.js';
 import type { TrainingPlan } from '../engine.js';
-import { formats, pad } from './features.js';
+import { formats, levelStep, pad } from './features.js';
 import type { Arguments, ProgramBuilder, Slice, Tensor } from './program.js';
 
 /** In which formats products compute: exact in uint8 × int8 where inputs and weights are levels. */
@@ -54,6 +54,8 @@ export class TaskWeights {
     readonly state: readonly Tensor[],
     readonly fused: FusedGraph,
     readonly precision: Precision,
+    /** Set where trained weights are not finite. */
+    readonly problem: Tensor,
   ) {
     for (const node of fused.nodes) {
       if (node.kind === 'linear') this.#weights.set(node.name, this.#head(node));
@@ -122,6 +124,7 @@ export class TaskWeights {
     if (method.trainWeights && isLevels) {
       const size = layer.outChannels * layer.inChannels * layer.kernel ** 2;
       this.builder.call('gridWeights', {
+        problem: this.problem,
         ...layout,
         ...target,
         values: this.#slice(0, `${layer.name}.weight`),
@@ -238,10 +241,7 @@ export class TaskWeights {
     const source = this.fused.nodes.flatMap(layersOfNode).find(({ name }) => name === inputs[0]);
     if (source?.kind !== 'quantize') return { readsLevels: false, inputStep: 1 };
     const { clips, activationBits } = this.training.backbone;
-    return {
-      readsLevels: true,
-      inputStep: Math.fround(Math.fround(clips[source.name]) / (2 ** activationBits - 1)),
-    };
+    return { readsLevels: true, inputStep: levelStep(clips, source.name, activationBits) };
   }
 
   #layout(layer: ConvLayer | LinearLayer): Layout {

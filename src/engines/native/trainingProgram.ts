@@ -40,8 +40,9 @@ export function compileTraining(
   const state = Array.from({ length: 1 + layout.momentCount }, (_, i) =>
     builder.persistent(i === 0 ? "the task's tensors" : `optimiser moments ${i}`, 4 * layout.length),
   );
-  const weights = new TaskWeights(builder, training, layout, state, fused, options.precision);
-  const norms = new TaskNorms(builder, training, layout, state, initial);
+  const problem = builder.persistent('not finite', 4);
+  const weights = new TaskWeights(builder, training, layout, state, fused, options.precision, problem);
+  const norms = new TaskNorms(builder, training, layout, state, initial, problem);
   const head = headOf(graph);
   const context: BackwardContext = {
     builder,
@@ -69,6 +70,7 @@ export function compileTraining(
   const gradient = builder.transient('gradient of the logits', 4 * batchSize * padded);
   const logits = values.maps.get(head.name)!.tensor;
   builder.call('loss', {
+    problem,
     logits,
     labels,
     gradient,

@@ -28,7 +28,12 @@ describe('compiled kernels', () => {
   });
 
   for (const [name, json, reason] of [
-    ['not built', null, /^its kernels are not built; run `npm run setup:native` \(it needs a C compiler/],
+    [
+      'not built',
+      null,
+      /^its kernels are not built; run `npm run setup:native` in \S+ \(it needs a C compiler/,
+    ],
+    ['of nothing', 'null', /xbm\.json is damaged; run/],
     ['damaged', '{"compiler": ', /xbm\.json is damaged; run/],
     ['other sources', JSON.stringify({ ...facts, sources: 'abc' }), /built from other sources; run/],
     ['other processor', JSON.stringify({ ...facts, processor: 'Z80' }), /another processor \(Z80\); run/],

@@ -8,6 +8,10 @@ function fakeAddon() {
   const programs: number[][] = [];
   const addon: Addon = {
     lanes: 16,
+    maxKernel: 16,
+    maxValues: 24,
+    gradientChannels: 128,
+    coefficients: 6,
     hasInt8: 0,
     hasBfloat16: 0,
     kernels: ['copy', 'join'],

@@ -62,6 +62,27 @@ describe('native sessions', { skip }, () => {
     await fresh.close();
   });
 
+  for (const [method, name] of [
+    ['xbm', 'layer1.0.bn1.weight'],
+    ['finetune', 'layer1.0.conv1.weight'],
+  ] as const) {
+    test(`${method}: a value that is not finite in ${name} makes the loss NaN, and only while it is there`, async () => {
+      const own = tinyPlan({ network: 'basic', method: tinyMethod(method) });
+      const lossOf = async (state: TaskState) => {
+        const session = await open(2).openTraining(own, state);
+        const losses = [];
+        for (let step = 0; step < 2; step++)
+          losses.push((await (await session.trainStep(batch, { step, learningRates })).metrics).loss);
+        await session.close();
+        return losses;
+      };
+      const diverged = tinyState(own);
+      diverged.tensors[name][0] = Number.NaN;
+      assert.deepEqual(await lossOf(diverged), [Number.NaN, Number.NaN]);
+      assert.ok((await lossOf(tinyState(own))).every(Number.isFinite));
+    });
+  }
+
   test('a submitted step has its batch: the caller may fill it anew at once', async () => {
     const step = async (spoil: boolean) => {
       const session = await open(1).openTraining(plan, tinyState(plan));

@@ -16,14 +16,17 @@ export function installedAddon(): { addon: Addon; facts: BuildFacts } | null {
   return status.available ? { addon: loadAddon(status.path), facts: status.facts } : null;
 }
 
+const setupScript = join(packageRoot(), 'scripts', 'setup-native.mjs');
+const canCompile = async (): Promise<boolean> => (await import(setupScript)).findCompiler() !== null;
+
 /** The kernels as another processor of this architecture gets them. */
 async function otherAddon(target: 'avx2' | 'portable'): Promise<{ addon: Addon; facts: BuildFacts }> {
-  const { compile, findCompiler, targets } = await import(join(packageRoot(), 'scripts', 'setup-native.mjs'));
+  const { compile, findCompiler, targets } = await import(setupScript);
   const compiler = findCompiler();
   const folder = mkdtempSync(join(tmpdir(), 'xbm-portable-'));
   try {
     const path = join(folder, 'xbm.node');
-    const error = compile(compiler.name, path, targets[target]);
+    const error = compile(compiler, path, targets[target]);
     if (error !== null) throw new Error(error);
     const facts = { compiler: `${compiler.version}, ${target}`, processor: 'any', sources: '' };
     return { addon: loadAddon(path), facts };
@@ -48,14 +51,15 @@ export async function testAddons(): Promise<{ addons: Record<string, Addon>; ski
   const installed = installedAddon();
   if (!installed) return { addons: {}, skip: 'the native kernels are not built: npm run setup:native' };
   const addons: Record<string, Addon> = { installed: installed.addon };
-  for (const target of otherTargets()) addons[target] = (await otherAddon(target)).addon;
+  if (await canCompile())
+    for (const target of otherTargets()) addons[target] = (await otherAddon(target)).addon;
   return { addons, skip: false };
 }
 
 /** All but the one that users get, which is opened by name. */
 export async function nativeVariants(): Promise<{ engine: Engine; precision: Precision }[]> {
   const installed = installedAddon();
-  if (!installed) return [];
+  if (!installed || !(await canCompile())) return [];
   const portable = await otherAddon('portable');
   const { forward, backward } = bestPrecision(installed.addon);
   const variants = [
