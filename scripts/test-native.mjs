@@ -3,9 +3,13 @@
 import { spawnSync } from 'node:child_process';
 import { findCompiler } from './setup-native.mjs';
 
-if (process.platform === 'win32' || !findCompiler()) {
+const compiler = findCompiler();
+const trial = ['-fsyntax-only', '-x', 'c', '-'];
+const compiles =
+  compiler !== null && spawnSync(compiler.name, trial, { input: '#include <pthread.h>\n' }).status === 0;
+if (process.platform === 'win32' || !compiles) {
   console.log(
-    'test:native: skipped. There is no C compiler (Debian: apt-get install gcc libc6-dev), or this is Windows.',
+    'test:native: skipped. There is no C compiler that finds its headers (Debian: apt-get install gcc libc6-dev), or this is Windows.',
   );
   process.exit(0);
 }
