@@ -47,6 +47,13 @@ static napi_value nameList(napi_env env, const char *const *names) {
   return list;
 }
 
+static napi_value onlyArgument(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value argument;
+  CHECK(napi_get_cb_info(env, info, &count, &argument, NULL, NULL));
+  return argument;
+}
+
 typedef struct {
   void *memory;
   size_t bytes;
@@ -62,11 +69,9 @@ static void freeRegion(napi_env env, void *data, void *hint) {
 
 /** allocate(bytes): an ArrayBuffer of zeros, or null where there is not that much memory. */
 static napi_value allocate(napi_env env, napi_callback_info info) {
-  size_t count = 1;
-  napi_value argument, buffer;
+  napi_value buffer;
   double bytes;
-  CHECK(napi_get_cb_info(env, info, &count, &argument, NULL, NULL));
-  CHECK(napi_get_value_double(env, argument, &bytes));
+  CHECK(napi_get_value_double(env, onlyArgument(env, info), &bytes));
   Region *region = malloc(sizeof *region);
   if (region) {
     region->bytes = (size_t)bytes;
@@ -94,11 +99,9 @@ static void freePool(napi_env env, void *data, void *hint) {
 
 /** createPool(threads): a handle for run; closePool ends its threads. */
 static napi_value createPool(napi_env env, napi_callback_info info) {
-  size_t count = 1;
-  napi_value argument, handle;
+  napi_value handle;
   int32_t threads;
-  CHECK(napi_get_cb_info(env, info, &count, &argument, NULL, NULL));
-  CHECK(napi_get_value_int32(env, argument, &threads));
+  CHECK(napi_get_value_int32(env, onlyArgument(env, info), &threads));
   struct Pool **pool = malloc(sizeof *pool);
   if (pool) *pool = poolCreate(threads);
   if (!pool || !*pool) {
@@ -111,11 +114,8 @@ static napi_value createPool(napi_env env, napi_callback_info info) {
 }
 
 static napi_value closePool(napi_env env, napi_callback_info info) {
-  size_t count = 1;
-  napi_value argument;
   struct Pool **pool;
-  CHECK(napi_get_cb_info(env, info, &count, &argument, NULL, NULL));
-  CHECK(napi_get_value_external(env, argument, (void **)&pool));
+  CHECK(napi_get_value_external(env, onlyArgument(env, info), (void **)&pool));
   poolDestroy(*pool);
   *pool = NULL;
   return NULL;

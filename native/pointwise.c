@@ -143,8 +143,9 @@ static void computeMembers(const Group *group, const Block *block, Values *v, in
 
 typedef void (*BlockBody)(const Group *group, const Block *block, void *state);
 
-/** Calls `body` for the blocks of pixels `first` … `end`. */
-static void forBlocks(const Group *group, long first, long end, BlockBody body, void *state) {
+/** Calls `body` for the blocks of one piece of a kernel call. */
+static void forBlocks(const Group *group, long piece, BlockBody body, void *state) {
+  const long first = piece * group->pixelsPerPiece, end = minLong(group->pixels, first + group->pixelsPerPiece);
   for (long pixel = first; pixel < end; pixel += group->rows) {
     for (long channel = 0; channel < group->channels; channel += group->width) {
       Block block = { .channel = channel, .rows = minLong(group->rows, end - pixel) };
@@ -180,10 +181,8 @@ static void forwardBlock(const Group *group, const Block *block, void *state) {
 }
 
 static void forwardPiece(void *data, long index) {
-  const Group *group = data;
   Values *v = scratch(sizeof *v);
-  const long first = index * group->pixelsPerPiece;
-  forBlocks(group, first, minLong(group->pixels, first + group->pixelsPerPiece), forwardBlock, v);
+  forBlocks(data, index, forwardBlock, v);
 }
 
 void groupForward(const Context *context, const groupForwardCall *call) {
@@ -304,8 +303,7 @@ static void sumsPiece(void *data, long index) {
     float *sums = (float *)at(group, group->members[m].sums) + 2 * index * group->channels;
     memset(sums, 0, sizeof(float) * 2 * (size_t)group->channels);
   }
-  const long first = index * group->pixelsPerPiece;
-  forBlocks(group, first, minLong(group->pixels, first + group->pixelsPerPiece), sumsBlock, b);
+  forBlocks(group, index, sumsBlock, b);
 }
 
 /** For each member with `sums`, [chunks][2][channels]: Σ of the gradient and of gradient · x̂ over a chunk of pixels. */
@@ -357,10 +355,8 @@ static void backwardBlock(const Group *group, const Block *block, void *state) {
 }
 
 static void backwardPiece(void *data, long index) {
-  const Group *group = data;
   Backward *b = scratch(sizeof *b);
-  const long first = index * group->pixelsPerPiece;
-  forBlocks(group, first, minLong(group->pixels, first + group->pixelsPerPiece), backwardBlock, b);
+  forBlocks(data, index, backwardBlock, b);
 }
 
 void groupBackward(const Context *context, const groupBackwardCall *call) {

@@ -33,13 +33,15 @@ typedef struct {
     .format = forward, .gradientFormat = backward \
   }
 
+/** The first convolution reads image columns: its taps and channels are the rows of one pixel. */
+static inline int readsImage(const Layer *layer) { return layer->rowStride < layer->inPadded; }
+
 static void openPanels(Layer *layer, char *w, char *wTransposed) {
   layer->w = w;
   layer->wTransposed = wTransposed;
   layer->group = layer->format == UINT8 ? 4 : 1;
   layer->groupTransposed = layer->gradientFormat == BFLOAT16 ? 2 : 1;
-  // Where image columns are one tap, their rows are the depth; else a tap's padded channels.
-  layer->depth = (layer->rowStride < layer->inPadded ? layer->inPadded : layer->rowStride) / layer->group;
+  layer->depth = layer->inPadded / layer->group;
   layer->depthTransposed = layer->outPadded / layer->groupTransposed;
 }
 
@@ -54,7 +56,7 @@ static inline size_t panelIndex(long k, long column, long tap, long taps, long d
 /** Writes one weight into both panels. */
 static inline void writeWeight(const Layer *layer, long out, long row, float value) {
   const long channel = row / layer->taps, tap = row % layer->taps;
-  const int isImage = layer->rowStride < layer->inPadded;
+  const int isImage = readsImage(layer);
   const long k = isImage ? tap * layer->rowStride + channel : channel;
   const size_t at = isImage ? panelIndex(k, out, 0, 1, layer->depth, layer->group, layer->outPadded)
                             : panelIndex(k, out, tap, layer->taps, layer->depth, layer->group, layer->outPadded);
@@ -256,7 +258,7 @@ static inline Lanes frozenLanes(const Update *u, size_t index) {
 
 /** Values of one split of a layer's gradient. */
 static size_t gradientSize(const Layer *layer) {
-  const long rows = layer->rowStride < layer->inPadded ? layer->inPadded : layer->taps * layer->inPadded;
+  const long rows = readsImage(layer) ? layer->inPadded : layer->taps * layer->inPadded;
   return (size_t)(rows * layer->outPadded);
 }
 

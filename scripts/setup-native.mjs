@@ -46,6 +46,14 @@ export function findCompiler() {
   return null;
 }
 
+/** Whether kernels can be built here: a compiler that finds the C library's headers. */
+export function canCompile() {
+  const compiler = process.platform === 'win32' ? null : findCompiler();
+  if (!compiler) return false;
+  const input = '#include <pthread.h>\n';
+  return spawnSync(compiler.name, ['-fsyntax-only', '-x', 'c', '-'], { input }).status === 0;
+}
+
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) await main();
 
 async function main() {

@@ -1,13 +1,9 @@
 // npm run test:native — builds the kernels of the native engine and runs its tests; says so and passes where there is no C
 // compiler.
 import { spawnSync } from 'node:child_process';
-import { findCompiler } from './setup-native.mjs';
+import { canCompile } from './setup-native.mjs';
 
-const compiler = findCompiler();
-const trial = ['-fsyntax-only', '-x', 'c', '-'];
-const compiles =
-  compiler !== null && spawnSync(compiler.name, trial, { input: '#include <pthread.h>\n' }).status === 0;
-if (process.platform === 'win32' || !compiles) {
+if (!canCompile()) {
   console.log(
     'test:native: skipped. There is no C compiler that finds its headers (Debian: apt-get install gcc libc6-dev), or this is Windows.',
   );

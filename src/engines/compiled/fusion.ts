@@ -1,6 +1,6 @@
 /**
- * @file From a layer graph to what a compiled engine runs: convolutions, pools and the head each by a kernel of their own, and
- * between them groups of element-wise layers, each group fused into one kernel.
+ * @file From a layer graph to what a compiled engine runs: convolutions, pools and the head each by a kernel of their
+ * own, and between them groups of element-wise layers, each group fused into one kernel.
  */
 import type {
   AddLayer,

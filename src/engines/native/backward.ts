@@ -3,8 +3,15 @@
  * collects those of its inputs.
  */
 import type { BatchNormLayer, ConvLayer, LinearLayer } from '../../model/graph.js';
-import { layersNeedingGradient, layersOfNode, type PointwiseGroup } from '../compiled/fusion.js';
-import { type Format, formats, geometryOf, mapBytes, productFlop } from './features.js';
+import {
+  feedsBatchNormOnly,
+  layersNeedingGradient,
+  layersOfNode,
+  type PointwiseGroup,
+} from '../compiled/fusion.js';
+import { Gradients } from '../compiled/gradients.js';
+import { productFlop, windowOf } from '../compiled/layers.js';
+import { type Format, formats, geometryOf, mapBytes } from './features.js';
 import {
   averagePoolArguments,
   type ForwardContext,
@@ -40,12 +47,15 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
   const { builder, fused } = context;
   const { maps } = values;
   const needed = layersNeedingGradient(fused, context);
-  /** What readers of a layer handed back, as real values. */
-  const gradients = new Map<string, Tensor[]>();
+  /** As real values. */
+  const gradients = new Gradients<Tensor>(
+    (name) => builder.transient(`gradient of ${name}`, mapBytes(maps.get(name)!.shape, 'float32')),
+    add,
+  );
   /** Gradients of convolutions' outputs as their products read them. */
   const ready = new Map<string, Tensor>();
-  const ones = builder.persistent('ones', 4 * widest(), new Float32Array(widest()).fill(1));
-  const zeros = builder.persistent('zero gradients', 4 * widest());
+  const widest = Math.max(...[...context.shapes.values()].map(({ padded }) => padded));
+  const ones = builder.persistent('ones', 4 * widest, new Float32Array(widest).fill(1));
 
   for (const node of [...fused.nodes].reverse()) {
     if (!layersOfNode(node).some(({ name }) => needed.has(name))) continue;
@@ -54,23 +64,27 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
         productGradients(node, dlogits);
         break;
       case 'conv':
-        productGradients(node, ready.get(node.name) ?? convert(node, gradientOf(node.name)));
+        productGradients(node, ready.get(node.name) ?? convert(node, gradients.sum(node.name)));
         break;
       case 'maxPool': {
         if (!needed.has(node.inputs[0])) break;
         const [input, output] = [maps.get(node.inputs[0])!, maps.get(node.name)!];
         builder.call('maxPoolGradient', {
           ...windowArguments(node, input.shape, output.shape),
-          dy: gradientOf(node.name),
+          dy: gradients.sum(node.name),
           winners: values.winners.get(node.name)!,
-          dx: owe(node.inputs[0]),
+          dx: gradients.owe(node.inputs[0]),
         });
         break;
       }
       case 'globalAveragePool': {
         if (!needed.has(node.inputs[0])) break;
-        const pool = averagePoolArguments(node, maps.get(node.inputs[0])!.shape);
-        builder.call('averagePoolGradient', { ...pool, dy: gradientOf(node.name), dx: owe(node.inputs[0]) });
+        const pool = averagePoolArguments(maps.get(node.inputs[0])!.shape);
+        builder.call('averagePoolGradient', {
+          ...pool,
+          dy: gradients.sum(node.name),
+          dx: gradients.owe(node.inputs[0]),
+        });
         break;
       }
       case 'group':
@@ -78,27 +92,11 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
     }
   }
 
-  function widest(): number {
-    return Math.max(...[...context.shapes.values()].map(({ padded }) => padded));
-  }
-
-  /** A new gradient of a layer's output. */
-  function owe(name: string): Tensor {
-    const tensor = builder.transient(`gradient of ${name}`, mapBytes(maps.get(name)!.shape, 'float32'));
-    gradients.set(name, [...(gradients.get(name) ?? []), tensor]);
-    return tensor;
-  }
-
-  /** The gradient of an output in one tensor: what its readers handed back, added up. */
-  function gradientOf(name: string): Tensor {
-    const parts = gradients.get(name);
-    if (!parts) throw new Error(`nothing hands back a gradient of ${name}`);
+  function add(name: string, a: Tensor, b: Tensor): Tensor {
     const { pixels, padded } = maps.get(name)!.shape;
-    return parts.reduce((a, b) => {
-      const sum = builder.transient(`gradient of ${name}`, a.bytes);
-      builder.call('addGradients', { a, b, sum, size: pixels * padded });
-      return sum;
-    });
+    const sum = builder.transient(`gradient of ${name}`, a.bytes);
+    builder.call('addGradients', { a, b, sum, size: pixels * padded });
+    return sum;
   }
 
   function convert(layer: ConvLayer, x: Tensor): Tensor {
@@ -121,7 +119,7 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
     const [input, output] = [values.source(layer), maps.get(layer.name)!];
     const { transposed, precision, columns } = context.weights(layer);
     const geometry = geometryOf(builder.addon, layer, input.shape, output.shape, columns);
-    const flop = productFlop(layer, output.shape);
+    const flop = productFlop(windowOf(layer), output.shape);
     if (context.trainsWeights(layer)) {
       const rows = geometry.kernel ** 2 * geometry.inChannels;
       const pieces = geometry.kernel ** 2 * Math.ceil(geometry.inChannels / builder.addon.gradientChannels);
@@ -146,9 +144,9 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
       {
         ...geometry,
         x: dy,
-        zeros,
+        zeros: values.zeros,
         w: transposed,
-        y: owe(layer.inputs[0]),
+        y: gradients.owe(layer.inputs[0]),
         scales: ones,
         format: formats[precision.backward],
         transposed: 1,
@@ -159,10 +157,9 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
 
   /** Where a group's gradient of its input goes: straight to the products of a convolution that nobody else reads. */
   function owedRecord(name: string): { tensor: Tensor; format: Format; scales: Tensor | null } {
-    const readers = fused.nodes.flatMap(layersOfNode).filter(({ inputs }) => inputs.includes(name));
     const conv = fused.nodes.find((node) => node.kind === 'conv' && node.name === name);
-    if (conv?.kind !== 'conv' || readers.length > 1)
-      return { tensor: owe(name), format: 'float32', scales: null };
+    if (conv?.kind !== 'conv' || !feedsBatchNormOnly(fused, conv))
+      return { tensor: gradients.owe(name), format: 'float32', scales: null };
     const { gradientScales, precision } = context.weights(conv);
     const bytes = mapBytes(maps.get(name)!.shape, precision.backward);
     const tensor = builder.transient(`gradient of ${name}`, bytes);
@@ -182,7 +179,7 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
         : [],
     );
     const received = group.outputs.flatMap((name) =>
-      (gradients.get(name) ?? []).map((tensor) => {
+      gradients.parts(name).map((tensor) => {
         return ['gradient', { value: valueIndex(group, name) - inputs.length, tensor }] as const;
       }),
     );

@@ -1,5 +1,6 @@
 /** @file Feature maps as they lie in memory: [pixels, channels], channels padded to full vectors. */
 import { type ConvLayer, type LayerGraph, type LinearLayer, layerShapes } from '../../model/graph.js';
+import { clipOf, windowOf } from '../compiled/layers.js';
 import type { Addon } from './addon.js';
 import type { Tensor } from './program.js';
 
@@ -74,7 +75,7 @@ export function geometryOf(
 ): Geometry {
   if (layer.kind === 'conv' && layer.kernel > maxKernel)
     throw new Error(`${layer.name}: the native engine's kernels are of at most ${maxKernel} pixels`);
-  const window = layer.kind === 'conv' && columns === null ? layer : { kernel: 1, stride: 1, padding: 0 };
+  const window = columns === null ? windowOf(layer) : { kernel: 1, stride: 1, padding: 0 };
   const source = columns === null ? input : output;
   return {
     batch: input.batch,
@@ -90,21 +91,6 @@ export function geometryOf(
   };
 }
 
-/** Floating-point operations of each of a layer's three products, without padding. */
-export function productFlop(layer: ConvLayer | LinearLayer, { pixels }: MapShape): number {
-  if (layer.kind === 'linear') return 2 * pixels * layer.inFeatures * layer.outFeatures;
-  return 2 * pixels * layer.kernel ** 2 * layer.inChannels * layer.outChannels;
-}
-
-type Clips = Readonly<Record<string, number>>;
-
-/** Of a quantiser, in float32. @throws Error when the backbone has none */
-export function clipOf(clips: Clips, name: string): number {
-  const clip = clips[name];
-  if (!(clip > 0)) throw new Error(`activation clip of ${name} is ${clip}, expected a positive number`);
-  return Math.fround(clip);
-}
-
 /** Value of one level of a quantiser. */
-export const levelStep = (clips: Clips, name: string, bits: number): number =>
+export const levelStep = (clips: Readonly<Record<string, number>>, name: string, bits: number): number =>
   Math.fround(clipOf(clips, name) / (2 ** bits - 1));

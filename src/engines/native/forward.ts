@@ -1,24 +1,9 @@
 /** @file Emits the calls of the forward pass. */
 import type { Normalization } from '../../model/backbone.js';
-import type {
-  BatchNormLayer,
-  ConvLayer,
-  GlobalAveragePoolLayer,
-  LinearLayer,
-  MaxPoolLayer,
-} from '../../model/graph.js';
+import type { BatchNormLayer, ConvLayer, LinearLayer, MaxPoolLayer } from '../../model/graph.js';
 import type { FusedGraph, PointwiseGroup, PointwiseLayer } from '../compiled/fusion.js';
-import {
-  clipOf,
-  type FeatureMap,
-  formats,
-  geometryOf,
-  levelStep,
-  type MapShape,
-  mapBytes,
-  pad,
-  productFlop,
-} from './features.js';
+import { clipOf, computed, productFlop, windowOf } from '../compiled/layers.js';
+import { type FeatureMap, formats, geometryOf, levelStep, type MapShape, mapBytes } from './features.js';
 import type { Arguments, ProgramBuilder, Records, Slice, Tensor } from './program.js';
 import type { Weights } from './taskWeights.js';
 
@@ -48,6 +33,8 @@ export interface ForwardValues {
   source(layer: ConvLayer | LinearLayer): FeatureMap;
   /** Which pixel won each window, by max pool. */
   readonly winners: ReadonlyMap<string, Tensor>;
+  /** What products read in the padding: as long as a pixel of any map. */
+  readonly zeros: Tensor;
 }
 
 export function emitForward(context: ForwardContext): ForwardValues {
@@ -56,10 +43,10 @@ export function emitForward(context: ForwardContext): ForwardValues {
   const columns = new Map<string, FeatureMap>();
   const winners = new Map<string, Tensor>();
   // As long as a pixel of any map: also of image columns, which are a window's pixels.
+  const convs = fused.nodes.filter((node) => node.kind === 'conv');
   const widths = [...shapes.values()].map(({ padded }) => padded);
-  for (const node of fused.nodes)
-    if (node.kind === 'conv' && node.inputs[0] === 'input') widths.push(columnRows(node, builder));
-  const zeros = builder.persistent('zeros', 4 * Math.max(...widths));
+  const columnWidths = convs.map((conv) => context.weights(conv).columns ?? 0);
+  const zeros = builder.persistent('zeros', 4 * Math.max(...widths, ...columnWidths));
 
   const make = (name: string, format: FeatureMap['format'] = 'float32', step = 1): FeatureMap => {
     const shape = shapes.get(name)!;
@@ -67,11 +54,7 @@ export function emitForward(context: ForwardContext): ForwardValues {
     maps.set(name, map);
     return map;
   };
-  const mapOf = (name: string): FeatureMap => {
-    const map = maps.get(name);
-    if (!map) throw new Error(`layer ${name} is read before it is computed`);
-    return map;
-  };
+  const mapOf = (name: string): FeatureMap => computed(maps, name);
   const realsOf = (name: string): FeatureMap => {
     const map = mapOf(name);
     if (map.format !== 'float32' || map.step !== 1)
@@ -84,7 +67,7 @@ export function emitForward(context: ForwardContext): ForwardValues {
   for (const node of fused.nodes) {
     switch (node.kind) {
       case 'conv':
-        if (node.inputs[0] === 'input') columns.set(node.name, emitColumns(context, node));
+        if (context.weights(node).columns !== null) columns.set(node.name, emitColumns(context, node));
         emitProduct(context, node, source(node), make(node.name), zeros);
         break;
       case 'linear': {
@@ -106,7 +89,7 @@ export function emitForward(context: ForwardContext): ForwardValues {
       }
       case 'globalAveragePool': {
         const [input, output] = [realsOf(node.inputs[0]), make(node.name)];
-        const pool = averagePoolArguments(node, input.shape);
+        const pool = averagePoolArguments(input.shape);
         builder.call('averagePool', { ...pool, x: input.tensor, y: output.tensor });
         break;
       }
@@ -126,10 +109,10 @@ export function emitForward(context: ForwardContext): ForwardValues {
       }
     }
   }
-  return { maps, winners, source };
+  return { maps, winners, zeros, source };
 }
 
-export const averagePoolArguments = (_: GlobalAveragePoolLayer, input: MapShape) => ({
+export const averagePoolArguments = (input: MapShape) => ({
   batch: input.batch,
   pixels: input.height * input.width,
   channels: input.padded,
@@ -213,17 +196,13 @@ function emitGroup(
   context.builder.call('groupForward', call, { records: [...records, ...stores] });
 }
 
-/** Values of one window of a convolution. */
-const columnRows = ({ kernel, inChannels }: ConvLayer, { addon }: ProgramBuilder): number =>
-  pad(kernel ** 2 * inChannels, addon.lanes);
-
 /** The windows of a convolution that reads the image, each as one pixel of a feature map. */
 function emitColumns(context: ForwardContext, layer: ConvLayer): FeatureMap {
   const { builder, shapes, normalization, pixels } = context;
   const [image, output] = [shapes.get('input')!, shapes.get(layer.name)!];
   const { kernel, stride, padding, inChannels } = layer;
   if (inChannels !== 3) throw new Error(`${layer.name} reads images of ${inChannels} channels, expected 3`);
-  const rows = columnRows(layer, builder);
+  const rows = context.weights(layer).columns!;
   const shape: MapShape = { ...output, channels: kernel ** 2 * inChannels, padded: rows };
   const border = (image.height + 2 * padding) * (image.width + 2 * padding);
   const table = normalization.mean.flatMap((mean, c) =>
@@ -271,6 +250,6 @@ function emitProduct(
       format: formats[precision.forward],
       transposed: 0,
     },
-    { flop: productFlop(layer, output.shape) },
+    { flop: productFlop(windowOf(layer), output.shape) },
   );
 }

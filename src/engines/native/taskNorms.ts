@@ -1,20 +1,20 @@
-import { BATCH_NORM_EPSILON, type BatchNormLayer, layersOfKind } from '../../model/graph.js';
-import type { StateVector } from '../compiled/stateVector.js';
+import { type BatchNormLayer, layersOfKind } from '../../model/graph.js';
+import { frozenNorm } from '../compiled/layers.js';
 import type { TrainingPlan } from '../engine.js';
 import { chunksOf } from './backward.js';
 import { type FeatureMap, pad } from './features.js';
-import type { ProgramBuilder, Slice, Tensor } from './program.js';
+import type { ProgramBuilder, Tensor } from './program.js';
+import type { TaskTensors } from './taskTensors.js';
 
 /** A task's batch norms: coefficients from the batch's statistics, or frozen; updates of weight and bias. */
 export class TaskNorms {
   readonly #coefficients = new Map<string, Tensor>();
 
-  /** @param state the task's tensors and moments @param initial the tensors' values: frozen statistics do not change */
+  /** @param initial the task's tensors: frozen statistics do not change */
   constructor(
     readonly builder: ProgramBuilder,
     readonly training: TrainingPlan,
-    readonly layout: StateVector,
-    readonly state: readonly Tensor[],
+    readonly task: TaskTensors,
     initial: Readonly<Record<string, Float32Array>>,
     /** Set where statistics are not finite. */
     readonly problem: Tensor,
@@ -48,15 +48,16 @@ export class TaskNorms {
       channels,
       padded,
       coefficients: this.coefficients(layer),
-      weight: this.#slice(0, `${layer.name}.weight`),
-      bias: this.#slice(0, `${layer.name}.bias`),
-      runningMean: this.#slice(0, `${layer.name}.running_mean`),
-      runningVariance: this.#slice(0, `${layer.name}.running_var`),
+      weight: this.task.get(`${layer.name}.weight`),
+      bias: this.task.get(`${layer.name}.bias`),
+      runningMean: this.task.get(`${layer.name}.running_mean`),
+      runningVariance: this.task.get(`${layer.name}.running_var`),
     });
   }
 
   update(layer: BatchNormLayer, partial: Tensor, chunks: number, pixels: number): void {
     const { name, channels } = layer;
+    const [ofWeight, ofBias] = [this.task.moments(`${name}.weight`), this.task.moments(`${name}.bias`)];
     this.builder.call('updateAffine', {
       partial,
       chunks,
@@ -64,36 +65,26 @@ export class TaskNorms {
       channels,
       padded: pad(channels, this.builder.addon.lanes),
       coefficients: this.coefficients(layer),
-      weight: this.#slice(0, `${name}.weight`),
-      bias: this.#slice(0, `${name}.bias`),
-      weightMoment1: this.#slice(1, `${name}.weight`),
-      weightMoment2: this.#slice(2, `${name}.weight`),
-      biasMoment1: this.#slice(1, `${name}.bias`),
-      biasMoment2: this.#slice(2, `${name}.bias`),
+      weight: this.task.get(`${name}.weight`),
+      bias: this.task.get(`${name}.bias`),
+      weightMoment1: ofWeight.moment1,
+      weightMoment2: ofWeight.moment2,
+      biasMoment1: ofBias.moment1,
+      biasMoment2: ofBias.moment2,
     });
-  }
-
-  #slice(vector: number, name: string): Slice | null {
-    return this.state[vector] ? { tensor: this.state[vector], offset: 4 * this.layout.offset(name) } : null;
   }
 }
 
 /** Coefficients that normalise by the running statistics; padded channels come out as 0. */
 function frozenCoefficients(
-  { name, channels }: BatchNormLayer,
+  layer: BatchNormLayer,
   padded: number,
   tensors: Readonly<Record<string, Float32Array>>,
 ): Float32Array {
-  const [weight, bias, mean, variance] = ['weight', 'bias', 'running_mean', 'running_var'].map(
-    (suffix) => tensors[`${name}.${suffix}`],
-  );
+  const { mean, scale, shift, inverse } = frozenNorm(layer, tensors);
   const values = new Float32Array(4 * padded); // the rest is for the backward pass of trained norms
-  for (let c = 0; c < channels; c++) {
-    const inverse = Math.fround(1 / Math.sqrt(variance[c] + BATCH_NORM_EPSILON));
-    values[c] = mean[c];
-    values[padded + c] = weight[c] * inverse;
-    values[2 * padded + c] = bias[c];
-    values[3 * padded + c] = inverse;
-  }
+  [mean, scale, shift, inverse].forEach((vector, i) => {
+    values.set(vector, i * padded);
+  });
   return values;
 }

@@ -3,12 +3,12 @@ import { maskShape, rowsPerBit } from '../../adaption/geometry.js';
 import { type ConvWeights, levelLimit } from '../../model/backbone.js';
 import type { ConvLayer, LinearLayer } from '../../model/graph.js';
 import { hashString } from '../../random.js';
-import type { FusedGraph } from '../compiled/fusion.js';
-import { layersOfNode } from '../compiled/fusion.js';
-import type { StateVector } from '../compiled/stateVector.js';
+import { type FusedGraph, readsLevels } from '../compiled/fusion.js';
+import { windowOf } from '../compiled/layers.js';
 import type { TrainingPlan } from '../engine.js';
 import { formats, levelStep, pad } from './features.js';
-import type { Arguments, ProgramBuilder, Slice, Tensor } from './program.js';
+import type { Arguments, ProgramBuilder, Tensor } from './program.js';
+import type { TaskTensors } from './taskTensors.js';
 
 /** In which formats products compute: exact in uint8 × int8 where inputs and weights are levels. */
 export interface Precision {
@@ -46,12 +46,11 @@ export class TaskWeights {
   /** Of convolutions whose weights are frozen: levels or values, every bit on. */
   readonly #frozen = new Map<string, Tensor>();
 
-  /** Emits what makes all weights. @param state the task's tensors and moments */
+  /** Emits what makes all weights. */
   constructor(
     readonly builder: ProgramBuilder,
     readonly training: TrainingPlan,
-    readonly layout: StateVector,
-    readonly state: readonly Tensor[],
+    readonly task: TaskTensors,
     readonly fused: FusedGraph,
     readonly precision: Precision,
     /** Set where trained weights are not finite. */
@@ -80,7 +79,7 @@ export class TaskWeights {
       this.builder.call('updateMasks', {
         ...layout,
         ...this.#maskArguments(layer),
-        ...this.#parameters(`${layer.name}.scores`, 'scores'),
+        ...this.task.moments(`${layer.name}.scores`),
         dw,
         splits,
         factor,
@@ -91,7 +90,8 @@ export class TaskWeights {
     }
     this.builder.call('updateWeights', {
       ...layout,
-      ...this.#parameters(`${layer.name}.weight`, 'values'),
+      values: this.task.get(`${layer.name}.weight`),
+      ...this.task.moments(`${layer.name}.weight`),
       dw,
       splits,
       factor,
@@ -106,8 +106,9 @@ export class TaskWeights {
     const { method, backbone } = this.training;
     const weights = backbone.convs[layer.name];
     const isLevels = weights.kind === 'levels';
-    const { inputStep, readsLevels } = this.#input(layer);
-    const exact = isLevels && readsLevels;
+    const onLevels = readsLevels(this.fused, layer);
+    const inputStep = onLevels ? levelStep(backbone.clips, layer.inputs[0], backbone.activationBits) : 1;
+    const exact = isLevels && onLevels;
     const precision: Precision = {
       forward: exact ? this.precision.forward : 'float32',
       backward: exact && this.precision.forward === 'uint8' ? this.precision.backward : 'float32',
@@ -127,7 +128,7 @@ export class TaskWeights {
         problem: this.problem,
         ...layout,
         ...target,
-        values: this.#slice(0, `${layer.name}.weight`),
+        values: this.task.get(`${layer.name}.weight`),
         levels: this.builder.persistent(`levels of ${layer.name}`, size, new Int8Array(size).fill(-128)),
         scales: this.#vector(`grid of ${layer.name}`, layout.outPadded, weights.scales),
         limit: levelLimit(weights.bits),
@@ -137,7 +138,7 @@ export class TaskWeights {
         ...layout,
         w,
         wTransposed,
-        values: this.#slice(0, `${layer.name}.weight`),
+        values: this.task.get(`${layer.name}.weight`),
       });
     } else {
       const frozen = this.#freeze(layer, weights);
@@ -162,7 +163,7 @@ export class TaskWeights {
       ...this.#layout(layer),
       w: weights.values,
       wTransposed: weights.transposed,
-      values: this.#slice(0, `${layer.name}.weight`),
+      values: this.task.get(`${layer.name}.weight`),
     });
     return weights;
   }
@@ -236,20 +237,10 @@ export class TaskWeights {
     return inputs[0] === 'input';
   }
 
-  /** What a convolution reads: levels of which value, or real values. */
-  #input({ inputs }: ConvLayer): { readsLevels: boolean; inputStep: number } {
-    const source = this.fused.nodes.flatMap(layersOfNode).find(({ name }) => name === inputs[0]);
-    if (source?.kind !== 'quantize') return { readsLevels: false, inputStep: 1 };
-    const { clips, activationBits } = this.training.backbone;
-    return { readsLevels: true, inputStep: levelStep(clips, source.name, activationBits) };
-  }
-
   #layout(layer: ConvLayer | LinearLayer): Layout {
     const { lanes } = this.builder.addon;
-    const [inChannels, outChannels, taps] =
-      layer.kind === 'conv'
-        ? [layer.inChannels, layer.outChannels, layer.kernel ** 2]
-        : [layer.inFeatures, layer.outFeatures, 1];
+    const { inChannels, outChannels, kernel } = windowOf(layer);
+    const taps = kernel ** 2;
     const readsImage = this.#readsImage(layer);
     const inPadded = pad(readsImage ? taps * inChannels : inChannels, lanes);
     const rowStride = readsImage ? inChannels : inPadded;
@@ -259,7 +250,7 @@ export class TaskWeights {
   #maskArguments(layer: ConvLayer): Arguments {
     const mask = this.training.method.mask!;
     return {
-      scores: this.#slice(0, `${layer.name}.scores`),
+      scores: this.task.get(`${layer.name}.scores`),
       rowsPerBit: rowsPerBit(layer, mask),
       bitsPerFilter: maskShape(layer, mask)[1],
       binarizer: mask.binarizer === 'sigmoid' ? 1 : 0,
@@ -293,18 +284,10 @@ export class TaskWeights {
     return weights.kind === 'levels' ? levelLimit(weights.bits) : null;
   }
 
-  #parameters(name: string, as: 'scores' | 'values'): Arguments {
-    return { [as]: this.#slice(0, name), moment1: this.#slice(1, name), moment2: this.#slice(2, name) };
-  }
-
-  /** A tensor of the task, or a moment of it; null where the optimiser keeps none. */
-  #slice(vector: number, name: string): Slice | null {
-    return this.state[vector] ? { tensor: this.state[vector], offset: 4 * this.layout.offset(name) } : null;
-  }
-
   #updateBias({ name, outFeatures }: LinearLayer, dlogits: Tensor): void {
     this.builder.call('updateBias', {
-      ...this.#parameters(`${name}.bias`, 'values'),
+      values: this.task.get(`${name}.bias`),
+      ...this.task.moments(`${name}.bias`),
       dlogits,
       batch: this.training.batchSize,
       classes: outFeatures,

@@ -1,7 +1,9 @@
 import type { TaskState } from '../../adaption/parameters.js';
 import type { Batch } from '../../data/batch.js';
 import { checkBatchStatistics, checkTrainingBatch } from '../checkBatch.js';
+import { stepValues } from '../compiled/stepValues.js';
 import type { StepMetrics, StepSettings, TrainingPlan, TrainingSession } from '../engine.js';
+import { StepQueue } from '../stepQueue.js';
 import type { Addon } from './addon.js';
 import type { KernelTime, StepValues } from './program.js';
 import type { Precision } from './taskWeights.js';
@@ -11,7 +13,7 @@ import { type CompiledTraining, compileTraining } from './trainingProgram.js';
 export class NativeTrainingSession implements TrainingSession {
   /** Steps run one after the other: they share their memory. */
   #last: Promise<unknown> = Promise.resolve();
-  #inFlight: Promise<unknown>[] = [];
+  readonly #queue = new StepQueue();
   #stepsDone: number;
 
   private constructor(
@@ -30,29 +32,29 @@ export class NativeTrainingSession implements TrainingSession {
   ): NativeTrainingSession {
     checkBatchStatistics(training);
     const compiled = compileTraining(addon, training, state.tensors, options);
-    compiled.layout.pack(state).forEach((vector, i) => {
-      compiled.program.floatsOf(compiled.state[i], vector.length).set(vector);
+    const { program, task } = compiled;
+    task.layout.pack(state).forEach((vector, i) => {
+      program.floatsOf(task.vectors[i], vector.length).set(vector);
     });
     return new NativeTrainingSession(training, compiled, state.step);
   }
 
   async trainStep(batch: Batch, at: StepSettings): Promise<{ metrics: Promise<StepMetrics> }> {
     checkTrainingBatch(batch, this.training);
-    while (this.#inFlight.length >= MAX_STEPS_IN_FLIGHT) await this.#inFlight.shift();
+    await this.#queue.room();
     // The caller may fill the batch anew while this step waits for the one before.
     const own = { pixels: batch.pixels.slice(), labels: batch.labels.slice() };
     const metrics = this.#last.then(() => this.#run(own, at));
-    // Failures reach the caller through `metrics`; here a step only has to leave the queue.
     this.#last = metrics.catch(() => {});
-    this.#inFlight.push(this.#last);
+    this.#queue.add(metrics);
     return { metrics };
   }
 
   async readState(): Promise<TaskState> {
     await this.#last;
-    const { program, layout, state } = this.compiled;
-    const vectors = state.map((tensor) => program.floatsOf(tensor, layout.length));
-    return layout.unpack(vectors, this.#stepsDone);
+    const { program, task } = this.compiled;
+    const vectors = task.vectors.map((tensor) => program.floatsOf(tensor, task.layout.length));
+    return task.layout.unpack(vectors, this.#stepsDone);
   }
 
   async close(): Promise<void> {
@@ -81,25 +83,17 @@ export class NativeTrainingSession implements TrainingSession {
     return { loss, correct };
   }
 
-  #stepValues({ step, learningRates }: StepSettings): StepValues {
+  #stepValues(at: StepSettings): StepValues {
     const { optimizer } = this.training;
     const adam = optimizer.kind === 'adam' ? optimizer : null;
     return {
-      learningRateMasks: learningRates.masks,
-      learningRateWeights: learningRates.weights,
-      learningRateBatchNorm: learningRates.batchNorm,
-      learningRateHead: learningRates.head,
-      index: step,
+      ...stepValues(optimizer, at),
       isAdam: adam ? 1 : 0,
       beta1: adam?.beta1 ?? 0,
       beta2: adam?.beta2 ?? 0,
       epsilon: adam?.epsilon ?? 0,
-      correction1: adam ? 1 - adam.beta1 ** (step + 1) : 1,
-      correction2: adam ? 1 - adam.beta2 ** (step + 1) : 1,
       momentum: optimizer.kind === 'sgd' ? optimizer.momentum : 0,
       weightDecay: optimizer.weightDecay,
     };
   }
 }
-
-const MAX_STEPS_IN_FLIGHT = 2;

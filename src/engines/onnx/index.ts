@@ -4,10 +4,9 @@ import { availableParallelism } from 'node:os';
 import type { Batch } from '../../data/batch.js';
 import { checkBatchStatistics, checkPixels, checkTrainingBatch } from '../checkBatch.js';
 import type { Engine, EngineEntry, InferenceSession, StepMetrics, TrainingSession } from '../engine.js';
+import { StepQueue } from '../stepQueue.js';
 import { WorkerClient } from './client.js';
 import type { WorkerOptions } from './protocol.js';
-
-const MAX_STEPS_IN_FLIGHT = 2;
 
 export const engineEntry: EngineEntry = {
   name: 'onnx',
@@ -35,18 +34,13 @@ export function createOnnxEngine(options: WorkerOptions): Engine {
     async openTraining(plan, state): Promise<TrainingSession> {
       checkBatchStatistics(plan);
       const client = await WorkerClient.open({ kind: 'training', plan, state, options: workerOptions });
-      const inFlight: Promise<void>[] = [];
+      const queue = new StepQueue();
       return {
         async trainStep(batch, at) {
           checkTrainingBatch(batch, plan);
-          while (inFlight.length >= MAX_STEPS_IN_FLIGHT) await inFlight[0];
+          await queue.room();
           const metrics: Promise<StepMetrics> = client.call('trainStep', { batch, at });
-          // Failures reach the caller through `metrics`; here a step only has to leave the queue.
-          const leave = () => {
-            inFlight.splice(inFlight.indexOf(settled), 1);
-          };
-          const settled: Promise<void> = metrics.then(leave, leave);
-          inFlight.push(settled);
+          queue.add(metrics);
           return { metrics };
         },
         readState: () => client.call('readState', null),

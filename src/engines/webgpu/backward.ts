@@ -10,7 +10,9 @@ import type {
   MaxPoolLayer,
 } from '../../model/graph.js';
 import { layersNeedingGradient, layersOfNode, type PointwiseGroup } from '../compiled/fusion.js';
-import { geometryOf, isDense, mapBytes, productFlop, weightCount, weightRows } from './features.js';
+import { Gradients } from '../compiled/gradients.js';
+import { productFlop } from '../compiled/layers.js';
+import { geometryOf, isDense, mapBytes, weightCount, weightRows } from './features.js';
 import {
   type ForwardContext,
   type ForwardValues,
@@ -55,16 +57,12 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
   const { builder, fused } = context;
   const { maps } = values;
   const needed = layersNeedingGradient(fused, context);
-  const gradients = new Map<string, Tensor[]>();
+  const gradients = new Gradients<Tensor>(
+    (name) => builder.transient(`gradient of ${name}`, mapBytes(maps.get(name)!.shape, 'float')),
+    add,
+  );
   const rangeOf = rangeIndices(context);
   const rangeIndex = (layer: string): number => rangeOf.get(layer) ?? 0;
-
-  /** A new gradient buffer of a layer's output. */
-  const owe = (name: string): Tensor => {
-    const tensor = builder.transient(`gradient of ${name}`, mapBytes(maps.get(name)!.shape, 'float'));
-    gradients.set(name, [...(gradients.get(name) ?? []), tensor]);
-    return tensor;
-  };
 
   for (const node of [...fused.nodes].reverse()) {
     if (!layersOfNode(node).some(({ name }) => needed.has(name))) continue;
@@ -73,7 +71,7 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
         productGradients(node, dlogits);
         break;
       case 'conv':
-        productGradients(node, gradientOf(node.name));
+        productGradients(node, gradients.sum(node.name));
         break;
       case 'maxPool':
         if (needed.has(node.inputs[0])) maxPoolGradient(node);
@@ -86,18 +84,12 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
     }
   }
 
-  /** The gradient of an output in one buffer: what its readers handed back, added up. */
-  function gradientOf(name: string): Tensor {
-    const parts = gradients.get(name);
-    if (!parts) throw new Error(`nothing hands back a gradient of ${name}`);
+  function add(name: string, a: Tensor, b: Tensor): Tensor {
     const { pixels, quads } = maps.get(name)!.shape;
-    return parts.reduce((a, b) => {
-      const sum = builder.transient(`gradient of ${name}`, a.bytes);
-      const tensors = { a, b, sum };
-      const workgroups = linearWorkgroups(pixels * quads);
-      builder.dispatch(addKernel, { params: { size: pixels * quads }, tensors, workgroups });
-      return sum;
-    });
+    const sum = builder.transient(`gradient of ${name}`, a.bytes);
+    const workgroups = linearWorkgroups(pixels * quads);
+    builder.dispatch(addKernel, { params: { size: pixels * quads }, tensors: { a, b, sum }, workgroups });
+    return sum;
   }
 
   function productGradients(layer: ConvLayer | LinearLayer, dy: Tensor): void {
@@ -115,7 +107,7 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
         largestScale,
         rangeIndex: rangeIndex(layer.name),
       },
-      tensors: { dy, w, scales, range: context.range, dx: owe(layer.inputs[0]) },
+      tensors: { dy, w, scales, range: context.range, dx: gradients.owe(layer.inputs[0]) },
       workgroups: [...tilesOf(path, extent), phases],
       flop: productFlop(window, output.shape),
     });
@@ -161,9 +153,9 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
     builder.dispatch(maxPoolGradientKernel, {
       params: geometryOf(layer, input.shape, output.shape),
       tensors: {
-        dy: gradientOf(layer.name),
+        dy: gradients.sum(layer.name),
         winners: values.winners.get(layer.name)!,
-        dx: owe(layer.inputs[0]),
+        dx: gradients.owe(layer.inputs[0]),
       },
       workgroups: linearWorkgroups(pixels * quads),
     });
@@ -173,7 +165,7 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
     const { batch, height, width, quads } = maps.get(layer.inputs[0])!.shape;
     builder.dispatch(averagePoolGradientKernel, {
       params: { batch, pixels: height * width, quads },
-      tensors: { dy: gradientOf(layer.name), dx: owe(layer.inputs[0]) },
+      tensors: { dy: gradients.sum(layer.name), dx: gradients.owe(layer.inputs[0]) },
       workgroups: linearWorkgroups(batch * height * width * quads),
     });
   }
@@ -182,7 +174,7 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
     const shape = groupShape(group, maps);
     const norms = group.members.filter((member) => member.kind === 'batchNorm');
     const request: GroupGradients = {
-      received: new Map(group.outputs.map((name) => [name, gradients.get(name)?.length ?? 0])),
+      received: new Map(group.outputs.map((name) => [name, gradients.parts(name).length])),
       owed: group.inputs.filter((name) => needed.has(name)),
       ranged: new Set(group.inputs.filter((name) => rangeOf.has(name))),
       trainedNorms: new Set(context.trainsBatchNorm ? norms.map(({ name }) => name) : []),
@@ -190,7 +182,7 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
     const params = groupParameters(context, shape, maps);
     const tensors = groupInputs(context, shape, maps);
     for (const name of group.outputs) {
-      gradients.get(name)?.forEach((tensor, n) => {
+      gradients.parts(name).forEach((tensor, n) => {
         tensors[groupBuffers.gradient(shape, name, n)] = tensor;
       });
     }
@@ -214,7 +206,7 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
     if (request.owed.length === 0) return;
     tensors.range = context.range;
     for (const name of request.owed) {
-      tensors[groupBuffers.inputGradient(shape, name)] = owe(name);
+      tensors[groupBuffers.inputGradient(shape, name)] = gradients.owe(name);
       params[groupParams.range(shape, name)] = rangeIndex(name);
     }
     builder.dispatch(groupBackwardKernel(shape, request), {

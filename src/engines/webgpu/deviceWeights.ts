@@ -1,6 +1,7 @@
 /** @file Weights from the host to the device, as the products read them. */
 import type { ConvWeights } from '../../model/backbone.js';
-import { padWeights, quadsOf, type Window, weightCount } from './features.js';
+import type { Window } from '../compiled/layers.js';
+import { padWeights, quadsOf, weightCount } from './features.js';
 import type { Tensor } from './plan.js';
 import type { PlanBuilder } from './planBuilder.js';
 import type { Weights } from './products.js';

@@ -1,6 +1,6 @@
 /** @file Feature maps and weights as they lie on the device: channels padded to quads, groups of four. */
-import type { ConvLayer, LayerGraph, LinearLayer } from '../../model/graph.js';
-import { layerShapes } from '../../model/graph.js';
+import { type LayerGraph, layerShapes } from '../../model/graph.js';
+import type { Window } from '../compiled/layers.js';
 import type { FeatureFormat, Geometry } from './kernels/convolution.js';
 import type { Tensor } from './plan.js';
 
@@ -38,22 +38,6 @@ export function mapShapes(graph: LayerGraph, batch: number, imageSize: number): 
 export const mapBytes = ({ pixels, quads }: MapShape, format: FeatureFormat): number =>
   pixels * quads * (format === 'levels' ? 4 : 16);
 
-/** A layer with weights as the matrix products see it: the head is a 1×1 convolution of one pixel per image. */
-export interface Window {
-  readonly name: string;
-  readonly inChannels: number;
-  readonly outChannels: number;
-  readonly kernel: number;
-  readonly stride: number;
-  readonly padding: number;
-}
-
-export function windowOf(layer: ConvLayer | LinearLayer): Window {
-  if (layer.kind === 'conv') return layer;
-  const { name, inFeatures, outFeatures } = layer;
-  return { name, inChannels: inFeatures, outChannels: outFeatures, kernel: 1, stride: 1, padding: 0 };
-}
-
 export function geometryOf(
   { kernel, stride, padding }: Pick<Window, 'kernel' | 'stride' | 'padding'>,
   input: MapShape,
@@ -76,10 +60,6 @@ export function geometryOf(
 /** Input and output pixels correspond one to one. */
 export const isDense = ({ kernel, stride, padding }: Window): boolean =>
   kernel === 1 && stride === 1 && padding === 0;
-
-/** Floating-point operations of each of a layer's three products, without padding. */
-export const productFlop = ({ kernel, inChannels, outChannels }: Window, { pixels }: MapShape): number =>
-  2 * pixels * kernel ** 2 * inChannels * outChannels;
 
 /** Rows of the padded weight matrix: taps · padded input channels. */
 export const weightRows = ({ kernel, inChannels }: Window): number => kernel ** 2 * 4 * quadsOf(inChannels);

@@ -2,7 +2,8 @@
 import type { Normalization } from '../../model/backbone.js';
 import type { BatchNormLayer, ConvLayer, LinearLayer, MaxPoolLayer } from '../../model/graph.js';
 import type { FusedGraph, PointwiseGroup } from '../compiled/fusion.js';
-import { type FeatureMap, geometryOf, isDense, type MapShape, mapBytes, productFlop } from './features.js';
+import { clipOf, computed, productFlop } from '../compiled/layers.js';
+import { type FeatureMap, geometryOf, isDense, type MapShape, mapBytes } from './features.js';
 import { linearWorkgroups } from './kernel.js';
 import { type FeatureFormat, forwardKernel } from './kernels/convolution.js';
 import { biasKernel, normalizeKernel } from './kernels/ends.js';
@@ -50,12 +51,7 @@ export function emitForward(context: ForwardContext): ForwardValues {
     maps.set(name, map);
     return map;
   };
-  const mapOf = (name: string): FeatureMap => {
-    const map = maps.get(name);
-    if (!map) throw new Error(`layer ${name} is read before it is computed`);
-    return map;
-  };
-
+  const mapOf = (name: string): FeatureMap => computed(maps, name);
   const floatsOf = (name: string): FeatureMap => {
     const map = mapOf(name);
     if (map.format !== 'float') throw new Error(`pools read floats, and ${name} lies in memory as levels`);
@@ -94,7 +90,7 @@ export function emitForward(context: ForwardContext): ForwardValues {
         const levels = 2 ** context.activationBits - 1;
         const outputs = node.outputs.map((name) => {
           const quantized = node.members.some((member) => member.name === name && member.kind === 'quantize');
-          return quantized ? make(name, 'levels', clipOf(context, name) / levels) : make(name);
+          return quantized ? make(name, 'levels', clipOf(context.clips, name) / levels) : make(name);
         });
         emitGroup(context, node, node.inputs.map(mapOf), outputs);
       }
@@ -125,7 +121,7 @@ export function groupParameters(
   for (const { kind, name } of group.members) {
     if (kind === 'batchNorm') params[groupParams.norm(shape, name)] = context.normOffsets.get(name)!;
     if (kind === 'quantize') {
-      params[groupParams.clip(shape, name)] = clipOf(context, name);
+      params[groupParams.clip(shape, name)] = clipOf(context.clips, name);
       params[groupParams.levels(shape, name)] = 2 ** context.activationBits - 1;
     }
   }
@@ -140,12 +136,6 @@ export function groupInputs(
 ): Record<string, Tensor> {
   const inputs = shape.group.inputs.map((name) => [groupBuffers.input(shape, name), maps.get(name)!.tensor]);
   return { ...Object.fromEntries(inputs), coefficients };
-}
-
-function clipOf({ clips }: Pick<ForwardContext, 'clips'>, name: string): number {
-  const clip = clips[name];
-  if (!(clip > 0)) throw new Error(`activation clip of ${name} is ${clip}, expected a positive number`);
-  return Math.fround(clip);
 }
 
 function emitGroup(

@@ -1,5 +1,6 @@
 /** @file Where each batch norm's coefficient vectors lie in the coefficient buffer, and their values when frozen. */
-import { BATCH_NORM_EPSILON, type LayerGraph, layersOfKind } from '../../model/graph.js';
+import { type LayerGraph, layersOfKind } from '../../model/graph.js';
+import { frozenNorm } from '../compiled/layers.js';
 import { quadsOf } from './features.js';
 import { COEFFICIENTS } from './kernels/pointwise.js';
 
@@ -26,18 +27,11 @@ export function frozenCoefficients(
   tensors: Readonly<Record<string, Float32Array>>,
 ): Float32Array<ArrayBuffer> {
   const values = new Float32Array(layout.bytes / 4);
-  for (const { name, channels } of layersOfKind(graph, 'batchNorm')) {
-    const [weight, bias, mean, variance] = ['weight', 'bias', 'running_mean', 'running_var'].map(
-      (suffix) => tensors[`${name}.${suffix}`],
-    );
-    const vector = (coefficient: (typeof COEFFICIENTS)[number]) =>
-      4 * (layout.offsets.get(name)! + COEFFICIENTS.indexOf(coefficient) * quadsOf(channels));
-    for (let channel = 0; channel < channels; channel++) {
-      const inverse = 1 / Math.sqrt(variance[channel] + BATCH_NORM_EPSILON);
-      values[vector('mean') + channel] = mean[channel];
-      values[vector('scale') + channel] = weight[channel] * inverse;
-      values[vector('shift') + channel] = bias[channel];
-      values[vector('inverse') + channel] = inverse;
+  for (const layer of layersOfKind(graph, 'batchNorm')) {
+    const vectors = frozenNorm(layer, tensors);
+    for (const name of ['mean', 'scale', 'shift', 'inverse'] as const) {
+      const quads = COEFFICIENTS.indexOf(name) * quadsOf(layer.channels);
+      values.set(vectors[name], 4 * (layout.offsets.get(layer.name)! + quads));
     }
   }
   return values;

@@ -1,6 +1,7 @@
 /** @file Which products run on matrix units, and in tiles of which size. */
+
+import type { Window } from '../compiled/layers.js';
 import type { Gpu } from './device.js';
-import type { Window } from './features.js';
 import type { FeatureFormat, ProductPath } from './kernels/convolution.js';
 import { floatTiles } from './kernels/gemm.js';
 import { type MatrixTile, type MatrixUnits, matrixTiles } from './kernels/matrixGemm.js';

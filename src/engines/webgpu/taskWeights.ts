@@ -4,9 +4,10 @@ import { levelLimit } from '../../model/backbone.js';
 import type { ConvLayer, LinearLayer } from '../../model/graph.js';
 import { hashString } from '../../random.js';
 import { type FusedGraph, feedsBatchNormOnly, readsLevels } from '../compiled/fusion.js';
+import { type Window, windowOf } from '../compiled/layers.js';
 import type { TrainingPlan } from '../engine.js';
 import { channelScales, frozenWeights, weightBytes } from './deviceWeights.js';
-import { quadsOf, type Window, windowOf } from './features.js';
+import { quadsOf } from './features.js';
 import { linearWorkgroups } from './kernel.js';
 import { biasUpdateKernel } from './kernels/ends.js';
 import {

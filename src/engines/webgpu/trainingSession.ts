@@ -1,16 +1,16 @@
 import type { TaskState } from '../../adaption/parameters.js';
 import type { Batch } from '../../data/batch.js';
 import { checkBatchStatistics, checkTrainingBatch } from '../checkBatch.js';
+import { stepValues } from '../compiled/stepValues.js';
 import type { StepMetrics, StepSettings, TrainingPlan, TrainingSession } from '../engine.js';
+import { StepQueue } from '../stepQueue.js';
 import type { Gpu } from './device.js';
 import type { KernelUse } from './plan.js';
 import { type CompiledTraining, compileTraining } from './trainingPlan.js';
 
-const MAX_STEPS_IN_FLIGHT = 2;
-
 /** Trains a task: a step writes its batch and settings, submits the compiled plan and reads two numbers back. */
 export class WebGpuTrainingSession implements TrainingSession {
-  readonly #inFlight: Promise<unknown>[] = [];
+  readonly #queue = new StepQueue();
   #stepsDone: number;
 
   private constructor(
@@ -32,17 +32,16 @@ export class WebGpuTrainingSession implements TrainingSession {
 
   async trainStep(batch: Batch, at: StepSettings): Promise<{ metrics: Promise<StepMetrics> }> {
     checkTrainingBatch(batch, this.training);
-    while (this.#inFlight.length >= MAX_STEPS_IN_FLIGHT) await this.#inFlight.shift();
+    await this.#queue.room();
     const { plan, pixels, labels, metrics } = this.compiled;
     plan.write(pixels, batch.pixels as Uint8Array<ArrayBuffer>);
     plan.write(labels, batch.labels as Int32Array<ArrayBuffer>);
-    plan.writeStep(this.#stepValues(at));
+    plan.writeStep(stepValues(this.training.optimizer, at));
     const result = plan.run([metrics]).then(([values]): StepMetrics => {
       const [loss, correct] = new Float32Array(values);
       return { loss, correct };
     });
-    // Failures reach the caller through `metrics`; here a step only has to leave the queue.
-    this.#inFlight.push(result.catch(() => {}));
+    this.#queue.add(result);
     this.#stepsDone = at.step + 1;
     return { metrics: result };
   }
@@ -57,7 +56,7 @@ export class WebGpuTrainingSession implements TrainingSession {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#inFlight);
+    await this.#queue.idle();
     this.compiled.plan.close();
   }
 
@@ -69,19 +68,5 @@ export class WebGpuTrainingSession implements TrainingSession {
   /** Of all buffers on the GPU. */
   get bytes(): number {
     return this.compiled.plan.bytes;
-  }
-
-  #stepValues({ step, learningRates }: StepSettings) {
-    const { optimizer } = this.training;
-    const correction = (beta: number) => 1 - beta ** (step + 1);
-    return {
-      learningRateMasks: learningRates.masks,
-      learningRateWeights: learningRates.weights,
-      learningRateBatchNorm: learningRates.batchNorm,
-      learningRateHead: learningRates.head,
-      correction1: optimizer.kind === 'adam' ? correction(optimizer.beta1) : 1,
-      correction2: optimizer.kind === 'adam' ? correction(optimizer.beta2) : 1,
-      index: step,
-    };
   }
 }

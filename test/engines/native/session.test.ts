@@ -1,21 +1,11 @@
 /** @file What the native engine's sessions promise besides numbers. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { initialTaskState, type TaskState } from '../../../src/adaption/parameters.js';
-import type { TrainingPlan } from '../../../src/engines/engine.js';
+import type { TaskState } from '../../../src/adaption/parameters.js';
 import { createNativeEngine } from '../../../src/engines/native/index.js';
 import { ExitCode, UserError } from '../../../src/errors.js';
-import { withClasses } from '../../../src/model/graph.js';
-import { buildNetwork } from '../../../src/model/networks.js';
-import {
-  adam,
-  learningRates,
-  randomBackbone,
-  tinyBatch,
-  tinyMethod,
-  tinyPlan,
-  tinyState,
-} from '../fixtures.js';
+import { learningRates, tinyBatch, tinyMethod, tinyPlan, tinyState } from '../fixtures.js';
+import { sessionsKeepPromises } from '../sessionPromises.js';
 import { installedAddon } from './variants.js';
 
 const installed = installedAddon();
@@ -25,26 +15,7 @@ const batch = tinyBatch(plan);
 const open = (threads: number) => createNativeEngine(installed!.addon, installed!.facts, { threads });
 
 describe('native sessions', { skip }, () => {
-  test('ResNet-18, 102 classes: the number of threads changes no bit of the state', async () => {
-    const backbone = randomBackbone(buildNetwork('resnet18', 102));
-    const real: TrainingPlan = {
-      graph: withClasses(backbone.graph, 102),
-      backbone,
-      method: tinyMethod('xbm', { rows: 72 }),
-      optimizer: adam,
-      batchSize: 4,
-      imageSize: 64,
-      seed: 0,
-    };
-    const state = initialTaskState(real.graph, backbone, real.method, adam, 0);
-    const [one, two, five] = [
-      await trained(real, state, 1, 2),
-      await trained(real, state, 2, 2),
-      await trained(real, state, 5, 2),
-    ];
-    assert.deepEqual(two, one);
-    assert.deepEqual(five, one);
-  });
+  sessionsKeepPromises(open, [1, 2, 5]);
 
   test('masks that flip back and forth leave the weights of a fresh session', async () => {
     const wild = { ...learningRates, masks: 1 };
@@ -100,27 +71,6 @@ describe('native sessions', { skip }, () => {
     assert.deepEqual(await step(true), await step(false));
   });
 
-  test('submitted steps finish before the state is read; the state given stays as it was', async () => {
-    const given = tinyState(plan);
-    const kept = structuredClone(given);
-    const session = await open(1).openTraining(plan, given);
-    const first = await session.trainStep(batch, { step: 0, learningRates });
-    const second = await session.trainStep(batch, { step: 1, learningRates });
-    assert.equal((await session.readState()).step, 2);
-    assert.deepEqual(given, kept);
-    await Promise.all([first.metrics, second.metrics]);
-    await session.close();
-  });
-
-  test('a batch of the wrong size is refused and leaves the session usable', async () => {
-    const session = await open(1).openTraining(plan, tinyState(plan));
-    const short = { pixels: batch.pixels.subarray(1), labels: batch.labels };
-    await assert.rejects(session.trainStep(short, { step: 0, learningRates }), /pixel values, expected/);
-    const { loss } = await (await session.trainStep(batch, { step: 0, learningRates })).metrics;
-    assert.ok(Number.isFinite(loss));
-    await session.close();
-  });
-
   test('a closed session refuses steps', async () => {
     const session = await open(1).openTraining(plan, tinyState(plan));
     await session.close();
@@ -141,21 +91,6 @@ describe('native sessions', { skip }, () => {
     );
   });
 });
-
-async function trained(
-  plan: TrainingPlan,
-  state: TaskState,
-  threads: number,
-  steps: number,
-): Promise<TaskState> {
-  const session = await open(threads).openTraining(plan, state);
-  const own = tinyBatch(plan);
-  for (let step = 0; step < steps; step++)
-    await (await session.trainStep(own, { step, learningRates })).metrics;
-  const after = await session.readState();
-  await session.close();
-  return after;
-}
 
 function countFlips(before: TaskState, after: TaskState): number {
   const { threshold } = plan.method.mask!;

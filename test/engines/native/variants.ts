@@ -17,7 +17,7 @@ export function installedAddon(): { addon: Addon; facts: BuildFacts } | null {
 }
 
 const setupScript = join(packageRoot(), 'scripts', 'setup-native.mjs');
-const canCompile = async (): Promise<boolean> => (await import(setupScript)).findCompiler() !== null;
+const canCompile = async (): Promise<boolean> => (await import(setupScript)).canCompile();
 
 /** The kernels as another processor of this architecture gets them. */
 async function otherAddon(target: 'avx2' | 'portable'): Promise<{ addon: Addon; facts: BuildFacts }> {

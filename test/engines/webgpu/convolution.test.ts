@@ -4,14 +4,9 @@
  */
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
+import type { Window } from '../../../src/engines/compiled/layers.js';
 import type { Gpu } from '../../../src/engines/webgpu/device.js';
-import {
-  geometryOf,
-  isDense,
-  padWeights,
-  quadsOf,
-  type Window,
-} from '../../../src/engines/webgpu/features.js';
+import { geometryOf, isDense, padWeights, quadsOf } from '../../../src/engines/webgpu/features.js';
 import { type Kernel, linearWorkgroups } from '../../../src/engines/webgpu/kernel.js';
 import {
   forwardKernel,
