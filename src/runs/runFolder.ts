@@ -5,11 +5,11 @@ import { basename, join } from 'node:path';
 import { loadExperiment } from '../config/load.js';
 import { isPrintedExperiment } from '../config/print.js';
 import type { Experiment } from '../config/schema.js';
-import { ExitCode, UserError } from '../errors.js';
+import { UserError } from '../errors.js';
 import { makeFolder } from '../folders.js';
 import { removeLeftovers } from '../model/replaceFile.js';
 import { isEventFile } from './eventFile.js';
-import { acquireLock, type Lock } from './lock.js';
+import { acquireLock, type Lock, LockedError } from './lock.js';
 import { parseSummary, parseTimings, type RunSummary, type RunTimings } from './summary.js';
 
 /** `finished` has a summary; `unfinished` has a checkpoint to resume from; else there is nothing to keep. */
@@ -87,7 +87,7 @@ export class RunFolder {
     try {
       return this.lock();
     } catch (error) {
-      if (error instanceof UserError && error.exitCode === ExitCode.unavailable) return null;
+      if (error instanceof LockedError) return null;
       throw error;
     }
   }
