@@ -67,11 +67,17 @@ static void freeRegion(napi_env env, void *data, void *hint) {
   free(region);
 }
 
-/** allocate(bytes): an ArrayBuffer of zeros, or null where there is not that much memory. */
+/**
+ * allocate(bytes, visible): zeros, or null where there is not that much memory. The ArrayBuffer shows the first `visible`
+ * bytes, since versions of Node have different limits for one; kernels reach all of them.
+ */
 static napi_value allocate(napi_env env, napi_callback_info info) {
-  napi_value buffer;
-  double bytes;
-  CHECK(napi_get_value_double(env, onlyArgument(env, info), &bytes));
+  size_t count = 2;
+  napi_value arguments[2], buffer;
+  double bytes, visible;
+  CHECK(napi_get_cb_info(env, info, &count, arguments, NULL, NULL));
+  CHECK(napi_get_value_double(env, arguments[0], &bytes));
+  CHECK(napi_get_value_double(env, arguments[1], &visible));
   Region *region = malloc(sizeof *region);
   if (region) {
     region->bytes = (size_t)bytes;
@@ -85,7 +91,11 @@ static napi_value allocate(napi_env env, napi_callback_info info) {
 #if defined(MADV_HUGEPAGE)
   madvise(region->memory, region->bytes, MADV_HUGEPAGE);
 #endif
-  CHECK(napi_create_external_arraybuffer(env, region->memory, region->bytes, freeRegion, region, &buffer));
+  if (napi_create_external_arraybuffer(env, region->memory, (size_t)visible, freeRegion, region, &buffer) != napi_ok) {
+    freeRegion(env, NULL, region);
+    napi_throw_error(env, NULL, "native addon: Node refuses a buffer of that size");
+    return NULL;
+  }
   return buffer;
 }
 
@@ -162,6 +172,13 @@ static void execute(napi_env env, void *data) {
   atomic_fetch_sub(&activeRuns, 1);
 }
 
+static void freeRun(napi_env env, Run *run) {
+  for (int i = 0; i < 5; i++)
+    if (run->references[i]) napi_delete_reference(env, run->references[i]);
+  if (run->work) napi_delete_async_work(env, run->work);
+  free(run);
+}
+
 static void complete(napi_env env, napi_status status, void *data) {
   Run *run = data;
   napi_value nothing;
@@ -169,10 +186,34 @@ static void complete(napi_env env, napi_status status, void *data) {
   if (status == napi_cancelled) atomic_fetch_sub(&activeRuns, 1); // it never started
   if (status == napi_ok) napi_resolve_deferred(env, run->deferred, nothing);
   else napi_reject_deferred(env, run->deferred, nothing);
-  for (int i = 0; i < 5; i++)
-    if (run->references[i]) napi_delete_reference(env, run->references[i]);
-  napi_delete_async_work(env, run->work);
-  free(run);
+  freeRun(env, run);
+}
+
+/** Hands a run to a thread of Node's; its arguments live until it is done. */
+static int enqueue(napi_env env, Run *run, const napi_value arguments[5]) {
+  napi_value name;
+  for (int i = 0; i < 5; i++) {
+    if (i == 4 && !run->times) continue;
+    if (napi_create_reference(env, arguments[i], 1, &run->references[i]) != napi_ok) return 0;
+  }
+  if (napi_create_string_utf8(env, "xbm native run", NAPI_AUTO_LENGTH, &name) != napi_ok) return 0;
+  if (napi_create_async_work(env, NULL, name, execute, complete, run, &run->work) != napi_ok) return 0;
+  atomic_fetch_add(&activeRuns, 1);
+  if (napi_queue_async_work(env, run->work) == napi_ok) return 1;
+  atomic_fetch_sub(&activeRuns, 1);
+  return 0;
+}
+
+/** The number of calls of a program; −1 where a kernel is unknown, or its arguments are cut short. */
+static long countCalls(const double *program, size_t length) {
+  long calls = 0;
+  for (size_t i = 0; i < length; calls++) {
+    if (i + 2 > length || !(program[i] >= 0 && program[i] < KERNEL_COUNT)) return -1;
+    const double rest = program[i + 1];
+    if (!(rest * sizeof(double) >= (double)kernels[(size_t)program[i]].bytes && rest <= (double)(length - i - 2))) return -1;
+    i += 2 + (size_t)rest;
+  }
+  return calls;
 }
 
 /**
@@ -181,7 +222,7 @@ static void complete(napi_env env, napi_status status, void *data) {
  */
 static napi_value run(napi_env env, napi_callback_info info) {
   size_t count = 5;
-  napi_value arguments[5], promise, name;
+  napi_value arguments[5], promise;
   CHECK(napi_get_cb_info(env, info, &count, arguments, NULL, NULL));
   struct Pool **pool;
   void *arena;
@@ -199,40 +240,28 @@ static napi_value run(napi_env env, napi_callback_info info) {
     napi_throw_error(env, NULL, "native addon: the pool is closed, or the step has other values");
     return NULL;
   }
-  size_t calls = 0;
-  for (size_t i = 0; i < lengths[0]; calls++) {
-    const size_t kernel = (size_t)numbers[0][i];
-    const int fits = i + 2 <= lengths[0] && kernel < KERNEL_COUNT &&
-                     numbers[0][i + 1] * sizeof(double) >= (double)kernels[kernel].bytes;
-    if (!fits || i + 2 + (size_t)numbers[0][i + 1] > lengths[0]) {
-      napi_throw_error(env, NULL, "native addon: malformed program");
-      return NULL;
-    }
-    i += 2 + (size_t)numbers[0][i + 1];
+  const long calls = countCalls(numbers[0], lengths[0]);
+  if (calls < 0) {
+    napi_throw_error(env, NULL, "native addon: malformed program");
+    return NULL;
   }
-  if (numbers[2] && lengths[2] < calls) {
+  if (numbers[2] && lengths[2] < (size_t)calls) {
     napi_throw_error(env, NULL, "native addon: fewer times than calls");
     return NULL;
   }
   Run *work = calloc(1, sizeof *work);
-  if (!work) {
-    napi_throw_error(env, NULL, "native addon: out of memory");
-    return NULL;
+  int isQueued = 0;
+  if (work) {
+    work->context = (Context){ .arena = arena, .pool = *pool, .step = numbers[1] };
+    work->program = numbers[0];
+    work->length = lengths[0];
+    work->times = numbers[2];
+    isQueued = napi_create_promise(env, &work->deferred, &promise) == napi_ok && enqueue(env, work, arguments);
   }
-  work->context = (Context){ .arena = arena, .pool = *pool, .step = numbers[1] };
-  work->program = numbers[0];
-  work->length = lengths[0];
-  work->times = numbers[2];
-  CHECK(napi_create_promise(env, &work->deferred, &promise));
-  for (int i = 0; i < 5; i++) {
-    if (i == 4 && !numbers[2]) continue;
-    CHECK(napi_create_reference(env, arguments[i], 1, &work->references[i])); // alive until the run is done
-  }
-  CHECK(napi_create_string_utf8(env, "xbm native run", NAPI_AUTO_LENGTH, &name));
-  CHECK(napi_create_async_work(env, NULL, name, execute, complete, work, &work->work));
-  atomic_fetch_add(&activeRuns, 1);
-  CHECK(napi_queue_async_work(env, work->work));
-  return promise;
+  if (isQueued) return promise;
+  if (work) freeRun(env, work);
+  napi_throw_error(env, NULL, "native addon: cannot start a run");
+  return NULL;
 }
 
 static napi_value initialize(napi_env env, napi_value exports) {

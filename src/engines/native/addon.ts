@@ -25,8 +25,11 @@ export interface Addon {
   readonly arguments: Readonly<Record<string, readonly string[]>>;
   readonly records: Readonly<Record<string, readonly string[]>>;
   readonly stepValues: readonly string[];
-  /** Zeros; null where there is not that much memory. */
-  allocate(bytes: number): ArrayBuffer | null;
+  /**
+   * Zeros; null where there is not that much memory.
+   * @param visible how many of the bytes the buffer shows; kernels that are given it reach all of them
+   */
+  allocate(bytes: number, visible: number): ArrayBuffer | null;
   createPool(threads: number): Pool;
   closePool(pool: Pool): void;
   run(

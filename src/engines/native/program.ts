@@ -1,4 +1,5 @@
 /** @file A step as a list of kernel calls over one arena: collected, laid out in memory and encoded once, then run. */
+import { constants } from 'node:buffer';
 import { totalmem } from 'node:os';
 import { ExitCode, UserError } from '../../errors.js';
 import { type Lifetime, planMemory } from '../compiled/memory.js';
@@ -44,6 +45,8 @@ export interface KernelTime {
 const ALIGNMENT = 64;
 const align = (bytes: number) => Math.ceil(Math.max(bytes, 1) / ALIGNMENT) * ALIGNMENT;
 const NO_TENSOR = -1;
+/** Of Node 20: 4 GiB; a step of ResNet-50 takes more from batches of 48 images of 224 pixels on. */
+const LARGEST_BUFFER = constants.MAX_LENGTH;
 
 export class ProgramBuilder {
   readonly #calls: Call[] = [];
@@ -80,7 +83,7 @@ export class ProgramBuilder {
     const { offsets, bytes } = this.#layOut();
     // The system hands out more than there is, and ends a program that uses it.
     const memory = Math.min(totalmem(), process.constrainedMemory?.() || Number.POSITIVE_INFINITY);
-    const arena = bytes <= memory ? this.addon.allocate(bytes) : null;
+    const arena = bytes <= memory ? this.addon.allocate(bytes, Math.min(bytes, LARGEST_BUFFER)) : null;
     if (!arena) {
       const mebibytes = (count: number) => `${Math.ceil(count / 2 ** 20)} MiB`;
       throw new UserError(
@@ -96,7 +99,7 @@ export class ProgramBuilder {
     }
     const encoded = this.#calls.flatMap((call) => this.#encode(call, offsets));
     const labels = this.#calls.map(({ kernel, flop }) => ({ kernel, flop }));
-    return new Program(this.addon, threads, arena, Float64Array.from(encoded), labels, offsets);
+    return new Program(this.addon, threads, { arena, bytes, offsets }, Float64Array.from(encoded), labels);
   }
 
   #layOut(): { offsets: ReadonlyMap<Tensor, number>; bytes: number } {
@@ -116,9 +119,12 @@ export class ProgramBuilder {
       bytes += size;
       return offset;
     };
+    // Those that are read and written from here come first: a buffer may show no more than a part of the arena.
+    const offsets = new Map([...this.#initial.keys()].map((tensor) => [tensor, place(tensor.bytes)]));
     const starts = buffers.map(place);
-    const offsets = new Map([...uses.keys()].map((tensor, i) => [tensor, starts[assignment[i]]]));
-    for (const tensor of this.#initial.keys()) offsets.set(tensor, place(tensor.bytes));
+    [...uses.keys()].forEach((tensor, i) => {
+      offsets.set(tensor, starts[assignment[i]]);
+    });
     return { offsets, bytes };
   }
 
@@ -162,6 +168,14 @@ function encodeFields(
 /** Settings of a step by the names that the kernels give them. */
 export type StepValues = Readonly<Record<string, number>>;
 
+interface Memory {
+  /** Shows persistent tensors, and transient ones as far as {@link LARGEST_BUFFER} goes. */
+  readonly arena: ArrayBuffer;
+  /** Of all tensors together. */
+  readonly bytes: number;
+  readonly offsets: ReadonlyMap<Tensor, number>;
+}
+
 /** An encoded step and its memory. */
 export class Program {
   readonly #pool: Pool;
@@ -169,36 +183,35 @@ export class Program {
   constructor(
     private readonly addon: Addon,
     threads: number,
-    private readonly arena: ArrayBuffer,
+    private readonly memory: Memory,
     private readonly encoded: Float64Array,
     private readonly calls: readonly { readonly kernel: string; readonly flop: number }[],
-    private readonly offsets: ReadonlyMap<Tensor, number>,
   ) {
     this.#pool = addon.createPool(threads);
   }
 
   /** Of all tensors together. */
   get bytes(): number {
-    return this.arena.byteLength;
+    return this.memory.bytes;
   }
 
   /** The memory of a tensor: valid between runs, and of a transient one only as long as nothing else took its place. */
   bytesOf(tensor: Tensor): Uint8Array {
-    return new Uint8Array(this.arena, this.#offset(tensor), tensor.bytes);
+    return new Uint8Array(this.memory.arena, this.#offset(tensor), tensor.bytes);
   }
 
   floatsOf(tensor: Tensor, length: number): Float32Array {
-    return new Float32Array(this.arena, this.#offset(tensor), length);
+    return new Float32Array(this.memory.arena, this.#offset(tensor), length);
   }
 
   run(step: StepValues): Promise<void> {
-    return this.addon.run(this.#pool, this.arena, this.encoded, this.#stepValues(step), null);
+    return this.addon.run(this.#pool, this.memory.arena, this.encoded, this.#stepValues(step), null);
   }
 
   /** Runs once and says what each kernel took, the longest first. */
   async profile(step: StepValues): Promise<KernelTime[]> {
     const times = new Float64Array(this.calls.length);
-    await this.addon.run(this.#pool, this.arena, this.encoded, this.#stepValues(step), times);
+    await this.addon.run(this.#pool, this.memory.arena, this.encoded, this.#stepValues(step), times);
     const sums = new Map<string, KernelTime>();
     this.calls.forEach(({ kernel, flop }, i) => {
       const sum = sums.get(kernel) ?? { kernel, milliseconds: 0, flop: 0 };
@@ -213,7 +226,7 @@ export class Program {
   }
 
   #offset(tensor: Tensor): number {
-    const offset = this.offsets.get(tensor);
+    const offset = this.memory.offsets.get(tensor);
     if (offset === undefined) throw new Error(`no call uses ${tensor.label}`);
     return offset;
   }

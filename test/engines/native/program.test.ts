@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { totalmem } from 'node:os';
 import { describe, test } from 'node:test';
 import type { Addon } from '../../../src/engines/native/addon.js';
 import { ProgramBuilder } from '../../../src/engines/native/program.js';
+import { installedAddon } from './variants.js';
 
 /** An addon that keeps what it is asked to run. */
 function fakeAddon() {
@@ -79,4 +81,27 @@ describe('a program', () => {
     const builder = new ProgramBuilder(fakeAddon().addon);
     assert.throws(() => builder.finish(1).run({ rate: 1 }), /the step has no index/);
   });
+});
+
+const GIBIBYTE = 2 ** 30;
+const installed = installedAddon();
+const skip = !installed
+  ? 'the native kernels are not built: npm run setup:native'
+  : totalmem() < 6 * GIBIBYTE && 'it takes a machine with 6 GiB of memory';
+
+test('an arena may be larger than the largest buffer of Node 20, 4 GiB', { skip }, async () => {
+  const builder = new ProgramBuilder(installed!.addon);
+  const length = 16;
+  const [a, b, result] = [3, 4, 0].map((value) =>
+    builder.persistent(`${value}`, 4 * length, new Float32Array(length).fill(value)),
+  );
+  const large = builder.transient('large', 5 * GIBIBYTE);
+  const end = { tensor: large, offset: large.bytes - 4 * length };
+  builder.call('addGradients', { a, b, sum: end, size: length });
+  builder.call('addGradients', { a: end, b, sum: result, size: length });
+  const program = builder.finish(2);
+  assert.ok(program.bytes > 5 * GIBIBYTE);
+  await program.run(Object.fromEntries(installed!.addon.stepValues.map((name) => [name, 0])));
+  assert.deepEqual(program.floatsOf(result, length), new Float32Array(length).fill(3 + 4 + 4));
+  program.close();
 });
