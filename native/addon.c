@@ -27,6 +27,10 @@ static const struct { const char *name; Kernel run; size_t bytes; } kernels[] = 
 KERNELS(NAME_LIST)
 RECORDS(NAME_LIST)
 static const char *const stepNames[] = { STEP_VALUES(FIELD_NAME) NULL };
+#define VALUE_NAME(constant, name) #name,
+#define VALUE_LIST(argument, VALUES) static const char *const argument##Values[] = { VALUES(VALUE_NAME) NULL };
+ENUM_ARGUMENTS(VALUE_LIST)
+static const char *const coefficientNames[] = { COEFFICIENTS(VALUE_NAME) NULL };
 
 #define CHECK(call) \
   do { \
@@ -276,7 +280,7 @@ static napi_value initialize(napi_env env, napi_value exports) {
   }
   const struct { const char *name; int value; } facts[] = {
     { "lanes", LANES }, { "maxKernel", MAX_KERNEL }, { "maxValues", MAX_VALUES },
-    { "gradientChannels", GRADIENT_CHANNELS }, { "coefficients", COEFFICIENTS }, { "hasInt8", HAS_INT8 }, { "hasBfloat16", HAS_BFLOAT16 },
+    { "gradientChannels", GRADIENT_CHANNELS }, { "hasInt8", HAS_INT8 }, { "hasBfloat16", HAS_BFLOAT16 },
   };
   for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++) {
     CHECK(napi_create_int32(env, facts[i].value, &value));
@@ -295,6 +299,11 @@ static napi_value initialize(napi_env env, napi_value exports) {
   CHECK(napi_create_object(env, &list));
   RECORDS(SET_NAMES)
   CHECK(napi_set_named_property(env, exports, "records", list));
+  CHECK(napi_create_object(env, &list));
+#define SET_VALUES(argument, VALUES) CHECK(napi_set_named_property(env, list, #argument, nameList(env, argument##Values)));
+  ENUM_ARGUMENTS(SET_VALUES)
+  CHECK(napi_set_named_property(env, exports, "enums", list));
+  CHECK(napi_set_named_property(env, exports, "coefficients", nameList(env, coefficientNames)));
   CHECK(napi_set_named_property(env, exports, "stepValues", nameList(env, stepNames)));
   return exports;
 }

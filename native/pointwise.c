@@ -14,8 +14,6 @@
 /** Values of a block. */
 #define BLOCK 512
 
-enum Kind { BATCH_NORM, RELU, QUANTIZE, ADD };
-
 typedef struct {
   const Context *context;
   long pixels, channels;
@@ -82,8 +80,8 @@ static void readInputs(const Group *group, const Block *block, Values *v) {
     const uint8_t *levels = (const uint8_t *)at(group, input->tensor) + block->start;
     float *values = v->memory[i];
     v->values[i] = values;
-    prefetch(at(group, input->tensor), block, input->format == UINT8 ? 1 : 4);
-    if (input->format == UINT8)
+    prefetch(at(group, input->tensor), block, input->format == LEVELS8 ? 1 : 4);
+    if (input->format == LEVELS8)
       for (long n = 0; n < block->length; n++) values[n] = (float)levels[n] * step;
     else if (step != 1.f)
       for (long n = 0; n < block->length; n++) values[n] = floats[n] * step;
@@ -118,7 +116,7 @@ static void computeMembers(const Group *group, const Block *block, Values *v, in
     if (!forOutputs && !member->isRead) continue;
     float *y = v->memory[group->inputCount + m];
     const float *x = v->values[(long)member->first];
-    switch ((enum Kind)member->kind) {
+    switch ((enum MemberKind)member->kind) {
       case BATCH_NORM:
         normalize(group, block, member, x, y);
         break;
@@ -217,7 +215,7 @@ static void addTo(Backward *b, long value, const float *g, long length) {
 static const float *passOn(const Group *group, const Block *block, const memberRecord *member, const float *x,
                            const float *g, float *out) {
   const long length = block->length;
-  switch ((enum Kind)member->kind) {
+  switch ((enum MemberKind)member->kind) {
     case ADD:
       return g;
     case RELU:
@@ -387,28 +385,4 @@ static void addPiece(void *data, long index) {
 void addGradients(const Context *context, const addGradientsCall *call) {
   Addition add = { TENSOR(float, a), TENSOR(float, b), TENSOR(float, sum), (long)call->size };
   parallel(context->pool, ceilDivide(add.size, SPAN), addPiece, &add);
-}
-
-typedef struct {
-  const float *x, *scales;
-  void *y;
-  long channels;
-  int format;
-} Conversion;
-
-static void convertPiece(void *data, long pixel) {
-  const Conversion *conversion = data;
-  const long start = pixel * conversion->channels;
-  for (long c = 0; c < conversion->channels; c++) {
-    const float value = conversion->x[start + c] * conversion->scales[c];
-    if (conversion->format == FLOAT32) ((float *)conversion->y)[start + c] = value;
-    else ((uint16_t *)conversion->y)[start + c] = toBfloat16(value);
-  }
-}
-
-/** y = x · scales in the format that products read. */
-void convertGradient(const Context *context, const convertGradientCall *call) {
-  Conversion conversion = { TENSOR(float, x), TENSOR(float, scales), TENSOR(void, y), (long)call->channels,
-                            (int)call->format };
-  parallel(context->pool, (long)call->pixels, convertPiece, &conversion);
 }

@@ -6,7 +6,6 @@
  * pixel, broadcast, meets a vector of dwords of as many output channels. Weights lie in panels of PANEL output channels, the
  * last one LANES narrow where their number asks for it: [panel][tap][dword][PANEL].
  */
-#include <stdlib.h>
 #include <string.h>
 #include "xbm.h"
 #if defined(__AVX512F__)
@@ -138,7 +137,7 @@ typedef void (*OuterFunction)(const int32_t *, long, const int32_t *, long, floa
 /** @param columns of the panel: PANEL or LANES */
 static TileFunction tileFunction(int format, long columns) {
 #if HAS_INT8
-  if (format == UINT8) return columns == PANEL ? int8Tile : int8NarrowTile;
+  if (format == LEVELS8) return columns == PANEL ? int8Tile : int8NarrowTile;
 #endif
 #if HAS_BFLOAT16
   if (format == BFLOAT16) return columns == PANEL ? bfloat16Tile : bfloat16NarrowTile;
@@ -156,8 +155,8 @@ static OuterFunction outerFunction(int format, long columns) {
 }
 
 /** Channels in a dword. */
-static long perDword(int format) { return format == UINT8 ? 4 : format == BFLOAT16 ? 2 : 1; }
-static long bytesPerValue(int format) { return format == UINT8 ? 1 : format == BFLOAT16 ? 2 : 4; }
+static long perDword(int format) { return format == LEVELS8 ? 4 : format == BFLOAT16 ? 2 : 1; }
+static long bytesPerValue(int format) { return format == LEVELS8 ? 1 : format == BFLOAT16 ? 2 : 4; }
 
 /* ---- Gathering: forward pass and input gradient ---- */
 
@@ -242,6 +241,33 @@ static void gatherPiece(void *data, long index) {
   }
 }
 
+/** The pass over all targets, or with `transposed` over those of a phase: of the row and column `phase` in a stride. */
+static void openPass(Pass *pass, const Gather *g, const gatherCall *call, long phase) {
+  const int transposed = (int)call->transposed;
+  const long kernel = (long)call->kernel, stride = (long)call->stride, padding = (long)call->padding;
+  const long phases = transposed ? stride : 1;
+  pass->targetStep = phases;
+  pass->targetRow = phase / phases;
+  pass->targetColumn = phase % phases;
+  pass->rows = ceilDivide(g->targetHeight - pass->targetRow, phases);
+  pass->columns = ceilDivide(g->targetWidth - pass->targetColumn, phases);
+  pass->step = transposed ? 1 : stride;
+  pass->taps = 0;
+  for (long tap = 0; tap < kernel * kernel; tap++) {
+    long dy = tap / kernel - padding, dx = tap % kernel - padding;
+    if (transposed) {
+      dy = pass->targetRow - dy;
+      dx = pass->targetColumn - dx;
+      if (dy % stride != 0 || dx % stride != 0) continue;
+      dy /= stride;
+      dx /= stride;
+    }
+    pass->dy[pass->taps] = dy;
+    pass->dx[pass->taps] = dx;
+    pass->tap[pass->taps++] = tap;
+  }
+}
+
 /**
  * `transposed` 0: y [batch, outHeight, outWidth, outChannels] from x [batch, inHeight, inWidth, inChannels].
  * `transposed` 1: the gradient of the input, y [batch, inHeight, inWidth, inChannels] from x [batch, outHeight, outWidth,
@@ -249,8 +275,7 @@ static void gatherPiece(void *data, long index) {
  */
 void gather(const Context *context, const gatherCall *call) {
   const int transposed = (int)call->transposed;
-  const long kernel = (long)call->kernel, stride = (long)call->stride, padding = (long)call->padding;
-  const long batch = (long)call->batch;
+  const long kernel = (long)call->kernel, batch = (long)call->batch;
   Gather g = { .format = (int)call->format, .totalTaps = kernel * kernel };
   g.x = TENSOR(char, x);
   g.zeros = TENSOR(char, zeros);
@@ -267,31 +292,12 @@ void gather(const Context *context, const gatherCall *call) {
   g.depth = sourceChannels / perDword(g.format);
   g.panels = ceilDivide(g.targetChannels, PANEL);
 
-  Pass onStack, *pass = &onStack;
-  g.pass = pass;
-  const long phases = transposed ? stride : 1;
+  Pass pass;
+  g.pass = &pass;
+  const long phases = transposed ? (long)call->stride : 1;
   for (long phase = 0; phase < phases * phases; phase++) {
-    pass->targetStep = phases;
-    pass->targetRow = phase / phases;
-    pass->targetColumn = phase % phases;
-    pass->rows = ceilDivide(g.targetHeight - pass->targetRow, phases);
-    pass->columns = ceilDivide(g.targetWidth - pass->targetColumn, phases);
-    pass->step = transposed ? 1 : stride;
-    pass->taps = 0;
-    for (long tap = 0; tap < kernel * kernel; tap++) {
-      long dy = tap / kernel - padding, dx = tap % kernel - padding;
-      if (transposed) {
-        dy = pass->targetRow - dy;
-        dx = pass->targetColumn - dx;
-        if (dy % stride != 0 || dx % stride != 0) continue;
-        dy /= stride;
-        dx /= stride;
-      }
-      pass->dy[pass->taps] = dy;
-      pass->dx[pass->taps] = dx;
-      pass->tap[pass->taps++] = tap;
-    }
-    g.pixels = batch * pass->rows * pass->columns;
+    openPass(&pass, &g, call, phase);
+    g.pixels = batch * pass.rows * pass.columns;
     if (g.pixels <= 0) continue;
     const long fitting = maxLong(4, BLOCK_BYTES / (g.sourceBytes * TILE_ROWS));
     const long tiles = ceilDivide(g.pixels, TILE_ROWS);
@@ -360,7 +366,7 @@ static inline Vector levelsToFloats(const uint8_t *levels) {
 }
 
 static inline Vector loadValues(const char *at, int format) {
-  return format == UINT8 ? levelsToFloats((const uint8_t *)at) : *(const Vector *)at;
+  return format == LEVELS8 ? levelsToFloats((const uint8_t *)at) : *(const Vector *)at;
 }
 
 /** Two pixels of `count` channels side by side: [channel][2]. Values must be exact in bfloat16, or are cut to it. */
@@ -376,6 +382,34 @@ static void pairPixels(const char *first, const char *second, int format, long c
 /** The same of gradients that are bfloat16 already. */
 static void pairGradients(const uint16_t *first, const uint16_t *second, long count, int32_t *pairs) {
   for (long c = 0; c < count; c++) pairs[c] = (int32_t)((uint32_t)first[c] | (uint32_t)second[c] << 16);
+}
+
+/** What the tap reads for `count` output pixels, [depth][channels]: in dwords of one pixel, or of two (`perStep`). */
+static void packInputs(Walk walk, int format, long perStep, long count, long channels, int32_t *rows) {
+  for (long k = 0; k < count; k += perStep, rows += channels) {
+    const char *pixel = nextSource(&walk);
+    if (!pixel) pixel = zeroPixel;
+    if (perStep == 2) {
+      const char *next = k + 1 < count ? nextSource(&walk) : NULL;
+      pairPixels(pixel, next ? next : zeroPixel, format, channels, rows);
+    } else {
+      for (long c = 0; c < channels; c += VECTOR)
+        *(Vector *)(rows + c) = loadValues(pixel + c * bytesPerValue(format), format);
+    }
+  }
+}
+
+/** The same of `columns` channels of their gradients, each pixel's `pixelBytes` after the one before. */
+static void packGradients(const char *gradients, long pixelBytes, long perStep, long count, long columns, int32_t *rows) {
+  for (long k = 0; k < count; k += perStep, rows += columns) {
+    const char *gradient = gradients + k * pixelBytes;
+    if (perStep == 2) {
+      const char *next = k + 1 < count ? gradient + pixelBytes : zeroPixel;
+      pairGradients((const uint16_t *)gradient, (const uint16_t *)next, columns, rows);
+    } else {
+      memcpy(rows, gradient, sizeof(float) * (size_t)columns);
+    }
+  }
 }
 
 static void weightGradientPiece(void *data, long index) {
@@ -405,31 +439,11 @@ static void weightGradientPiece(void *data, long index) {
   for (long start = first; start < end; start += GRADIENT_PIXELS) {
     const long count = minLong(GRADIENT_PIXELS, end - start);
     const long depth = ceilDivide(count, perStep);
-    Walk walk = walkFrom(g, x, pixelBytes, start, tap);
-    for (long k = 0; k < depth; k++) {
-      int32_t *row = a + k * channels;
-      const char *pixel = nextSource(&walk);
-      if (!pixel) pixel = zeroPixel;
-      if (perStep == 2) {
-        const char *next = 2 * k + 1 < count ? nextSource(&walk) : NULL;
-        pairPixels(pixel, next ? next : zeroPixel, inputFormat, channels, row);
-      } else {
-        for (long c = 0; c < channels; c += VECTOR)
-          *(Vector *)(row + c) = loadValues(pixel + c * bytesPerValue(inputFormat), inputFormat);
-      }
-    }
+    packInputs(walkFrom(g, x, pixelBytes, start, tap), inputFormat, perStep, count, channels, a);
     for (long panel = 0; panel * PANEL < g->outChannels; panel++) {
       const long columns = minLong(PANEL, g->outChannels - panel * PANEL);
       const char *gradients = dy + start * gradientBytes + panel * PANEL * bytesPerValue(format);
-      for (long k = 0; k < depth; k++) {
-        const char *gradient = gradients + k * perStep * gradientBytes;
-        if (perStep == 2) {
-          const char *next = 2 * k + 1 < count ? gradient + gradientBytes : zeroPixel;
-          pairGradients((const uint16_t *)gradient, (const uint16_t *)next, columns, b + k * columns);
-        } else {
-          memcpy(b + k * columns, gradient, sizeof(float) * (size_t)columns);
-        }
-      }
+      packGradients(gradients, gradientBytes, perStep, count, columns, b);
       const OuterFunction outer = outerFunction(format, columns);
       for (long c = 0; c < channels; c += OUTER_ROWS)
         outer(a + c, channels, b, depth, dw + c * g->outChannels + panel * PANEL, g->outChannels, start > first);

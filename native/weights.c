@@ -7,8 +7,6 @@
  * the next few masks and levels change: only those are written.
  */
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 #include "optimizer.h"
 #include "xbm.h"
 #if defined(__AVX512F__)
@@ -39,7 +37,7 @@ static inline int readsImage(const Layer *layer) { return layer->rowStride < lay
 static void openPanels(Layer *layer, char *w, char *wTransposed) {
   layer->w = w;
   layer->wTransposed = wTransposed;
-  layer->group = layer->format == UINT8 ? 4 : 1;
+  layer->group = layer->format == LEVELS8 ? 4 : 1;
   layer->groupTransposed = layer->gradientFormat == BFLOAT16 ? 2 : 1;
   layer->depth = layer->inPadded / layer->group;
   layer->depthTransposed = layer->outPadded / layer->groupTransposed;
@@ -60,7 +58,7 @@ static inline void writeWeight(const Layer *layer, long out, long row, float val
   const long k = isImage ? tap * layer->rowStride + channel : channel;
   const size_t at = isImage ? panelIndex(k, out, 0, 1, layer->depth, layer->group, layer->outPadded)
                             : panelIndex(k, out, tap, layer->taps, layer->depth, layer->group, layer->outPadded);
-  if (layer->format == UINT8) ((int8_t *)layer->w)[at] = (int8_t)value;
+  if (layer->format == LEVELS8) ((int8_t *)layer->w)[at] = (int8_t)value;
   else ((float *)layer->w)[at] = value;
   if (!layer->wTransposed) return;
   const size_t transposed = panelIndex(out, channel, tap, layer->taps, layer->depthTransposed, layer->groupTransposed,
@@ -70,7 +68,7 @@ static inline void writeWeight(const Layer *layer, long out, long row, float val
 }
 
 static inline float frozenAt(const void *frozen, int format, size_t index) {
-  return format == UINT8 ? (float)((const int8_t *)frozen)[index] : ((const float *)frozen)[index];
+  return format == LEVELS8 ? (float)((const int8_t *)frozen)[index] : ((const float *)frozen)[index];
 }
 
 /** Index of row r's weight in frozen weights and gradients. */
@@ -97,7 +95,7 @@ typedef struct {
 
 #define OPEN_BINARIZER() \
   { \
-    .scores = TENSOR(float, scores), .sigmoid = call->binarizer != 0, .noise = call->noise != 0, \
+    .scores = TENSOR(float, scores), .sigmoid = call->binarizer == SIGMOID, .noise = call->noise != 0, \
     .threshold = (float)call->threshold, .slope = (float)call->slope, .seed = (uint32_t)call->seed, \
     .step = (uint32_t)context->step[step_index], .layerKey = (uint32_t)call->layerKey \
   }
@@ -217,8 +215,8 @@ void plainWeights(const Context *context, const plainWeightsCall *call) {
 
 /* ---- Updates ---- */
 
-/** Rows of a filter whose gradients are collected at a time; a multiple of nothing in particular. */
-#define ROWS 128
+/** Parameters of a filter (bits of masks, or weights) whose gradients are collected at a time. */
+#define SPAN 128
 
 typedef struct {
   Layer layer;
@@ -245,7 +243,7 @@ static inline Lanes gradientOf(const Update *u, size_t index, size_t perSplit) {
 }
 
 static inline Lanes frozenLanes(const Update *u, size_t index) {
-  if (u->frozenFormat != UINT8) return *(const Lanes *)((const float *)u->frozen + index);
+  if (u->frozenFormat != LEVELS8) return *(const Lanes *)((const float *)u->frozen + index);
   const int8_t *levels = (const int8_t *)u->frozen + index;
 #if defined(__AVX512F__)
   return (Lanes)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)levels)));
@@ -270,9 +268,9 @@ static void updateMasksPiece(void *data, long index) {
   const long end = minLong(u->bitsPerFilter, first + u->bitsPerPiece);
   const long rows = u->layer.inChannels * u->layer.taps;
   const size_t perSplit = gradientSize(&u->layer);
-  float gradients[ROWS][LANES] __attribute__((aligned(ALIGNMENT))), own[ROWS];
-  for (long start = first; start < end; start += ROWS) {
-    const long count = minLong(ROWS, end - start);
+  float gradients[SPAN][LANES] __attribute__((aligned(ALIGNMENT))), own[SPAN];
+  for (long start = first; start < end; start += SPAN) {
+    const long count = minLong(SPAN, end - start);
     for (long bit = 0; bit < count; bit++) {
       const long row = (start + bit) * u->rowsPerBit, endRow = minLong(rows, row + u->rowsPerBit);
       Lanes sum = {0};
@@ -315,9 +313,9 @@ static void updateWeightsPiece(void *data, long index) {
   const long out = index / u->pieces * LANES;
   const long outs = minLong(LANES, u->layer.outChannels - out);
   const long rows = u->layer.inChannels * u->layer.taps;
-  const long first = index % u->pieces * ROWS, count = minLong(ROWS, rows - first);
+  const long first = index % u->pieces * SPAN, count = minLong(SPAN, rows - first);
   const size_t perSplit = gradientSize(&u->layer);
-  float gradients[ROWS][LANES] __attribute__((aligned(ALIGNMENT))), own[ROWS];
+  float gradients[SPAN][LANES] __attribute__((aligned(ALIGNMENT))), own[SPAN];
   for (long r = 0; r < count; r++)
     *(Lanes *)gradients[r] = gradientOf(u, rowIndex(&u->layer, first + r, out), perSplit);
   for (long o = 0; o < outs; o++) {
@@ -325,24 +323,25 @@ static void updateWeightsPiece(void *data, long index) {
     const float scale = u->scales ? u->scales[out + o] : 1.f;
     const float *values = u->parameters + start;
     for (long r = 0; r < count; r++) own[r] = gradients[r][o] * u->factor;
-    if (u->limit > 0.f && scale != 0.f) {
-      // dw has the scale in it. Not |w / scale| ≤ limit: many weights start on that edge, and division may miss it.
+    if (u->limit > 0.f) {
+      // dw has the scale in it, which is 1 for filters of zeros: never 0. Not |w / scale| ≤ limit: many weights start on
+      // that edge, and division may miss it.
       for (long r = 0; r < count; r++) own[r] = fabsf(values[r]) > u->limit * scale ? 0.f : own[r] / scale;
     }
     optimize(&u->optimizer, u->parameters, u->moment1, u->moment2, own, start, count);
   }
 }
 
-/** `limit` above 0: the gradient passes where |w| ≤ limit · scale. `group` 0: a convolution's weights, 1: the head's. */
+/** `limit` above 0: the gradient passes where |w| ≤ limit · scale. */
 void updateWeights(const Context *context, const updateWeightsCall *call) {
-  const double rate = context->step[call->group == 0 ? step_learningRateWeights : step_learningRateHead];
+  const double rate = context->step[call->group == CONV ? step_learningRateWeights : step_learningRateHead];
   Update u = {
     .layer = OPEN_LAYER(FLOAT32, FLOAT32), .optimizer = openOptimizer(context, rate), .dw = TENSOR(float, dw),
     .scales = TENSOR(float, scales), .splits = (long)call->splits, .parameters = TENSOR(float, values),
     .moment1 = TENSOR(float, moment1), .moment2 = TENSOR(float, moment2), .limit = (float)call->limit,
     .factor = (float)call->factor,
   };
-  u.pieces = ceilDivide(u.layer.inChannels * u.layer.taps, ROWS);
+  u.pieces = ceilDivide(u.layer.inChannels * u.layer.taps, SPAN);
   parallel(context->pool, u.pieces * (u.layer.outPadded / LANES), updateWeightsPiece, &u);
 }
 

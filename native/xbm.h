@@ -52,7 +52,9 @@
  * shift; the last three are for the backward pass: 1/σ, and over all pixels the means of dL/doutput and of dL/doutput · x̂,
  * x̂ = (input − mean)/σ.
  */
-enum Coefficient { MEAN, SCALE, SHIFT, INVERSE, MEAN_GRADIENT, MEAN_PRODUCT, COEFFICIENTS };
+#define COEFFICIENTS(V) \
+  V(MEAN, mean) V(SCALE, scale) V(SHIFT, shift) V(INVERSE, inverse) V(MEAN_GRADIENT, meanGradient) \
+  V(MEAN_PRODUCT, meanProduct)
 
 /** uint8 levels × int8 weights → int32, four at a time. */
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__)
@@ -67,8 +69,25 @@ enum Coefficient { MEAN, SCALE, SHIFT, INVERSE, MEAN_GRADIENT, MEAN_PRODUCT, COE
 #define HAS_BFLOAT16 0
 #endif
 
-/** How values of a tensor lie in memory. */
-enum Format { FLOAT32 = 0, UINT8 = 1, BFLOAT16 = 2 };
+/** How values of a tensor lie in memory. Levels take a byte: activations' are unsigned, weights' are signed. */
+#define FORMATS(V) V(FLOAT32, float32) V(LEVELS8, levels8) V(BFLOAT16, bfloat16)
+/** Element-wise layers of a group. */
+#define MEMBER_KINDS(V) V(BATCH_NORM, batchNorm) V(RELU, relu) V(QUANTIZE, quantize) V(ADD, add)
+#define BINARIZERS(V) V(IDENTITY, identity) V(SIGMOID, sigmoid)
+/** The kind of layer whose weights are updated: each has a learning rate of its own. */
+#define GROUPS(V) V(CONV, conv) V(LINEAR, linear)
+
+#define ENUM_VALUE(constant, name) constant,
+enum Coefficient { COEFFICIENTS(ENUM_VALUE) };
+enum Format { FORMATS(ENUM_VALUE) };
+enum MemberKind { MEMBER_KINDS(ENUM_VALUE) };
+enum BinarizerKind { BINARIZERS(ENUM_VALUE) };
+enum ParameterGroup { GROUPS(ENUM_VALUE) };
+
+/* Arguments and fields of records that take a value of an enum: the TypeScript side gives them by the value's name. */
+#define ENUM_ARGUMENTS(A) \
+  A(format, FORMATS) A(inputFormat, FORMATS) A(gradientFormat, FORMATS) A(frozenFormat, FORMATS) A(kind, MEMBER_KINDS) \
+  A(binarizer, BINARIZERS) A(group, GROUPS)
 
 typedef float Vector __attribute__((vector_size(4 * VECTOR), aligned(4)));
 typedef int32_t IntVector __attribute__((vector_size(4 * VECTOR), aligned(4)));
@@ -86,7 +105,10 @@ typedef void (*Body)(void *data, long index);
 struct Pool *poolCreate(int threads);
 void poolDestroy(struct Pool *pool);
 void parallel(struct Pool *pool, long count, Body body, void *data);
-/** Memory of the calling thread, aligned, kept for its next call; contents undefined. */
+/**
+ * Memory of the calling thread, aligned, kept for its next call; contents undefined. Ends the process where there is none,
+ * as Node itself does: it is seldom a megabyte, and a step that stopped half-way would leave the task in no state at all.
+ */
 void *scratch(size_t bytes);
 
 /*
@@ -116,7 +138,6 @@ void *scratch(size_t bytes);
   K(groupSums, pixels, channels, inputs, members, received, chunks) \
   K(groupBackward, pixels, channels, inputs, members, received, owed) \
   K(addGradients, a, b, sum, size) \
-  K(convertGradient, x, y, scales, pixels, channels, format) \
   K(imageColumns, bytes, table, image, columns, batch, height, width, outHeight, outWidth, kernel, stride, padding, rows) \
   K(maxPool, x, y, winners, batch, inHeight, inWidth, channels, outHeight, outWidth, kernel, stride, padding) \
   K(maxPoolGradient, dy, winners, dx, batch, inHeight, inWidth, channels, outHeight, outWidth, kernel, stride, padding) \

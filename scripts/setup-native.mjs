@@ -1,5 +1,5 @@
 // npm run setup:native — compiles the kernels of the `native` engine for this machine's processor, into native/build.
-// $CC names another compiler. Node's headers come with the package node-api-headers.
+// $CC names another compiler, with arguments if need be. Node's headers come with the package node-api-headers.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -9,6 +9,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const sources = join(root, 'native');
 const onDebian = 'On Debian: apt-get install gcc libc6-dev.';
+const anotherCompiler = '$CC names another compiler: GCC 12 is known to do.';
 
 /** Flags that compile for this very processor, and for others of its architecture. */
 export const targets =
@@ -32,16 +33,23 @@ export function compile(compiler, output, target) {
     ...files.map((name) => join(sources, name)),
     '-lm',
   ].filter((argument) => argument !== '');
-  const { status, stderr, error } = spawnSync(compiler.name, args, { encoding: 'utf8' });
+  const { status, stderr, error } = run(compiler.command, args);
   return status === 0 ? null : (error?.message ?? stderr);
 }
 
-/** The first compiler there is, with its name and version; null: none. */
+/** @param command program and its first arguments: 'ccache gcc' is two */
+function run([program, ...first], args, options = {}) {
+  return spawnSync(program, [...first, ...args], { encoding: 'utf8', ...options });
+}
+
+/** The first compiler there is, with its command and version; null: none. */
 export function findCompiler() {
-  for (const name of process.env.CC ? [process.env.CC] : ['cc', 'gcc', 'clang']) {
-    const { status, stdout } = spawnSync(name, ['--version'], { encoding: 'utf8' });
+  const wanted = process.env.CC?.trim();
+  for (const name of wanted ? [wanted] : ['cc', 'gcc', 'clang']) {
+    const command = name.split(/\s+/);
+    const { status, stdout } = run(command, ['--version']);
     const [version] = (stdout ?? '').split('\n');
-    if (status === 0) return { name, version: version.trim(), isClang: /clang/i.test(version) };
+    if (status === 0) return { command, version: version.trim(), isClang: /clang/i.test(version) };
   }
   return null;
 }
@@ -51,7 +59,7 @@ export function canCompile() {
   const compiler = process.platform === 'win32' ? null : findCompiler();
   if (!compiler) return false;
   const input = '#include <pthread.h>\n';
-  return spawnSync(compiler.name, ['-fsyntax-only', '-x', 'c', '-'], { input }).status === 0;
+  return run(compiler.command, ['-fsyntax-only', '-x', 'c', '-'], { input }).status === 0;
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) await main();
@@ -75,32 +83,75 @@ async function main() {
   const folder = join(sources, 'build');
   const [output, factsPath] = [join(folder, 'xbm.node'), join(folder, 'xbm.json')];
   const temporary = join(folder, `xbm-${process.pid}.node`);
-  try {
+  writing(folder, () => {
     mkdirSync(folder, { recursive: true });
-    const error = compile(compiler, temporary, targets.native);
-    if (error !== null) {
-      rmSync(temporary, { force: true });
-      const isHeader = /fatal error: \S+\.h: No such file|file not found/.test(error);
-      fail(
-        `${compiler.version} cannot compile the kernels:\n${error}`,
-        isHeader
-          ? `The C library's headers are missing. ${onDebian}`
-          : '$CC names another compiler: GCC 12 is known to do.',
-      );
-    }
+    removeLeftOvers(folder);
+  });
+  // Of the sources as they are before the compiler reads them: whoever changes one meanwhile is told to build anew.
+  const facts = { compiler: compiler.version, processor: processorName(), sources: sourcesHash() };
+  process.on('exit', () => rmSync(temporary, { force: true }));
+  const compilerError = compile(compiler, temporary, targets.native);
+  if (compilerError !== null)
+    fail(`${compiler.version} cannot compile the kernels:\n${compilerError}`, wayOut(compilerError));
+  const loaderError = load(temporary);
+  if (loaderError !== null)
+    fail(
+      `Node cannot load the kernels that ${compiler.version} compiled:\n${loaderError}`,
+      `It may be for another system or C library. ${anotherCompiler}`,
+    );
+  writing(folder, () => {
     // Never new kernels beside the facts of others. A program that has the old ones loaded keeps them.
     rmSync(factsPath, { force: true });
     renameSync(temporary, output);
-    const facts = { compiler: compiler.version, processor: processorName(), sources: sourcesHash() };
     writeFileSync(factsPath, `${JSON.stringify(facts, null, 2)}\n`);
-  } catch (error) {
-    fail(`${folder}: cannot be written: ${error.message}`, 'Run it as a user who may write there.');
-  } finally {
-    rmSync(temporary, { force: true });
-  }
+  });
   const status = addonStatus();
   if (!status.available) fail(status.reason, 'This is a bug in scripts/setup-native.mjs.');
   console.log(`setup:native: kernels built with ${compiler.version}; \`xbm engines\` lists the engine.`);
+}
+
+/** What to do about a compiler's error. */
+function wayOut(error) {
+  if (/No space left/i.test(error)) return 'The disk of native/build or of $TMPDIR is full.';
+  if (/fatal error: \S+\.h: No such file|file not found/.test(error))
+    return `The C library's headers are missing. ${onDebian}`;
+  return anotherCompiler;
+}
+
+/** Loads kernels in a process of their own; the loader's words when it fails, else null. */
+function load(path) {
+  const program =
+    'try { require(process.argv[1]) } catch (error) { console.error(error.message); process.exit(1) }';
+  const { status, signal, stderr } = spawnSync(process.execPath, ['-e', program, path], { encoding: 'utf8' });
+  return status === 0 ? null : stderr.trim() || `it ended with ${signal ?? status}`;
+}
+
+/** Removes what builds that were killed left behind. */
+function removeLeftOvers(folder) {
+  for (const name of readdirSync(folder)) {
+    const [, pid] = /^xbm-(\d+)\.node$/.exec(name) ?? [];
+    if (pid && !isAlive(Number(pid))) rmSync(join(folder, name), { force: true });
+  }
+}
+
+function isAlive(pid) {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error.code === 'EPERM'; // somebody else's
+  }
+}
+
+function writing(folder, action) {
+  try {
+    action();
+  } catch (error) {
+    fail(
+      `${folder}: cannot be written: ${error.message}`,
+      'It takes a user who may write there, and room on its disk.',
+    );
+  }
 }
 
 function fail(message, hint) {

@@ -35,6 +35,9 @@ export function clipOf(clips: Readonly<Record<string, number>>, name: string): n
   return Math.fround(clip);
 }
 
+/** Largest level of a quantiser; the smallest is 0. */
+export const topLevel = (bits: number): number => 2 ** bits - 1;
+
 /** The feature map of a layer. @throws Error when its layer comes later */
 export function computed<T>(maps: ReadonlyMap<string, T>, name: string): T {
   const map = maps.get(name);
@@ -42,22 +45,17 @@ export function computed<T>(maps: ReadonlyMap<string, T>, name: string): T {
   return map;
 }
 
-/**
- * Vectors [channels] with which a batch norm normalises by its running statistics: output = (input − mean) · scale + shift;
- * inverse = 1/σ is for the backward pass.
- */
+/** Vectors [channels] with which a batch norm normalises by its running statistics: output = (input − mean) · scale + shift. */
 export function frozenNorm(
   { name, channels }: BatchNormLayer,
   tensors: Readonly<Record<string, Float32Array>>,
-): Record<'mean' | 'scale' | 'shift' | 'inverse', Float32Array> {
+): Record<'mean' | 'scale' | 'shift', Float32Array> {
   const [weight, bias, mean, variance] = ['weight', 'bias', 'running_mean', 'running_var'].map(
     (suffix) => tensors[`${name}.${suffix}`],
   );
-  const [scale, inverse] = [new Float32Array(channels), new Float32Array(channels)];
-  for (let c = 0; c < channels; c++) {
-    const exact = 1 / Math.sqrt(variance[c] + BATCH_NORM_EPSILON);
-    inverse[c] = exact;
-    scale[c] = weight[c] * exact;
-  }
-  return { mean, scale, shift: bias, inverse };
+  const scale = Float32Array.from(
+    { length: channels },
+    (_, c) => weight[c] / Math.sqrt(variance[c] + BATCH_NORM_EPSILON),
+  );
+  return { mean, scale, shift: bias };
 }

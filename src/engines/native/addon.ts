@@ -14,8 +14,8 @@ export interface Addon {
   readonly maxKernel: number;
   readonly maxValues: number;
   readonly gradientChannels: number;
-  /** Vectors of a batch norm's coefficient tensor. */
-  readonly coefficients: number;
+  /** Vectors of a batch norm's coefficient tensor, in order. */
+  readonly coefficients: readonly string[];
   /** Whether products take uint8 levels × int8 weights, and bfloat16 × bfloat16, here. */
   readonly hasInt8: number;
   readonly hasBfloat16: number;
@@ -25,6 +25,8 @@ export interface Addon {
   readonly arguments: Readonly<Record<string, readonly string[]>>;
   readonly records: Readonly<Record<string, readonly string[]>>;
   readonly stepValues: readonly string[];
+  /** Of arguments and fields that take one of a few values: their names, in the order of their numbers. */
+  readonly enums: Readonly<Record<string, readonly string[]>>;
   /**
    * Zeros; null where there is not that much memory.
    * @param visible how many of the bytes the buffer shows; kernels that are given it reach all of them
@@ -91,13 +93,24 @@ export const loadAddon = (path: string): Addon => createRequire(import.meta.url)
 /** The processor's name and a hash of the instructions it has. */
 export function processorName(): string {
   const model = cpus()[0]?.model.trim() || 'unknown';
-  let features = '';
+  let instructions = '';
   try {
-    features = /^(flags|Features)\s*:.*$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[0] ?? '';
+    instructions = instructionSets(readFileSync('/proc/cpuinfo', 'utf8')).join(' ');
   } catch {
     // Only Linux has it; elsewhere a model has one set of instructions.
   }
-  return `${model}, ${arch()}, ${createHash('sha256').update(features).digest('hex').slice(0, 8)}`;
+  return `${model}, ${arch()}, ${createHash('sha256').update(instructions).digest('hex').slice(0, 8)}`;
+}
+
+/** Of x86: what compilers use. Other flags say what the system makes of the processor, and come and go with its releases. */
+const compiledFlags =
+  /^(pni|s?sse\w*|avx\w*|amx_\w*|fma4?|f16c|xop|bmi[12]|tbm|popcnt|abm|lzcnt|movbe|adx|v?aes|v?pclmulqdq|gfni|sha_ni|sha512|sm[34])$/;
+
+/** What a program compiled for this very processor may use, sorted. @param cpuinfo Linux's /proc/cpuinfo */
+export function instructionSets(cpuinfo: string): string[] {
+  const [, title, list] = /^(flags|Features)\s*:(.*)$/m.exec(cpuinfo) ?? ['', '', ''];
+  const names = list.split(' ').filter((name) => name !== '');
+  return names.filter((name) => title === 'Features' || compiledFlags.test(name)).sort();
 }
 
 /** SHA-256 of all sources of the kernels and of the script that compiles them. */

@@ -11,7 +11,7 @@ import {
 } from '../compiled/fusion.js';
 import { Gradients } from '../compiled/gradients.js';
 import { productFlop, windowOf } from '../compiled/layers.js';
-import { type Format, formats, geometryOf, mapBytes } from './features.js';
+import { type Format, geometryOf, mapBytes } from './features.js';
 import {
   averagePoolArguments,
   type ForwardContext,
@@ -64,7 +64,7 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
         productGradients(node, dlogits);
         break;
       case 'conv':
-        productGradients(node, ready.get(node.name) ?? convert(node, gradients.sum(node.name)));
+        productGradients(node, readyGradient(node));
         break;
       case 'maxPool': {
         if (!needed.has(node.inputs[0])) break;
@@ -99,20 +99,10 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
     return sum;
   }
 
-  function convert(layer: ConvLayer, x: Tensor): Tensor {
-    const { gradientScales, precision } = context.weights(layer);
-    if (!gradientScales && precision.backward === 'float32') return x;
-    const { shape } = maps.get(layer.name)!;
-    const y = builder.transient(`gradient of ${layer.name}`, mapBytes(shape, precision.backward));
-    builder.call('convertGradient', {
-      x,
-      y,
-      scales: gradientScales ?? ones,
-      pixels: shape.pixels,
-      channels: shape.padded,
-      format: formats[precision.backward],
-    });
-    return y;
+  function readyGradient({ name }: ConvLayer): Tensor {
+    const gradient = ready.get(name);
+    if (!gradient) throw new Error(`${name}: the native engine's convolutions feed one batch norm each`);
+    return gradient;
   }
 
   function productGradients(layer: ConvLayer | LinearLayer, dy: Tensor): void {
@@ -129,8 +119,8 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
       );
       const bytes = 4 * splits * rows * geometry.outChannels;
       const dw = builder.transient(`weight gradient of ${layer.name}`, bytes);
-      const format = formats[precision.backward];
-      const inputFormat = formats[input.format];
+      const format = precision.backward;
+      const inputFormat = input.format;
       builder.call(
         'weightGradient',
         { ...geometry, x: input.tensor, dy, dw, inputFormat, format, splits },
@@ -148,7 +138,7 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
         w: transposed,
         y: gradients.owe(layer.inputs[0]),
         scales: ones,
-        format: formats[precision.backward],
+        format: precision.backward,
         transposed: 1,
       },
       { flop },
@@ -196,7 +186,7 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
       .filter((name) => needed.has(name))
       .map((name) => {
         const { tensor, format, scales } = owedRecord(name);
-        return ['owed', { value: inputs.indexOf(name), tensor, format: formats[format], scales }] as const;
+        return ['owed', { value: inputs.indexOf(name), tensor, format, scales }] as const;
       });
     if (owed.length === 0) return;
     const call = { ...args, received: received.length, owed: owed.length };

@@ -1,14 +1,13 @@
 /** @file Feature maps as they lie in memory: [pixels, channels], channels padded to full vectors. */
 import { type ConvLayer, type LayerGraph, type LinearLayer, layerShapes } from '../../model/graph.js';
-import { clipOf, windowOf } from '../compiled/layers.js';
+import { clipOf, topLevel, windowOf } from '../compiled/layers.js';
 import type { Addon } from './addon.js';
 import type { Tensor } from './program.js';
 
-/** As native/xbm.h numbers them. */
-export const formats = { float32: 0, uint8: 1, bfloat16: 2 } as const;
-export type Format = keyof typeof formats;
+/** By native/xbm.h's names. */
+export type Format = 'float32' | 'levels8' | 'bfloat16';
 
-const bytesPerValue: Record<Format, number> = { float32: 4, uint8: 1, bfloat16: 2 };
+const bytesPerValue: Record<Format, number> = { float32: 4, levels8: 1, bfloat16: 2 };
 
 export interface MapShape {
   readonly batch: number;
@@ -24,7 +23,7 @@ export interface MapShape {
 export interface FeatureMap {
   readonly tensor: Tensor;
   readonly shape: MapShape;
-  readonly format: 'float32' | 'uint8';
+  readonly format: 'float32' | 'levels8';
   /** Quantised maps hold levels, in either format: the value of one. 1 for real values. */
   readonly step: number;
 }
@@ -93,4 +92,4 @@ export function geometryOf(
 
 /** Value of one level of a quantiser. */
 export const levelStep = (clips: Readonly<Record<string, number>>, name: string, bits: number): number =>
-  Math.fround(clipOf(clips, name) / (2 ** bits - 1));
+  Math.fround(clipOf(clips, name) / topLevel(bits));

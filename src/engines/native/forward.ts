@@ -2,8 +2,8 @@
 import type { Normalization } from '../../model/backbone.js';
 import type { BatchNormLayer, ConvLayer, LinearLayer, MaxPoolLayer } from '../../model/graph.js';
 import type { FusedGraph, PointwiseGroup, PointwiseLayer } from '../compiled/fusion.js';
-import { clipOf, computed, productFlop, windowOf } from '../compiled/layers.js';
-import { type FeatureMap, formats, geometryOf, levelStep, type MapShape, mapBytes } from './features.js';
+import { clipOf, computed, productFlop, topLevel, windowOf } from '../compiled/layers.js';
+import { type FeatureMap, geometryOf, levelStep, type MapShape, mapBytes } from './features.js';
 import type { Arguments, ProgramBuilder, Records, Slice, Tensor } from './program.js';
 import type { Weights } from './taskWeights.js';
 
@@ -15,11 +15,11 @@ export interface ForwardContext {
   readonly activationBits: number;
   readonly normalization: Normalization;
   /** How levels lie in memory. */
-  readonly levels: 'uint8' | 'float32';
+  readonly levels: 'levels8' | 'float32';
   /** RGB bytes of the batch. */
   readonly pixels: Tensor;
   weights(layer: ConvLayer | LinearLayer): Weights;
-  /** Coefficients of a batch norm (native/pointwise.c). */
+  /** Coefficients of a batch norm (native/xbm.h). */
   coefficients(layer: BatchNormLayer): Tensor;
   /** Emits what turns a batch norm's input into its coefficients; nothing where statistics are frozen. */
   statistics(layer: BatchNormLayer, input: FeatureMap): void;
@@ -153,7 +153,7 @@ export function groupArguments(
   const { pixels, padded } = maps.get(group.inputs[0])!.shape;
   const inputs = group.inputs.map((name) => {
     const { tensor, format, step } = maps.get(name)!;
-    return ['input', { tensor, format: formats[format], step }] as const;
+    return ['input', { tensor, format, step }] as const;
   });
   const members = group.members.map((member) => {
     const [first, second] = member.inputs.map((name) => valueIndex(group, name));
@@ -161,12 +161,12 @@ export function groupArguments(
     if (member.kind === 'quantize' && isRead && group.outputs.includes(member.name))
       throw new Error(`the native engine cannot both keep ${member.name} as levels and read it in its group`);
     const fields = {
-      kind: memberKinds[member.kind],
+      kind: member.kind,
       first,
       second: second ?? first,
       coefficients: member.kind === 'batchNorm' ? context.coefficients(member) : null,
       clip: member.kind === 'quantize' ? clipOf(context.clips, member.name) : 0,
-      levels: member.kind === 'quantize' ? 2 ** context.activationBits - 1 : 0,
+      levels: member.kind === 'quantize' ? topLevel(context.activationBits) : 0,
       isRead: isRead ? 1 : 0,
       ...extra(member),
     };
@@ -178,9 +178,6 @@ export function groupArguments(
   };
 }
 
-/** As native/pointwise.c numbers them. */
-const memberKinds: Record<PointwiseLayer['kind'], number> = { batchNorm: 0, relu: 1, quantize: 2, add: 3 };
-
 function emitGroup(
   context: ForwardContext,
   group: PointwiseGroup,
@@ -190,7 +187,7 @@ function emitGroup(
   const { args, records } = groupArguments(context, group, maps, () => ({ trained: 0, sums: null }));
   const stores = group.outputs.map((name, i) => {
     const { tensor, format } = outputs[i];
-    return ['output', { value: valueIndex(group, name), tensor, format: formats[format] }] as const;
+    return ['output', { value: valueIndex(group, name), tensor, format }] as const;
   });
   const call = { ...args, outputs: stores.length };
   context.builder.call('groupForward', call, { records: [...records, ...stores] });
@@ -247,7 +244,7 @@ function emitProduct(
       w: values,
       y: output.tensor,
       scales,
-      format: formats[precision.forward],
+      format: precision.forward,
       transposed: 0,
     },
     { flop: productFlop(windowOf(layer), output.shape) },

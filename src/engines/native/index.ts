@@ -13,7 +13,7 @@ import { NativeTrainingSession } from './trainingSession.js';
 export const engineEntry: EngineEntry = {
   name: 'native',
   description:
-    'C kernels built for this processor: int8 and bfloat16 products; the default on CPU once built',
+    'C kernels built for this processor: int8 and bfloat16 products; once built the default on CPUs with int8 products',
   async probe() {
     const opened = open();
     if ('reason' in opened) return { available: false, reason: opened.reason };
@@ -42,11 +42,14 @@ function open(): { addon: Addon; facts: BuildFacts } | { reason: string } {
 
 /** What this build of the kernels can do. */
 export const bestPrecision = ({ hasInt8, hasBfloat16 }: Addon): Precision => ({
-  forward: hasInt8 ? 'uint8' : 'float32',
+  forward: hasInt8 ? 'levels8' : 'float32',
   backward: hasInt8 && hasBfloat16 ? 'bfloat16' : 'float32',
 });
 
-/** @param options `precision` is set by tests and benches */
+/**
+ * @param options `precision` is set by tests and benches
+ * @throws Error when it asks for products that the kernels have not
+ */
 export function createNativeEngine(
   addon: Addon,
   facts: BuildFacts,
@@ -54,6 +57,7 @@ export function createNativeEngine(
 ): Engine {
   const threads = options.threads || availableParallelism();
   const precision = options.precision ?? bestPrecision(addon);
+  checkPrecision(addon, precision);
   const inference = createOnnxEngine({ threads });
   return {
     name: 'native',
@@ -66,8 +70,14 @@ export function createNativeEngine(
   };
 }
 
+/** Kernels compute an unknown product in float32, whatever its operands hold. */
+function checkPrecision(addon: Addon, { forward, backward }: Precision): void {
+  if (forward === 'levels8' && !addon.hasInt8) throw new Error('this build has no int8 products');
+  if (backward === 'bfloat16' && !addon.hasBfloat16) throw new Error('this build has no bfloat16 products');
+}
+
 function deviceName({ compiler }: BuildFacts, precision: Precision, threads: number): string {
   const count = threads || availableParallelism();
-  const products = `${precision.forward === 'uint8' ? 'int8' : 'float32'} and ${precision.backward} products`;
+  const products = `${precision.forward === 'levels8' ? 'int8' : 'float32'} and ${precision.backward} products`;
   return `C kernels (${compiler}), ${products}, ${count} thread${count === 1 ? '' : 's'}`;
 }

@@ -18,8 +18,8 @@ export interface Slice {
   readonly offset: number;
 }
 
-/** An argument: a number, where a tensor lies, or null for no tensor. */
-export type Argument = number | Tensor | Slice | null;
+/** An argument: a number, the name of a value that the kernels number, where a tensor lies, or null for no tensor. */
+export type Argument = number | string | Tensor | Slice | null;
 
 /** Of a kernel call: arguments by the names that the kernel gives them (native/xbm.h). */
 export type Arguments = Readonly<Record<string, Argument>>;
@@ -132,36 +132,45 @@ export class ProgramBuilder {
     const index = this.addon.kernels.indexOf(kernel);
     if (index < 0) throw new Error(`no kernel named ${kernel}`);
     const values = [
-      ...encodeFields(kernel, this.addon.arguments[kernel], args, offsets),
-      ...records.flatMap(([kind, fields]) => encodeFields(kind, this.addon.records[kind], fields, offsets)),
+      ...this.#encodeFields(kernel, this.addon.arguments[kernel], args, offsets),
+      ...records.flatMap(([kind, fields]) =>
+        this.#encodeFields(kind, this.addon.records[kind], fields, offsets),
+      ),
     ];
     return [index, values.length, ...values];
+  }
+
+  #encodeFields(
+    owner: string,
+    names: readonly string[],
+    fields: Arguments,
+    offsets: ReadonlyMap<Tensor, number>,
+  ): number[] {
+    const unknown = Object.keys(fields).find((name) => !names.includes(name));
+    if (unknown) throw new Error(`${owner} has no argument ${unknown}`);
+    return names.map((name) => {
+      const value = fields[name];
+      if (value === undefined) throw new Error(`${owner} needs its argument ${name}`);
+      if (value === null) return NO_TENSOR;
+      if (typeof value === 'number') return value;
+      if (typeof value === 'string') return this.#enumValue(owner, name, value);
+      const { tensor, offset } = 'tensor' in value ? value : { tensor: value, offset: 0 };
+      return offsets.get(tensor)! + offset;
+    });
+  }
+
+  #enumValue(owner: string, argument: string, value: string): number {
+    const number = this.addon.enums[argument]?.indexOf(value) ?? -1;
+    if (number < 0) throw new Error(`${owner}: no ${argument} is named ${value}`);
+    return number;
   }
 }
 
 function tensorsOf({ args, records }: Call): Tensor[] {
   const values = [args, ...records.map(([, fields]) => fields)].flatMap((fields) => Object.values(fields));
   return values.flatMap((value) => {
-    if (value === null || typeof value === 'number') return [];
+    if (value === null || typeof value !== 'object') return [];
     return 'tensor' in value ? value.tensor : value;
-  });
-}
-
-function encodeFields(
-  owner: string,
-  names: readonly string[],
-  fields: Arguments,
-  offsets: ReadonlyMap<Tensor, number>,
-): number[] {
-  const unknown = Object.keys(fields).find((name) => !names.includes(name));
-  if (unknown) throw new Error(`${owner} has no argument ${unknown}`);
-  return names.map((name) => {
-    const value = fields[name];
-    if (value === undefined) throw new Error(`${owner} needs its argument ${name}`);
-    if (value === null) return NO_TENSOR;
-    if (typeof value === 'number') return value;
-    const { tensor, offset } = 'tensor' in value ? value : { tensor: value, offset: 0 };
-    return offsets.get(tensor)! + offset;
   });
 }
 

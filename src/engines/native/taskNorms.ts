@@ -21,8 +21,8 @@ export class TaskNorms {
   ) {
     for (const layer of layersOfKind(training.graph, 'batchNorm')) {
       const padded = pad(layer.channels, builder.addon.lanes);
-      const size = builder.addon.coefficients * padded;
-      const values = training.method.trainBatchNorm ? null : frozenCoefficients(layer, padded, initial);
+      const size = builder.addon.coefficients.length * padded;
+      const values = training.method.trainBatchNorm ? null : this.#frozen(layer, padded, initial);
       this.#coefficients.set(
         layer.name,
         builder.persistent(`coefficients of ${layer.name}`, 4 * size, values),
@@ -73,18 +73,18 @@ export class TaskNorms {
       biasMoment2: ofBias.moment2,
     });
   }
-}
 
-/** Coefficients that normalise by the running statistics; padded channels come out as 0. */
-function frozenCoefficients(
-  layer: BatchNormLayer,
-  padded: number,
-  tensors: Readonly<Record<string, Float32Array>>,
-): Float32Array {
-  const { mean, scale, shift, inverse } = frozenNorm(layer, tensors);
-  const values = new Float32Array(4 * padded); // the rest is for the backward pass of trained norms
-  [mean, scale, shift, inverse].forEach((vector, i) => {
-    values.set(vector, i * padded);
-  });
-  return values;
+  /** Coefficients that normalise by the running statistics; padded channels come out as 0. */
+  #frozen(
+    layer: BatchNormLayer,
+    padded: number,
+    tensors: Readonly<Record<string, Float32Array>>,
+  ): Float32Array {
+    const names = this.builder.addon.coefficients;
+    const vectors = frozenNorm(layer, tensors);
+    const values = new Float32Array(names.length * padded); // the others are for the backward pass of trained norms
+    for (const name of ['mean', 'scale', 'shift'] as const)
+      values.set(vectors[name], names.indexOf(name) * padded);
+    return values;
+  }
 }

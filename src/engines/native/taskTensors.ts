@@ -1,21 +1,8 @@
-import { taskTensors } from '../../adaption/parameters.js';
-import { StateVector } from '../compiled/stateVector.js';
-import type { TrainingPlan } from '../engine.js';
-import type { ProgramBuilder, Slice, Tensor } from './program.js';
+import { TaskVectors } from '../compiled/taskVectors.js';
+import type { Slice, Tensor } from './program.js';
 
-/** A task's tensors and optimiser moments in the arena: flat vectors, as {@link StateVector} packs them. */
-export class TaskTensors {
-  readonly layout: StateVector;
-  /** [tensors, moments …] */
-  readonly vectors: readonly Tensor[];
-
-  constructor(builder: ProgramBuilder, { graph, method, optimizer }: TrainingPlan) {
-    this.layout = new StateVector(taskTensors(graph, method), optimizer.kind);
-    this.vectors = Array.from({ length: 1 + this.layout.momentCount }, (_, i) =>
-      builder.persistent(i === 0 ? "the task's tensors" : `optimiser moments ${i}`, 4 * this.layout.length),
-    );
-  }
-
+/** A task's tensors and optimiser moments in the arena. */
+export class TaskTensors extends TaskVectors<Tensor> {
   get(name: string): Slice {
     return { tensor: this.vectors[0], offset: 4 * this.layout.offset(name) };
   }

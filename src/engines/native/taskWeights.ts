@@ -6,13 +6,13 @@ import { hashString } from '../../random.js';
 import { type FusedGraph, readsLevels } from '../compiled/fusion.js';
 import { windowOf } from '../compiled/layers.js';
 import type { TrainingPlan } from '../engine.js';
-import { formats, levelStep, pad } from './features.js';
+import { levelStep, pad } from './features.js';
 import type { Arguments, ProgramBuilder, Tensor } from './program.js';
 import type { TaskTensors } from './taskTensors.js';
 
-/** In which formats products compute: exact in uint8 × int8 where inputs and weights are levels. */
+/** In which formats products compute: exact on 8-bit levels, where inputs and weights are levels. */
 export interface Precision {
-  readonly forward: 'uint8' | 'float32';
+  readonly forward: 'levels8' | 'float32';
   readonly backward: 'bfloat16' | 'float32';
 }
 
@@ -84,7 +84,7 @@ export class TaskWeights {
         splits,
         factor,
         frozen: this.#frozen.get(layer.name)!,
-        frozenFormat: formats[backbone.convs[layer.name].kind === 'levels' ? 'uint8' : 'float32'],
+        frozenFormat: backbone.convs[layer.name].kind === 'levels' ? 'levels8' : 'float32',
       });
       return;
     }
@@ -97,7 +97,7 @@ export class TaskWeights {
       factor,
       scales: gradientScales,
       limit: layer.kind === 'conv' ? (this.#limit(layer) ?? 0) : 0,
-      group: layer.kind === 'conv' ? 0 : 1,
+      group: layer.kind,
     });
     if (layer.kind === 'linear') this.#updateBias(layer, dy);
   }
@@ -111,7 +111,7 @@ export class TaskWeights {
     const exact = isLevels && onLevels;
     const precision: Precision = {
       forward: exact ? this.precision.forward : 'float32',
-      backward: exact && this.precision.forward === 'uint8' ? this.precision.backward : 'float32',
+      backward: exact && this.precision.forward === 'levels8' ? this.precision.backward : 'float32',
     };
     const common = this.#panels(layer, precision, isLevels ? weights.scales : null, inputStep);
     const layout = this.#layout(layer);
@@ -119,8 +119,8 @@ export class TaskWeights {
     const target = {
       w,
       wTransposed,
-      format: formats[precision.forward],
-      gradientFormat: formats[precision.backward],
+      format: precision.forward,
+      gradientFormat: precision.backward,
     };
     if (method.trainWeights && isLevels) {
       const size = layer.outChannels * layer.inChannels * layer.kernel ** 2;
@@ -151,7 +151,7 @@ export class TaskWeights {
         ...mask,
         bits: this.builder.persistent(`bits of ${layer.name}`, bits, new Uint8Array(bits).fill(255)),
         frozen,
-        frozenFormat: formats[isLevels ? 'uint8' : 'float32'],
+        frozenFormat: isLevels ? 'levels8' : 'float32',
       });
     }
     return common;
@@ -182,7 +182,7 @@ export class TaskWeights {
     return {
       values: this.builder.persistent(
         `weights of ${layer.name}`,
-        size * (precision.forward === 'uint8' ? 1 : 4),
+        size * (precision.forward === 'levels8' ? 1 : 4),
       ),
       transposed:
         columns === null
@@ -253,7 +253,7 @@ export class TaskWeights {
       scores: this.task.get(`${layer.name}.scores`),
       rowsPerBit: rowsPerBit(layer, mask),
       bitsPerFilter: maskShape(layer, mask)[1],
-      binarizer: mask.binarizer === 'sigmoid' ? 1 : 0,
+      binarizer: mask.binarizer,
       threshold: mask.threshold,
       slope: mask.slope,
       noise: mask.noise ? 1 : 0,
@@ -269,7 +269,7 @@ export class TaskWeights {
       scores: this.builder.persistent(`scores of ${layer.name}`, scores.byteLength, scores),
       rowsPerBit: layer.inChannels * layer.kernel ** 2,
       bitsPerFilter: 1,
-      binarizer: 0,
+      binarizer: 'identity',
       threshold: 0,
       slope: 0,
       noise: 0,

@@ -2,7 +2,7 @@
 import type { Normalization } from '../../model/backbone.js';
 import type { BatchNormLayer, ConvLayer, LinearLayer, MaxPoolLayer } from '../../model/graph.js';
 import type { FusedGraph, PointwiseGroup } from '../compiled/fusion.js';
-import { clipOf, computed, productFlop } from '../compiled/layers.js';
+import { clipOf, computed, productFlop, topLevel } from '../compiled/layers.js';
 import { type FeatureMap, geometryOf, isDense, type MapShape, mapBytes } from './features.js';
 import { linearWorkgroups } from './kernel.js';
 import { type FeatureFormat, forwardKernel } from './kernels/convolution.js';
@@ -87,7 +87,7 @@ export function emitForward(context: ForwardContext): ForwardValues {
         for (const member of node.members) {
           if (member.kind === 'batchNorm') context.statistics(member, mapOf(member.inputs[0]));
         }
-        const levels = 2 ** context.activationBits - 1;
+        const levels = topLevel(context.activationBits);
         const outputs = node.outputs.map((name) => {
           const quantized = node.members.some((member) => member.name === name && member.kind === 'quantize');
           return quantized ? make(name, 'levels', clipOf(context.clips, name) / levels) : make(name);
@@ -122,7 +122,7 @@ export function groupParameters(
     if (kind === 'batchNorm') params[groupParams.norm(shape, name)] = context.normOffsets.get(name)!;
     if (kind === 'quantize') {
       params[groupParams.clip(shape, name)] = clipOf(context.clips, name);
-      params[groupParams.levels(shape, name)] = 2 ** context.activationBits - 1;
+      params[groupParams.levels(shape, name)] = topLevel(context.activationBits);
     }
   }
   return params;

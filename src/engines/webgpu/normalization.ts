@@ -29,7 +29,7 @@ export function frozenCoefficients(
   const values = new Float32Array(layout.bytes / 4);
   for (const layer of layersOfKind(graph, 'batchNorm')) {
     const vectors = frozenNorm(layer, tensors);
-    for (const name of ['mean', 'scale', 'shift', 'inverse'] as const) {
+    for (const name of ['mean', 'scale', 'shift'] as const) {
       const quads = COEFFICIENTS.indexOf(name) * quadsOf(layer.channels);
       values.set(vectors[name], 4 * (layout.offsets.get(layer.name)! + quads));
     }

@@ -82,8 +82,13 @@ test('all convolutions but the first read levels at 4 bits, none in full precisi
   assert.equal(reading(32), 0);
 });
 
-test('every convolution of a residual network feeds one batch norm', () => {
-  const graph = buildNetwork('resnet18', 10);
-  const fused = fuseGraph(graph, 4);
-  assert.ok(layersOfKind(graph, 'conv').every((conv) => feedsBatchNormOnly(fused, conv)));
+test('every convolution of every network feeds one batch norm, and nothing else', () => {
+  for (const network of networkNames) {
+    for (const bits of [4, 32]) {
+      const graph = buildNetwork(network, 10);
+      const fused = fuseGraph(graph, bits);
+      for (const conv of layersOfKind(graph, 'conv'))
+        assert.ok(feedsBatchNormOnly(fused, conv), `${network}, ${bits} bits: ${conv.name}`);
+    }
+  }
 });

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { type Format, formats, type Geometry } from '../../../src/engines/native/features.js';
+import type { Format, Geometry } from '../../../src/engines/native/features.js';
 import { ProgramBuilder } from '../../../src/engines/native/program.js';
 import { outputSize } from '../../../src/model/graph.js';
 import { hash32 } from '../../../src/random.js';
@@ -24,59 +24,86 @@ interface Problem {
   readonly dy: Float32Array;
 }
 
+type Window = Omit<Geometry, 'outHeight' | 'outWidth'>;
+
+function problemOf(window: Window, seed: number): Problem {
+  const { batch, inHeight, inWidth, inChannels, outChannels, kernel } = window;
+  const [outHeight, outWidth] = [outputSize(inHeight, window), outputSize(inWidth, window)];
+  const draw = (length: number, stream: number, spread: number) =>
+    Array.from({ length }, (_, i) => hash32(seed, stream, i) % spread);
+  return {
+    geometry: { ...window, outHeight, outWidth },
+    weights: Int8Array.from(draw(kernel ** 2 * inChannels * outChannels, 0, 15), (level) => level - 7),
+    x: Uint8Array.from(draw(batch * inHeight * inWidth * inChannels, 1, 16)),
+    dy: Float32Array.from(draw(batch * outHeight * outWidth * outChannels, 2, 31), (value) => value - 15),
+  };
+}
+
+const between = (min: number, max: number) => fc.integer({ min, max });
+const channels = (mostVectors: number) => between(1, mostVectors).map((vectors) => 16 * vectors);
+
+/** Small maps of many channels, and large ones of few, by large kernels. */
 const problems = fc
-  .record({
-    batch: fc.integer({ min: 1, max: 3 }),
-    inHeight: fc.integer({ min: 3, max: 9 }),
-    inWidth: fc.integer({ min: 3, max: 9 }),
-    inVectors: fc.integer({ min: 1, max: 9 }),
-    outVectors: fc.integer({ min: 1, max: 5 }),
-    kernel: fc.integer({ min: 1, max: 3 }),
-    stride: fc.integer({ min: 1, max: 3 }),
-    padding: fc.integer({ min: 0, max: 1 }),
-    seed: fc.nat(),
-  })
-  .map(({ inVectors, outVectors, seed, ...window }): Problem => {
-    const along = (inputSize: number) => outputSize(inputSize, window);
-    const [outHeight, outWidth] = [along(window.inHeight), along(window.inWidth)];
-    const geometry = {
-      ...window,
-      outHeight,
-      outWidth,
-      inChannels: 16 * inVectors,
-      outChannels: 16 * outVectors,
-    };
-    const draw = (length: number, stream: number, spread: number) =>
-      Array.from({ length }, (_, i) => hash32(seed, stream, i) % spread);
-    const { batch, inHeight, inWidth, inChannels, outChannels, kernel } = geometry;
-    return {
-      geometry,
-      weights: Int8Array.from(draw(kernel ** 2 * inChannels * outChannels, 0, 15), (level) => level - 7),
-      x: Uint8Array.from(draw(batch * inHeight * inWidth * inChannels, 1, 16)),
-      dy: Float32Array.from(draw(batch * outHeight * outWidth * outChannels, 2, 31), (value) => value - 15),
-    };
-  });
+  .oneof(
+    fc.record({
+      batch: between(1, 3),
+      inHeight: between(3, 9),
+      inWidth: between(3, 9),
+      inChannels: channels(9),
+      outChannels: channels(5),
+      kernel: between(1, 3),
+      stride: between(1, 3),
+      padding: between(0, 1),
+    }),
+    fc.record({
+      batch: between(1, 3),
+      inHeight: between(7, 24),
+      inWidth: between(7, 24),
+      inChannels: fc.constant(16),
+      outChannels: channels(3),
+      kernel: between(1, 7),
+      stride: between(1, 3),
+      padding: between(0, 3),
+    }),
+  )
+  .filter((window) => multiplications(window) <= MOST_MULTIPLICATIONS)
+  .chain((window) => fc.nat().map((seed) => problemOf(window, seed)));
+
+/** Of one product: the sums written out below take their time. */
+const MOST_MULTIPLICATIONS = 4e6;
+const multiplications = (window: Window): number =>
+  window.batch *
+  outputSize(window.inHeight, window) *
+  outputSize(window.inWidth, window) *
+  window.kernel ** 2 *
+  window.inChannels *
+  window.outChannels;
+
+const manyPixels = { batch: 3, inHeight: 15, inWidth: 15, inChannels: 16, outChannels: 48 };
 
 if (skip) test('products of the native kernels', { skip }, () => {});
 
 for (const [name, addon] of Object.entries(addons)) {
-  const forwards: Format[] = addon.hasInt8 ? ['float32', 'uint8'] : ['float32'];
+  const forwards: Format[] = addon.hasInt8 ? ['float32', 'levels8'] : ['float32'];
   const backwards: Format[] = addon.hasBfloat16 ? ['float32', 'bfloat16'] : ['float32'];
 
   describe(`products of the ${name} kernels`, { skip }, () => {
     for (const forward of forwards) {
       for (const backward of backwards) {
-        test(`${forward} forward, ${backward} backward: output, input gradient, weight gradient`, () =>
-          fc.assert(
-            fc.asyncProperty(problems, fc.integer({ min: 1, max: 3 }), async (problem, splits) => {
-              const found = await compute(problem, forward, backward, splits);
-              const expected = written(problem);
-              assert.deepEqual(found.y, expected.y, 'output');
-              assert.deepEqual(found.dx, expected.dx, 'input gradient');
-              assert.deepEqual(found.dw, expected.dw, 'weight gradient');
-            }),
-            { numRuns: runs },
-          ));
+        const check = async (problem: Problem, splits: number) => {
+          const found = await compute(problem, forward, backward, splits);
+          const expected = written(problem);
+          assert.deepEqual(found.y, expected.y, 'output');
+          assert.deepEqual(found.dx, expected.dx, 'input gradient');
+          assert.deepEqual(found.dw, expected.dw, 'weight gradient');
+        };
+        const title = `${forward} forward, ${backward} backward`;
+        test(`${title}: output, input gradient, weight gradient`, () =>
+          fc.assert(fc.asyncProperty(problems, between(1, 3), check), { numRuns: runs }));
+        // 675 pixels: GRADIENT_PIXELS (256), as many again and an odd rest, in one split or in three.
+        for (const splits of [1, 3])
+          test(`${title}: pixels for three parts of a weight gradient, ${splits} of them splits`, () =>
+            check(problemOf({ ...manyPixels, kernel: 7, stride: 1, padding: 3 }, 1), splits));
       }
     }
   });
@@ -92,9 +119,9 @@ for (const [name, addon] of Object.entries(addons)) {
     const [taps, size] = [kernel ** 2, weights.length];
     const ones = builder.persistent('ones', 4 * 256, new Float32Array(256).fill(1));
     const zeros = builder.persistent('zeros', 4 * 256);
-    const source = forward === 'uint8' ? x : Float32Array.from(x);
+    const source = forward === 'levels8' ? x : Float32Array.from(x);
     const input = builder.persistent('x', source.byteLength, source);
-    const gradient = builder.persistent('dy', dy.byteLength, dy);
+    const gradient = builder.persistent('dy', dy.byteLength, backward === 'bfloat16' ? toBfloat16(dy) : dy);
     const [w, wTransposed] = [
       builder.persistent('w', 4 * size),
       builder.persistent('transposed w', 4 * size),
@@ -105,9 +132,9 @@ for (const [name, addon] of Object.entries(addons)) {
       frozen: builder.persistent('frozen', size, weights),
       w,
       wTransposed,
-      frozenFormat: formats.uint8,
-      format: formats[forward],
-      gradientFormat: formats[backward],
+      frozenFormat: 'levels8',
+      format: forward,
+      gradientFormat: backward,
       taps,
       rowStride: inChannels,
       inPadded: inChannels,
@@ -116,38 +143,35 @@ for (const [name, addon] of Object.entries(addons)) {
       outPadded: outChannels,
       rowsPerBit: taps * inChannels,
       bitsPerFilter: 1,
-      binarizer: 0,
+      binarizer: 'identity',
       threshold: 0,
       slope: 0,
       noise: 0,
       seed: 0,
       layerKey: 0,
     });
-    const converted = builder.persistent('converted dy', dy.byteLength);
-    builder.call('convertGradient', {
-      x: gradient,
-      y: converted,
-      scales: ones,
-      pixels: dy.length / outChannels,
-      channels: outChannels,
-      format: formats[backward],
-    });
     const y = builder.persistent('y', dy.byteLength);
     const dx = builder.persistent('dx', 4 * x.length);
     const dw = builder.persistent('dw', 4 * splits * size);
     const product = { ...geometry, zeros, scales: ones };
-    builder.call('gather', { ...product, x: input, w, y, format: formats[forward], transposed: 0 });
+    builder.call('gather', { ...product, x: input, w, y, format: forward, transposed: 0 });
     builder.call('gather', {
       ...product,
-      x: converted,
+      x: gradient,
       w: wTransposed,
       y: dx,
-      format: formats[backward],
+      format: backward,
       transposed: 1,
     });
-    const inputFormat = formats[forward];
-    const format = formats[backward];
-    builder.call('weightGradient', { ...geometry, x: input, dy: converted, dw, inputFormat, format, splits });
+    builder.call('weightGradient', {
+      ...geometry,
+      x: input,
+      dy: gradient,
+      dw,
+      inputFormat: forward,
+      format: backward,
+      splits,
+    });
     const program = builder.finish(2);
     await program.run(Object.fromEntries(addon.stepValues.map((step) => [step, 0])));
     const parts = program.floatsOf(dw, splits * size);
@@ -164,6 +188,10 @@ for (const [name, addon] of Object.entries(addons)) {
     return result;
   }
 }
+
+/** The upper halves of values that these are enough for. */
+const toBfloat16 = (values: Float32Array): Uint16Array =>
+  Uint16Array.from(new Uint32Array(values.buffer), (bits) => bits >>> 16);
 
 /** The three products as sums over output pixels, taps and channels. */
 function written({ geometry, weights, x, dy }: Problem) {

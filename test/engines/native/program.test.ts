@@ -13,13 +13,14 @@ function fakeAddon() {
     maxKernel: 16,
     maxValues: 24,
     gradientChannels: 128,
-    coefficients: 6,
+    coefficients: ['mean', 'scale'],
     hasInt8: 0,
     hasBfloat16: 0,
     kernels: ['copy', 'join'],
-    arguments: { copy: ['from', 'to', 'size'], join: ['to', 'parts'] },
+    arguments: { copy: ['from', 'to', 'size'], join: ['to', 'kind', 'parts'] },
     records: { part: ['tensor', 'weight'] },
     stepValues: ['rate', 'index'],
+    enums: { kind: ['whole', 'half'] },
     allocate: (bytes) => new ArrayBuffer(bytes),
     createPool: () => ({}) as ReturnType<Addon['createPool']>,
     closePool: () => {},
@@ -39,7 +40,7 @@ describe('a program', () => {
     builder.call('copy', { size: 3, to: b, from: { tensor: a, offset: 8 } });
     builder.call(
       'join',
-      { to: null, parts: 2 },
+      { to: null, kind: 'half', parts: 2 },
       {
         records: [
           ['part', { weight: 0.5, tensor: b }],
@@ -51,7 +52,7 @@ describe('a program', () => {
     await program.run({ index: 7, rate: 0.25 });
     // a takes 128 bytes: tensors start on multiples of 64.
     assert.deepEqual(programs, [
-      [0, 3, 8, 128, 3, 1, 6, -1, 2, 128, 0.5, 0, 2],
+      [0, 3, 8, 128, 3, 1, 7, -1, 1, 2, 128, 0.5, 0, 2],
       [0.25, 7],
     ]);
     assert.deepEqual([...program.bytesOf(a).subarray(0, 4)], [1, 2, 3, 0]);
@@ -76,6 +77,8 @@ describe('a program', () => {
     mistake((b) => b.call('multiply', {}), /no kernel named multiply/);
     mistake((b) => b.call('copy', { from: 0, to: 0 }), /copy needs its argument size/);
     mistake((b) => b.call('copy', { from: 0, to: 0, size: 1, length: 1 }), /copy has no argument length/);
+    mistake((b) => b.call('join', { to: 0, kind: 'third', parts: 0 }), /join: no kind is named third/);
+    mistake((b) => b.call('copy', { from: 0, to: 0, size: 'half' }), /copy: no size is named half/);
     const foreign = new ProgramBuilder(fakeAddon().addon).persistent('theirs', 4);
     mistake((b) => b.call('copy', { from: foreign, to: 0, size: 1 }), /theirs is another program's/);
     const builder = new ProgramBuilder(fakeAddon().addon);

@@ -41,26 +41,50 @@ async function momentsOf(engine: Engine, plan: TrainingPlan): Promise<Map<string
  * Root mean square of each tensor's differences, over that of its values; of the widest tensor's thousandth where these
  * nearly cancel, as for bits that switch a whole filter in front of batch norm.
  */
-function distances(found: Map<string, Float32Array>, expected: Map<string, Float32Array>): number[] {
+function distances(
+  found: Map<string, Float32Array>,
+  expected: Map<string, Float32Array>,
+): Map<string, number> {
   const size = (values: Float32Array) =>
     Math.sqrt(values.reduce((sum, value) => sum + value ** 2, 0) / values.length);
   const floor = Math.max(...[...expected.values()].map(size)) / 1000;
-  return [...expected].map(([name, values]) => {
+  const entries = [...expected].map(([name, values]) => {
     const difference = size(values.map((value, i) => value - found.get(name)![i]));
-    return difference / Math.max(floor, size(values));
+    return [name, difference / Math.max(floor, size(values))] as const;
   });
+  return new Map(entries);
 }
 
-const quantile = (values: readonly number[], share: number): number =>
-  values.toSorted((a, b) => a - b)[Math.floor(share * (values.length - 1))];
+/**
+ * Asserts how far shares of the tensors may be, `{ 0.5: …, 1: … }`; and the stem and the projections, which stand for
+ * themselves among so many. A projection whose bits switch whole filters is left out: nothing but rounding is left there.
+ */
+function assertWithin(
+  found: Map<string, number>,
+  bounds: Readonly<Record<number, number>>,
+  ends: number,
+): void {
+  assert.ok(found.size > 50);
+  for (const [name, distance] of found) assert.ok(Number.isFinite(distance), `${name} is ${distance}`);
+  const sorted = [...found].sort(([, a], [, b]) => a - b);
+  for (const [share, bound] of Object.entries(bounds)) {
+    const [name, distance] = sorted[Math.floor(Number(share) * (sorted.length - 1))];
+    assert.ok(distance < bound, `${100 * Number(share)} % are within ${distance}: ${name}`);
+  }
+  const named = [...found].filter(
+    ([name]) => /^conv1\.|downsample\.0\./.test(name) && !name.startsWith('layer1.'),
+  );
+  assert.equal(named.length, 4);
+  for (const [name, distance] of named) assert.ok(distance < ends, `${name}: ${distance}`);
+}
 
 describe('wide networks', { skip }, () => {
   // With four values a channel in its last layers ResNet-50 amplifies rounding: two builds of the same kernels differ by
   // 0.4 %. It has up to 2,048 channels.
-  for (const [network, method, tolerance] of [
-    ['resnet18', 'xbm', 1e-4],
-    ['resnet18', 'finetune', 1e-4],
-    ['resnet50', 'xbm', 0.1],
+  for (const [network, method, tolerance, most, ends] of [
+    ['resnet18', 'xbm', 1e-4, 0.01, 2e-3],
+    ['resnet18', 'finetune', 1e-4, 0.01, 2e-3],
+    ['resnet50', 'xbm', 0.1, 0.5, 0.1],
   ] as const) {
     test(`${network}, ${method}, full precision: gradients of the onnx engine`, async () => {
       const plan = planOf(network, method, 32);
@@ -68,20 +92,23 @@ describe('wide networks', { skip }, () => {
         await momentsOf(native({ precision: float32 }), plan),
         await momentsOf(createOnnxEngine({ threads: 2 }), plan),
       );
-      assert.ok(found.length > 50);
-      assert.ok(quantile(found, 0.9) < tolerance, `90 % within ${quantile(found, 0.9)}`);
+      assertWithin(found, { 0.9: tolerance, 1: most }, ends);
     });
   }
 
-  for (const method of ['xbm', 'finetune', 'piggyback'] as const) {
+  // XBM's bits of 72 rows switch whole filters of the first stage, whose gradients in float32 cancel but for rounding.
+  for (const [method, most] of [
+    ['xbm', 10],
+    ['finetune', 0.05],
+    ['piggyback', 0.05],
+  ] as const) {
     test(`resnet50, ${method}, 4 bits: int8 and bfloat16 products against float32`, async () => {
       const plan = planOf('resnet50', method, 4);
       const found = distances(
         await momentsOf(native(), plan),
         await momentsOf(native({ precision: float32 }), plan),
       );
-      assert.ok(quantile(found, 0.5) < 0.02, `median ${quantile(found, 0.5)}`);
-      assert.ok(quantile(found, 0.9) < 0.05, `90 % within ${quantile(found, 0.9)}`);
+      assertWithin(found, { 0.5: 0.02, 0.9: 0.05, 1: most }, 0.03);
     });
   }
 });
