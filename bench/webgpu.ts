@@ -17,6 +17,7 @@ const values = benchOptions(
   `npm run bench:webgpu -- [--network resnet50] [--size 224] [--batch 128] [--rounds 5] [--seconds 3]
   --methods xbm,piggyback,finetune,classifier,evaluation   which rows
   --float32   without matrix units                         --no-peer   without PyTorch
+  --software  a software GPU will do                       --require-matrix   fail where there are no matrix units
   --compile   torch.compile beside eager PyTorch           $XBM_BENCH_PYTHON: a Python with PyTorch and CUDA`,
   {
     network: { type: 'string', default: 'resnet50' },
@@ -26,15 +27,23 @@ const values = benchOptions(
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '3' },
     float32: { type: 'boolean', default: false },
+    software: { type: 'boolean', default: false },
+    'require-matrix': { type: 'boolean', default: false },
     compile: { type: 'boolean', default: false },
     'no-peer': { type: 'boolean', default: false },
   },
 );
 
 const precision = values.float32 ? 'float32' : 'mixed';
-const gpu = await openBenchmarkGpu(precision);
+const gpu = await openBenchmarkGpu(precision, {
+  software: values.software,
+  matrixUnits: values['require-matrix'],
+}).catch((error: Error) => {
+  console.error(`bench:webgpu: ${error.message}`);
+  process.exit(3);
+});
 console.log(gpu.description);
-const ceilings = await measureCeilings(gpu.gpu);
+const ceilings = await measureCeilings(gpu.gpu, values.software ? 'small' : 'large');
 printCeilings(ceilings);
 gpu.gpu.device.destroy();
 
@@ -97,11 +106,17 @@ async function startPeers({ network, imageSize, batchSize, method }: Row): Promi
   return peers;
 }
 
-function printCeilings({ float32, matrix, gigabytes }: Ceilings): void {
-  const tera = (flops: number) => `${(flops / 1e12).toPrecision(3)} TFLOPS`;
+function printCeilings({ products, gigabytes }: Ceilings): void {
   console.log(
-    `measured ceilings: products in float32 ${tera(float32)}, on matrix units ${matrix ? tera(matrix) : 'none here'}, copying ${gigabytes.toPrecision(3)} GB/s`,
+    `measured ceilings: copying ${gigabytes.toPrecision(3)} GB/s; products of 4-bit levels, TFLOPS by tile:`,
   );
+  for (const kind of ['float', 'matrix'] as const) {
+    const tiles = products
+      .filter(({ path }) => path.kind === kind)
+      .map(({ path, flops }) => `${path.tile.rows}×${path.tile.columns} ${(flops / 1e12).toPrecision(3)}`);
+    if (tiles.length > 0)
+      console.log(`  ${kind === 'float' ? 'float32' : 'matrix units'}: ${tiles.join(', ')}`);
+  }
 }
 
 function printReport({ bytes, uses }: RowReport, batchSize: number): void {
@@ -111,11 +126,11 @@ function printReport({ bytes, uses }: RowReport, batchSize: number): void {
     return;
   }
   const total = uses.reduce((sum, { microseconds }) => sum + microseconds, 0);
-  console.log('  kernel                          ms      %   TFLOPS    GB/s');
+  console.log('  kernel                          ms      %    TFLOPS    GB/s');
   for (const { label, microseconds, flop, bytes } of uses) {
     const teraflops = flop > 0 ? (flop / microseconds / 1e6).toPrecision(3) : '';
     console.log(
-      `  ${label.padEnd(26)}${(microseconds / 1000).toFixed(3).padStart(8)}${((100 * microseconds) / total).toFixed(1).padStart(7)}${teraflops.padStart(9)}${(bytes / microseconds / 1000).toPrecision(3).padStart(8)}`,
+      `  ${label.padEnd(26)}${(microseconds / 1000).toFixed(3).padStart(8)}${((100 * microseconds) / total).toFixed(1).padStart(7)}${teraflops.padStart(10)}${(bytes / microseconds / 1000).toPrecision(3).padStart(8)}`,
     );
   }
   console.log(`  sum of kernels: ${((batchSize * 1e6) / total).toPrecision(4)} images/s`);

@@ -1,12 +1,21 @@
 // npm run test:webgpu — the tests of the webgpu engine: on this machine's GPU, else on the software GPU that comes with
-// Chromium, else says what is missing and skips.
+// Chromium, else says what is missing and skips. `-- --require-gpu` fails where there is only a software GPU, or none.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 
 const swiftShader = '/usr/lib/chromium/vk_swiftshader_icd.json';
 
+const isRequired = process.argv.includes('--require-gpu');
+const others = process.argv.slice(2).filter((argument) => argument !== '--require-gpu');
 const env = { ...process.env, XBM_TEST_ENGINE: 'webgpu' };
 let device = describe(env);
+if (isRequired && (device === null || /a software GPU/.test(device))) {
+  console.error(
+    `test:webgpu: there is no GPU that Dawn can use${device === null ? '' : `, only ${device}`}.`,
+  );
+  console.error('`xbm engines` says why; docs/webgpu.md says what its driver needs.');
+  process.exit(3);
+}
 if (device === null && existsSync(swiftShader)) {
   env.VK_ICD_FILENAMES = swiftShader;
   device = describe(env);
@@ -21,7 +30,7 @@ if (device === null) {
 console.log(`test:webgpu: on ${device}`);
 const { status } = spawnSync(
   process.execPath,
-  ['scripts/test.mjs', 'engines/webgpu', 'engines/agreement.test.ts', ...process.argv.slice(2)],
+  ['scripts/test.mjs', 'engines/webgpu', 'engines/agreement.test.ts', ...others],
   { stdio: 'inherit', env },
 );
 process.exit(status ?? 1);

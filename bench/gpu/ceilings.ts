@@ -8,29 +8,25 @@ import { PlanBuilder } from '../../src/engines/webgpu/planBuilder.js';
 import { tilesOf } from '../../src/engines/webgpu/products.js';
 
 export interface Ceilings {
-  /** Floating-point operations per second. */
-  readonly float32: number;
-  /** Null without matrix units. */
-  readonly matrix: number | null;
+  /** Floating-point operations per second of a large product, by the tiles that the engine may choose. */
+  readonly products: readonly { readonly path: ProductPath; readonly flops: number }[];
   /** Read and written, per second. */
   readonly gigabytes: number;
 }
 
 const REPEATS = 10;
 
-export async function measureCeilings(gpu: Gpu): Promise<Ceilings> {
+/** @param size `small` for a software GPU, which would take minutes */
+export async function measureCeilings(gpu: Gpu, size: 'large' | 'small'): Promise<Ceilings> {
   const { units } = gpu;
-  // A software GPU would take minutes.
-  const side = gpu.limits.maxBufferSize > 2 ** 31 ? 4096 : 512;
-  const best = async (paths: ProductPath[]) => {
-    let flops = 0;
-    for (const path of paths) flops = Math.max(flops, await product(gpu, path, side));
-    return flops;
-  };
-  const float32 = await best(floatTiles.map((tile) => ({ kind: 'float', tile })));
-  const tiles = units ? matrixTiles(units, gpu.limits) : [];
-  const matrix = units ? await best(tiles.map((tile) => ({ kind: 'matrix', tile, units }))) : null;
-  return { float32, matrix, gigabytes: await copying(gpu) };
+  const paths: ProductPath[] = floatTiles.map((tile) => ({ kind: 'float', tile }));
+  if (units) {
+    for (const tile of matrixTiles(units, gpu.limits)) paths.push({ kind: 'matrix', tile, units });
+  }
+  const products: { path: ProductPath; flops: number }[] = [];
+  for (const path of paths)
+    products.push({ path, flops: await product(gpu, path, size === 'large' ? 4096 : 256) });
+  return { products, gigabytes: await copying(gpu) };
 }
 
 /** Operations per second of levels [side, side] · weights [side, side]. */
@@ -84,16 +80,22 @@ async function copying(gpu: Gpu): Promise<number> {
   return (REPEATS * 2 * bytes) / 1e9 / (await seconds(builder));
 }
 
-/** The best of three runs after a first. */
+/** Milliseconds: a GPU takes some to raise its clock, and a run is timed from here, with its submission and the way back. */
+const [WARM_UP, TIMED] = [500, 300];
+
+/** Seconds of one run among as many as fill the time, submitted together. */
 async function seconds(builder: PlanBuilder): Promise<number> {
   const marker = builder.persistent('marker', 4); // reading it back waits for what was submitted before
   const plan = await builder.finish();
-  let best = Number.POSITIVE_INFINITY;
-  for (let run = 0; run < 4; run++) {
+  const timed = async (runs: number) => {
     const started = performance.now();
-    await plan.run([marker]);
-    if (run > 0) best = Math.min(best, performance.now() - started);
-  }
+    await Promise.all(Array.from({ length: runs }, () => plan.run([marker])));
+    return performance.now() - started;
+  };
+  let one = await timed(1);
+  for (const start = performance.now(); performance.now() - start < WARM_UP; ) one = await timed(1);
+  const runs = Math.max(1, Math.ceil(TIMED / one));
+  const best = Math.min(await timed(runs), await timed(runs), await timed(runs));
   plan.close();
-  return best / 1000;
+  return best / runs / 1000;
 }

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import type { MethodName } from '../../src/adaption/method.js';
 import { adapterFacts, Gpu, requestAdapter } from '../../src/engines/webgpu/device.js';
 import type { KernelUse } from '../../src/engines/webgpu/plan.js';
+import { checkMatrixUnits } from '../../src/engines/webgpu/selfCheck.js';
 
 export interface Row {
   readonly network: string;
@@ -25,15 +26,26 @@ export const rowCommand = (row: Row): string[] => [
   JSON.stringify(row),
 ];
 
-/** @throws Error when Dawn finds no GPU */
+/**
+ * @param wanted what else would be measured under a wrong name
+ * @throws Error when there is no such GPU
+ */
 export async function openBenchmarkGpu(
   precision: Row['precision'],
+  wanted: { readonly software?: boolean; readonly matrixUnits?: boolean } = {},
 ): Promise<{ gpu: Gpu; description: string }> {
   const adapter = await requestAdapter();
   if (!adapter) throw new Error('Dawn finds no GPU: see `xbm engines`');
   const { name, software } = adapterFacts(adapter);
+  if (software && !wanted.software)
+    throw new Error(`${name} is a software GPU (see \`xbm engines\`); --software measures it all the same`);
   const gpu = await Gpu.open(adapter, precision);
-  const { units } = gpu;
-  const matrices = units ? `, matrix units ${units.rows}×${units.columns}×${units.depth}` : '';
-  return { gpu, description: `${name}${software ? ', a software GPU' : ''}${matrices}` };
+  await checkMatrixUnits(gpu);
+  const { matrix } = gpu;
+  if (wanted.matrixUnits && !matrix.units) throw new Error(`${name}: no matrix units: ${matrix.reason}`);
+  const { units } = matrix;
+  const matrices = units
+    ? `matrix units ${units.rows}×${units.columns}×${units.depth}`
+    : `no matrix units (${matrix.reason})`;
+  return { gpu, description: `${name}${software ? ', a software GPU' : ''}, ${matrices}` };
 }

@@ -18,7 +18,7 @@ import { openBenchmarkGpu, type Row, type RowReport } from './row.js';
 const CLASSES = 102;
 
 const row: Row = JSON.parse(process.argv[2]);
-const { gpu } = await openBenchmarkGpu(row.precision);
+const { gpu } = await openBenchmarkGpu(row.precision, { software: true }); // bench:webgpu has asked
 const backbone = randomBackbone(buildNetwork(row.network, CLASSES));
 const method = tinyMethod(row.method === 'evaluation' ? 'xbm' : row.method, { rows: 72 });
 const { batchSize, imageSize } = row;

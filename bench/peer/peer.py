@@ -60,13 +60,21 @@ def training(network, plan, pixels, labels, autocast, compiled):
         loss = loss_of(pixels, labels)
         loss.backward()
         optimizer.step()
-        return loss.item()
+        return loss.detach()
 
-    losses = [step(), step()]
+    losses = [step().item(), step().item()]
     if not all(map(math.isfinite, losses)):
         sys.exit(f"its losses are {losses}")
     answer({"losses": losses})
-    return step
+    waiting = step()
+
+    def pipelined():
+        """The step before is waited for: two are in flight, as in our engines."""
+        nonlocal waiting
+        last, waiting = waiting, step()
+        return last.item()
+
+    return pipelined
 
 
 def evaluation(network, pixels, autocast, compiled):
@@ -100,6 +108,7 @@ def main():
     device = rest[0] if rest else "cpu"
     warnings.filterwarnings("ignore")
     torch.set_num_threads(int(threads))
+    torch.backends.cudnn.benchmark = True
     plan, tensors = read_problem(path)
     pixels, labels = tensors.pop("pixels").to(device), tensors.pop("labels").long().to(device)
     network = Network(plan, tensors).to(device)

@@ -11,8 +11,14 @@ export interface AdapterFacts {
   readonly software: boolean;
 }
 
-/** Matrix units are still behind the first of these, float16 on NVIDIA behind the second. */
-const dawnFeatures = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia'];
+/**
+ * Matrix units are still behind the first of these, float16 on NVIDIA behind the second (selfCheck.ts looks whether both
+ * are right). Time stamps come in steps of 65 µs unless told not to.
+ */
+const dawnToggles = [
+  'enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia',
+  'disable-dawn-features=timestamp_quantization',
+];
 
 /** Dawn itself: once it is collected as garbage, every device made by it crashes. */
 let dawn: GPU | undefined;
@@ -21,7 +27,7 @@ let dawn: GPU | undefined;
 export async function requestAdapter(): Promise<GPUAdapter | null> {
   const { create, globals } = await import('webgpu');
   Object.assign(globalThis, globals); // the flags of usages and stages
-  dawn ??= create([`enable-dawn-features=${dawnFeatures.join(',')}`]);
+  dawn ??= create([...dawnToggles]);
   return withRuntimeFolder(dawn, (gpu) => gpu.requestAdapter({ powerPreference: 'high-performance' }));
 }
 
@@ -59,16 +65,37 @@ interface MatrixConfig {
   readonly resultComponentType: string;
 }
 
-/** The adapter's matrix units for float16 operands with float32 sums, or null where it has none that a tile fits. */
-export function matrixUnits({ features, info, limits }: GPUAdapter): MatrixUnits | null {
-  if (!matrixFeatures.every((name) => features.has(name))) return null;
+/** Bytes of the registers of one of Intel's hardware threads that sums may take: half of the 4 KiB of Xe-HPG. */
+const INTEL_SUM_BYTES = 2048;
+
+/** An adapter's matrix units for float16 operands with float32 sums, or why it has none that can be used. */
+export type MatrixSupport =
+  | { readonly units: MatrixUnits }
+  | { readonly units: null; readonly reason: string };
+
+export function matrixSupport({ features, info, limits }: GPUAdapter): MatrixSupport {
+  const missing = matrixFeatures.filter((name) => !features.has(name));
+  if (missing.length > 0) return { units: null, reason: `the driver does not offer ${missing.join(', ')}` };
+  const { subgroupMaxSize: subgroupSize = 0 } = info;
   const { subgroupMatrixConfigs = [] } = info as { subgroupMatrixConfigs?: Iterable<MatrixConfig> };
-  const subgroupSize = info.subgroupMaxSize;
-  if (!subgroupSize) return null;
-  const shapes = [...subgroupMatrixConfigs]
+  const configs = [...subgroupMatrixConfigs];
+  const sumBytes = /intel/i.test(info.vendor ?? '') ? { sumBytes: INTEL_SUM_BYTES } : {};
+  const shapes = configs
     .filter((config) => config.componentType === 'f16' && config.resultComponentType === 'f32')
-    .map(({ M, N, K }): MatrixUnits => ({ rows: M, columns: N, depth: K, subgroupSize }));
-  return shapes.find((units) => matrixTiles(units, limits).length > 0) ?? null;
+    .map(({ M, N, K }): MatrixUnits => {
+      return { rows: M, columns: N, depth: K, subgroupSize, ...sumBytes };
+    })
+    // The largest takes the fewest instructions; drivers list them in any order.
+    .sort((a, b) => b.rows * b.columns * b.depth - a.rows * a.columns * a.depth);
+  const units = shapes.find((candidate) => matrixTiles(candidate, limits).length > 0);
+  if (units) return { units };
+  const listed = configs.map((config) => {
+    return `${config.M}×${config.N}×${config.K} ${config.componentType} → ${config.resultComponentType}`;
+  });
+  return {
+    units: null,
+    reason: `f16 → f32 in a shape that a tile fits is wanted, the driver has ${listed.join(', ') || 'none'}`,
+  };
 }
 
 /** What limits of the adapter a device asks for: as much memory, and for a kernel as many buffers and threads, as may be. */
@@ -83,14 +110,16 @@ const wantedLimits = [
 
 export class Gpu {
   #failure: Error | null = null;
+  #matrix: MatrixSupport;
   readonly #pipelines = new Map<string, Promise<GPUComputePipeline>>();
 
   private constructor(
     readonly device: GPUDevice,
     readonly canTime: boolean,
-    /** What convolutions of levels run on; null: in float32 on any GPU. */
-    readonly units: MatrixUnits | null,
+    readonly isSoftware: boolean,
+    matrix: MatrixSupport,
   ) {
+    this.#matrix = matrix;
     device.lost.then(({ reason, message }) => {
       if (reason !== 'destroyed') this.#fail(`the GPU was lost: ${message}`);
     });
@@ -100,14 +129,15 @@ export class Gpu {
   /** @param precision `float32` leaves matrix units alone */
   static async open(adapter: GPUAdapter, precision: 'mixed' | 'float32' = 'mixed'): Promise<Gpu> {
     const canTime = adapter.features.has('timestamp-query');
-    const units = precision === 'mixed' ? matrixUnits(adapter) : null;
-    const features = [...(canTime ? ['timestamp-query'] : []), ...(units ? matrixFeatures : [])];
+    const matrix: MatrixSupport =
+      precision === 'mixed' ? matrixSupport(adapter) : { units: null, reason: 'float32 was asked for' };
+    const features = [...(canTime ? ['timestamp-query'] : []), ...(matrix.units ? matrixFeatures : [])];
     try {
       const device = await adapter.requestDevice({
         requiredLimits: Object.fromEntries(wantedLimits.map((name) => [name, adapter.limits[name]])),
         requiredFeatures: features as GPUFeatureName[],
       });
-      return new Gpu(device, canTime, units);
+      return new Gpu(device, canTime, adapterFacts(adapter).software, matrix);
     } catch (error) {
       throw new UserError(
         `${adapterFacts(adapter).name} does not open: ${oneLine(String((error as Error).message))}`,
@@ -115,6 +145,20 @@ export class Gpu {
         ExitCode.unavailable,
       );
     }
+  }
+
+  /** What convolutions of levels run on; null: in float32 on any GPU. */
+  get units(): MatrixUnits | null {
+    return this.#matrix.units;
+  }
+
+  get matrix(): MatrixSupport {
+    return this.#matrix;
+  }
+
+  /** Sessions opened from now on compute in float32. */
+  leaveUnits(reason: string): void {
+    this.#matrix = { units: null, reason };
   }
 
   get limits(): GPUSupportedLimits {

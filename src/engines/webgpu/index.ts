@@ -1,15 +1,21 @@
 /** @file The `webgpu` engine: compiled plans of WGSL kernels, on any GPU that Dawn finds (Vulkan, Metal, Direct3D 12). */
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { ExitCode, UserError } from '../../errors.js';
 import type { Engine, EngineEntry } from '../engine.js';
-import { adapterFacts, Gpu, matrixUnits, requestAdapter } from './device.js';
+import { adapterFacts, Gpu, type MatrixSupport, matrixSupport, requestAdapter } from './device.js';
 import { WebGpuInferenceSession } from './inferenceSession.js';
-import type { MatrixUnits } from './kernels/matrixGemm.js';
+import { checkMatrixUnits } from './selfCheck.js';
 import { WebGpuTrainingSession } from './trainingSession.js';
+
+/** A machine set up for CUDA alone has NVIDIA's kernel module, but not all that its Vulkan driver needs. */
+const nvidiaHint = existsSync('/dev/nvidiactl')
+  ? "NVIDIA's Vulkan driver is not complete here: containers need NVIDIA_DRIVER_CAPABILITIES=all, Debian and Ubuntu libvulkan1, libxext6, libegl1 and the driver's libnvidia-gl package (docs/webgpu.md)"
+  : null;
 
 const noAdapter =
   process.platform === 'linux'
-    ? 'Dawn finds no GPU: it needs a Vulkan driver and its loader (Debian: libvulkan1)'
+    ? `Dawn finds no GPU: ${nvidiaHint ?? 'it needs a Vulkan driver and its loader (Debian: libvulkan1)'}`
     : 'Dawn finds no GPU';
 
 export const engineEntry: EngineEntry = {
@@ -26,8 +32,10 @@ export const engineEntry: EngineEntry = {
     if (!adapter) return { available: false, reason: noAdapter };
     return {
       available: true,
-      device: deviceName(adapter, matrixUnits(adapter)),
-      ...(adapterFacts(adapter).software ? { passedOver: 'only a software GPU' } : {}),
+      device: deviceName(adapter, matrixSupport(adapter)),
+      ...(adapterFacts(adapter).software
+        ? { passedOver: ['only a software GPU', nvidiaHint].filter(Boolean).join('; ') }
+        : {}),
     };
   },
   create: () => createWebGpuEngine(),
@@ -38,21 +46,27 @@ export async function createWebGpuEngine(precision: 'mixed' | 'float32' = 'mixed
   const adapter = await requestAdapter();
   if (!adapter) throw new UserError(noAdapter, 'See `xbm engines`.', ExitCode.unavailable);
   const gpu = await Gpu.open(adapter, precision);
+  await checkMatrixUnits(gpu);
   return {
     name: 'webgpu',
     inference: 'webgpu',
-    device: deviceName(adapter, gpu.units),
+    device: deviceName(adapter, gpu.matrix),
     gradientPrecision: gpu.units ? 'float16' : 'float32',
     openTraining: (plan, state) => WebGpuTrainingSession.open(gpu, plan, state),
     openInference: (plan) => WebGpuInferenceSession.open(gpu, plan),
   };
 }
 
-function deviceName(adapter: GPUAdapter, units: MatrixUnits | null): string {
+function deviceName(adapter: GPUAdapter, matrix: MatrixSupport): string {
   const { version } = createRequire(import.meta.url)('webgpu/package.json');
   const { name, software } = adapterFacts(adapter);
   const parts = [`WebGPU (Dawn ${version})`, name];
-  if (units) parts.push(`matrix units ${units.rows}×${units.columns}×${units.depth} in float16`);
+  const { units } = matrix;
+  parts.push(
+    units
+      ? `matrix units ${units.rows}×${units.columns}×${units.depth} in float16`
+      : `no matrix units (${matrix.reason})`,
+  );
   if (software) parts.push('a software GPU');
   return parts.join(', ');
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { matrixUnits } from '../../../src/engines/webgpu/device.js';
+import { matrixSupport } from '../../../src/engines/webgpu/device.js';
 import { matrixThreads, matrixTiles } from '../../../src/engines/webgpu/kernels/matrixGemm.js';
 
 const limits = {
@@ -25,7 +25,7 @@ test('threads that cannot share a tile evenly leave it to others: subgroups of 1
 });
 
 /** As Dawn describes an adapter. */
-const adapterWith = (...shapes: [M: number, N: number, K: number][]) =>
+const adapterWith = (vendor: string, ...shapes: [M: number, N: number, K: number][]) =>
   ({
     features: new Set([
       'shader-f16',
@@ -34,6 +34,7 @@ const adapterWith = (...shapes: [M: number, N: number, K: number][]) =>
       'chromium-experimental-subgroup-matrix',
     ]),
     info: {
+      vendor,
       subgroupMaxSize: 32,
       subgroupMatrixConfigs: shapes.map(([M, N, K]) => ({
         M,
@@ -47,11 +48,34 @@ const adapterWith = (...shapes: [M: number, N: number, K: number][]) =>
   }) as unknown as GPUAdapter;
 
 test('an adapter has matrix units when a tile fits one of its shapes, not only the first', () => {
-  assert.equal(matrixUnits(adapterWith([16, 16, 64])), null);
-  assert.deepEqual(matrixUnits(adapterWith([16, 16, 64], [8, 16, 16])), {
+  assert.deepEqual(matrixSupport(adapterWith('nvidia', [16, 16, 64])), {
+    units: null,
+    reason: 'f16 → f32 in a shape that a tile fits is wanted, the driver has 16×16×64 f16 → f32',
+  });
+  assert.deepEqual(matrixSupport(adapterWith('nvidia', [16, 16, 64], [8, 16, 16])).units, {
     rows: 8,
     columns: 16,
     depth: 16,
     subgroupSize: 32,
   });
+});
+
+test('of several shapes the largest is taken', () => {
+  const { units } = matrixSupport(adapterWith('nvidia', [16, 8, 8], [16, 16, 16], [16, 8, 16]));
+  assert.deepEqual([units?.rows, units?.columns, units?.depth], [16, 16, 16]);
+});
+
+test('sums stay in the registers that an Intel thread has: the smallest tile only', () => {
+  const { units } = matrixSupport(adapterWith('intel', [8, 16, 16]));
+  assert.deepEqual(
+    matrixTiles(units!, limits).map(({ rows, columns }) => [rows, columns]),
+    [[64, 64]],
+  );
+});
+
+test('without matrix units it is said what is missing', () => {
+  const adapter = { ...adapterWith('nvidia', [16, 16, 16]), features: new Set(['shader-f16', 'subgroups']) };
+  const support = matrixSupport(adapter as unknown as GPUAdapter);
+  assert.ok(!support.units);
+  assert.match(support.reason, /does not offer subgroup-size-control, chromium-experimental-subgroup-matrix/);
 });

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Gpu } from '../../../src/engines/webgpu/device.js';
 import { defineKernel, type Workgroups } from '../../../src/engines/webgpu/kernel.js';
+import { sliceByFlop } from '../../../src/engines/webgpu/plan.js';
 import { PlanBuilder } from '../../../src/engines/webgpu/planBuilder.js';
 import { ExitCode, UserError } from '../../../src/errors.js';
 
@@ -49,3 +50,10 @@ test('more workgroups in one dimension than there may be', () =>
 
 test('more buffers in a kernel than the GPU has', () =>
   refused(builderOf(3, 4, [1, 1, 1]), /binds 3 buffers, and the GPU allows 2/, /--engine/));
+
+test('a submission is short: products are cut into slices of 0.2 TFLOP, in order', () => {
+  const dispatches = [0, 1.5e11, 0, 1e11, 0.5e11, 9e11, 0].map((flop, i) => ({ i, flop }));
+  const slices = sliceByFlop(dispatches).map((slice) => slice.map(({ i }) => i));
+  assert.deepEqual(slices, [[0, 1, 2], [3, 4], [5], [6]]);
+  assert.deepEqual(sliceByFlop([]), []);
+});

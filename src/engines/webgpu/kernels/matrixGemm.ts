@@ -10,6 +10,8 @@ export interface MatrixUnits {
   readonly columns: number;
   readonly depth: number;
   readonly subgroupSize: number;
+  /** Registers that a subgroup has for its sums, bytes; without limit where undefined. */
+  readonly sumBytes?: number;
 }
 
 export interface MatrixTile extends Tile {
@@ -36,7 +38,7 @@ export type WorkgroupLimits = Pick<
 
 /**
  * The tiles that the hardware's matrices divide, whose threads share both operands evenly (with subgroups of 64 there
- * are 512 of them), and whose threads and memory a workgroup may have.
+ * are 512 of them), whose sums fit the registers, and whose threads and memory a workgroup may have.
  */
 export function matrixTiles(units: MatrixUnits, limits: WorkgroupLimits): MatrixTile[] {
   const maxThreads = Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX);
@@ -47,6 +49,7 @@ export function matrixTiles(units: MatrixUnits, limits: WorkgroupLimits): Matrix
       tile.subgroupColumns % units.columns === 0 &&
       tile.depth % units.depth === 0 &&
       [tile.rows, tile.columns].every((side) => ((side * tile.depth) / 4) % threads === 0) &&
+      4 * tile.subgroupRows * tile.subgroupColumns <= (units.sumBytes ?? Number.POSITIVE_INFINITY) &&
       threads <= maxThreads &&
       workgroupBytes(tile, units) <= limits.maxComputeWorkgroupStorageSize
     );
