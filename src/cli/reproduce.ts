@@ -102,6 +102,16 @@ function requireUseful({ launcher, baseline, tolerance, poll, sbatch, gpus }: Re
   if (gpus !== undefined && launcher !== 'local') refuse('--gpus', '--launcher local');
 }
 
+/** TensorFlow's library alone looks at the variable that chooses a CUDA device. */
+function requireCuda(runs: readonly PlannedRun[]): void {
+  const other = runs.find(({ experiment }) => experiment.engine !== 'tfjs');
+  if (!other) return;
+  throw new UserError(
+    `--gpus chooses CUDA devices, and only engine tfjs computes with CUDA; ${other.name} has engine ${other.experiment.engine}`,
+    'Leave it out, or add --set engine=tfjs. The webgpu engine takes the first GPU that its process sees (docs/webgpu.md).',
+  );
+}
+
 /** Plans, runs what is missing, and writes the results. */
 export async function reproduce(file: string, args: ReproduceArguments, io: Io): Promise<void> {
   const { loadReproduction, renamed } = await import('../reproduce/reproductionFile.js');
@@ -116,6 +126,7 @@ export async function reproduce(file: string, args: ReproduceArguments, io: Io):
   const { reproduction } = source;
   const presets = reproduction.hardware.map((name) => loadHardware(name, [], source.folder));
   const runs = expandRuns(source, { cwd: io.cwd, overrides: args.set });
+  if (args.gpus) requireCuda(runs);
   const folder = resultsFolder(io.cwd, reproduction.name);
   if (args.dryRun) {
     const plan = await planOf(runs, args, io);

@@ -22,9 +22,12 @@ export async function runWithProgress(
   const { executeRun } = await import('../runs/executeRun.js');
   const { closeLoaders } = await import('../runs/openExperiment.js');
   const { peekCheckpoint } = await import('../runs/checkpointFile.js');
+  const { changedSince, readStarts } = await import('../runs/environment.js');
   const at = resume ? await peekCheckpoint(folder.checkpoint) : null;
   const inputs = await open(at);
   try {
+    const changed = at && changedSince(readStarts(folder.environment), inputs.engine);
+    if (changed) io.stderr(`${folder.path}: ${changed}\n`);
     const display = new TrainingDisplay(inputs, at?.step ?? 0);
     return await withProgress(io, display.options, async (progress) => {
       const result = await executeRun(folder, inputs, {

@@ -38,6 +38,16 @@ export function describeStart(engine: Engine, step: number): RunStart {
   };
 }
 
+/** What a resumed run should be told when its last start computed with something else: null when it did not. */
+export function changedSince(starts: readonly RunStart[], engine: Engine): string | null {
+  const last = starts.at(-1);
+  if (!last) return null;
+  const now = describeStart(engine, 0);
+  const words = ({ device, processor }: RunStart) => `${device}, on ${processor}`;
+  if (words(last) === words(now)) return null;
+  return `goes on with ${words(now)}; so far it was ${words(last)}: the results may differ by rounding from those of one machine`;
+}
+
 /** The starts recorded in environment.json; none when it is absent or damaged, since nothing depends on it. */
 export function readStarts(path: string): RunStart[] {
   if (!existsSync(path)) return [];

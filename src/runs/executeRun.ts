@@ -55,7 +55,6 @@ async function runIn(
   await openFolder(folder, inputs, stored);
   const totalSteps = experiment.training.epochs * loaders.train.batchesPerEpoch;
   const stepsDone = stored?.checkpoint.state.step ?? 0;
-  options.onStart?.(stepsDone, totalSteps);
   const groups = taskTensors(plan.graph, plan.method).filter((spec) => spec.role === 'trained');
   const recorder = new RunRecorder({
     folder,

@@ -28,7 +28,6 @@ export interface RunOptions {
   /** What to do with what the folder holds: `resume` continues its checkpoint, `fresh` starts anew. */
   readonly start: 'fresh' | 'resume';
   readonly signal?: AbortSignal;
-  readonly onStart?: (step: number, totalSteps: number) => void;
   readonly onStep?: (record: StepRecord) => void;
   readonly onEpoch?: (record: EpochRecord) => void;
   readonly onEvaluation?: (images: number, total: number) => void;

@@ -212,6 +212,10 @@ runs: own
       [['--poll', '5'], /--poll has no meaning without --launcher slurm/],
       [['--sbatch=--time=1'], /--sbatch has no meaning without --launcher slurm/],
       [['--launcher', 'slurm', '--gpus', '0'], /--gpus has no meaning without --launcher local/],
+      [
+        ['--gpus', '0', '--set', 'engine=auto'],
+        /only engine tfjs computes with CUDA; .* has engine auto\n.*engine=tfjs/,
+      ],
     ] as const) {
       const { exitCode, err } = await xbm(['again.yaml', '--dry-run', ...args]);
       assert.equal(exitCode, ExitCode.usage);

@@ -193,6 +193,7 @@ describe('xbm train, eval and masks', () => {
       assert.match(refused.err, /not finished\nAdd --resume/);
       const resumed = await xbm(['train', config, '--method', method, '--out', run, '--resume']);
       assert.equal(resumed.exitCode, ExitCode.ok, resumed.err);
+      assert.doesNotMatch(resumed.err, /goes on with/);
       assert.deepEqual(resultFiles(run), resultFiles(whole(method)));
       assert.equal(JSON.parse(readFileSync(join(run, 'environment.json'), 'utf8')).starts.length, 2);
     });
@@ -207,8 +208,15 @@ describe('xbm train, eval and masks', () => {
     clearInterval(watch);
     assert.equal(stopped.exitCode, ExitCode.interrupted, stopped.err);
     assert.match(stopped.err, /interrupted after step \d+ of 16; everything is saved in .*\n.*--resume/);
+    const environment = join(run, 'environment.json');
+    const { starts } = JSON.parse(readFileSync(environment, 'utf8'));
+    writeFileSync(environment, JSON.stringify({ starts: [{ ...starts[0], processor: 'Z80' }] }));
     const resumed = await xbm(['train', config, '--out', run, '--resume']);
     assert.equal(resumed.exitCode, ExitCode.ok, resumed.err);
+    assert.match(
+      resumed.err,
+      /interrupted: goes on with .*; so far it was .*, on Z80: the results may differ/,
+    );
     assert.deepEqual(resultFiles(run), resultFiles(whole('xbm')));
   });
 
