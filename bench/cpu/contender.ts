@@ -84,7 +84,7 @@ export class Contender {
       const { value, done } = await this.#lines.next();
       if (done)
         throw new Error(`${this.name} ended: ${this.#errors.trim().split('\n').slice(-3).join(' | ')}`);
-      if (value.startsWith('{')) return JSON.parse(value);
+      if (/^[{[]/.test(value)) return JSON.parse(value);
       this.#errors = `${this.#errors}${value}\n`.slice(-2000); // libraries print where they should not
     }
   }
