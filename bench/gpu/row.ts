@@ -1,9 +1,9 @@
 /** @file One row of bench:webgpu, in a process of its own: `rowProcess.js ROW`. */
 import { fileURLToPath } from 'node:url';
 import type { MethodName } from '../../src/adaption/method.js';
-import { adapterFacts, Gpu, requestAdapter } from '../../src/engines/webgpu/device.js';
+import { adapterFacts, describeMatrix, type Gpu, requestAdapter } from '../../src/engines/webgpu/device.js';
 import type { KernelUse } from '../../src/engines/webgpu/plan.js';
-import { checkMatrixUnits } from '../../src/engines/webgpu/selfCheck.js';
+import { openCheckedGpu } from '../../src/engines/webgpu/selfCheck.js';
 
 export interface Row {
   readonly network: string;
@@ -39,13 +39,8 @@ export async function openBenchmarkGpu(
   const { name, software } = adapterFacts(adapter);
   if (software && !wanted.software)
     throw new Error(`${name} is a software GPU (see \`xbm engines\`); --software measures it all the same`);
-  const gpu = await Gpu.open(adapter, precision);
-  await checkMatrixUnits(gpu);
+  const gpu = await openCheckedGpu(adapter, precision);
   const { matrix } = gpu;
   if (wanted.matrixUnits && !matrix.units) throw new Error(`${name}: no matrix units: ${matrix.reason}`);
-  const { units } = matrix;
-  const matrices = units
-    ? `matrix units ${units.rows}×${units.columns}×${units.depth}`
-    : `no matrix units (${matrix.reason})`;
-  return { gpu, description: `${name}${software ? ', a software GPU' : ''}, ${matrices}` };
+  return { gpu, description: `${name}${software ? ', a software GPU' : ''}, ${describeMatrix(matrix)}` };
 }

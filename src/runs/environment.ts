@@ -20,9 +20,10 @@ export interface RunStart extends ProgramCode {
   readonly memoryGibibytes: number;
 }
 
+const processorModel = (): string => cpus()[0]?.model.trim() ?? 'unknown';
+
 /** What this start runs on. */
 export function describeStart(engine: Engine, step: number): RunStart {
-  const processors = cpus();
   return {
     time: new Date().toISOString(),
     step,
@@ -32,8 +33,8 @@ export function describeStart(engine: Engine, step: number): RunStart {
     ...programCode(),
     node: process.version,
     system: `${process.platform} ${process.arch} ${release()}`,
-    processor: processors[0]?.model.trim() ?? 'unknown',
-    cores: processors.length,
+    processor: processorModel(),
+    cores: cpus().length,
     memoryGibibytes: Math.round(totalmem() / 2 ** 30),
   };
 }
@@ -42,10 +43,10 @@ export function describeStart(engine: Engine, step: number): RunStart {
 export function changedSince(starts: readonly RunStart[], engine: Engine): string | null {
   const last = starts.at(-1);
   if (!last) return null;
-  const now = describeStart(engine, 0);
-  const words = ({ device, processor }: RunStart) => `${device}, on ${processor}`;
-  if (words(last) === words(now)) return null;
-  return `goes on with ${words(now)}; so far it was ${words(last)}: the results may differ by rounding from those of one machine`;
+  const now = `${engine.device}, on ${processorModel()}`;
+  const before = `${last.device}, on ${last.processor}`;
+  if (before === now) return null;
+  return `goes on with ${now}; so far it was ${before}: the results may differ by rounding from those of one machine`;
 }
 
 /** The starts recorded in environment.json; none when it is absent or damaged, since nothing depends on it. */

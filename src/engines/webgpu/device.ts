@@ -98,6 +98,13 @@ export function matrixSupport({ features, info, limits }: GPUAdapter): MatrixSup
   };
 }
 
+export function describeMatrix(matrix: MatrixSupport): string {
+  const { units } = matrix;
+  return units
+    ? `matrix units ${units.rows}×${units.columns}×${units.depth} in float16`
+    : `no matrix units (${matrix.reason})`;
+}
+
 /** What limits of the adapter a device asks for: as much memory, and for a kernel as many buffers and threads, as may be. */
 const wantedLimits = [
   'maxBufferSize',

@@ -3,9 +3,9 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { ExitCode, UserError } from '../../errors.js';
 import type { Engine, EngineEntry } from '../engine.js';
-import { adapterFacts, Gpu, type MatrixSupport, matrixSupport, requestAdapter } from './device.js';
+import { adapterFacts, describeMatrix, type MatrixSupport, matrixSupport, requestAdapter } from './device.js';
 import { WebGpuInferenceSession } from './inferenceSession.js';
-import { checkMatrixUnits } from './selfCheck.js';
+import { openCheckedGpu } from './selfCheck.js';
 import { WebGpuTrainingSession } from './trainingSession.js';
 
 /** A machine set up for CUDA alone has NVIDIA's kernel module, but not all that its Vulkan driver needs. */
@@ -45,8 +45,7 @@ export const engineEntry: EngineEntry = {
 export async function createWebGpuEngine(precision: 'mixed' | 'float32' = 'mixed'): Promise<Engine> {
   const adapter = await requestAdapter();
   if (!adapter) throw new UserError(noAdapter, 'See `xbm engines`.', ExitCode.unavailable);
-  const gpu = await Gpu.open(adapter, precision);
-  await checkMatrixUnits(gpu);
+  const gpu = await openCheckedGpu(adapter, precision);
   return {
     name: 'webgpu',
     inference: 'webgpu',
@@ -60,13 +59,7 @@ export async function createWebGpuEngine(precision: 'mixed' | 'float32' = 'mixed
 function deviceName(adapter: GPUAdapter, matrix: MatrixSupport): string {
   const { version } = createRequire(import.meta.url)('webgpu/package.json');
   const { name, software } = adapterFacts(adapter);
-  const parts = [`WebGPU (Dawn ${version})`, name];
-  const { units } = matrix;
-  parts.push(
-    units
-      ? `matrix units ${units.rows}×${units.columns}×${units.depth} in float16`
-      : `no matrix units (${matrix.reason})`,
-  );
+  const parts = [`WebGPU (Dawn ${version})`, name, describeMatrix(matrix)];
   if (software) parts.push('a software GPU');
   return parts.join(', ');
 }

@@ -53,7 +53,7 @@ export function sliceByFlop<T extends { readonly flop: number }>(dispatches: rea
 
 /** Runs its dispatches in order; reads and writes its tensors. */
 export class Plan {
-  readonly slices: readonly (readonly Encoded[])[];
+  readonly #slices: readonly (readonly Encoded[])[];
 
   constructor(
     private readonly gpu: Gpu,
@@ -65,7 +65,7 @@ export class Plan {
     /** Of all buffers together. */
     readonly bytes: number,
   ) {
-    this.slices = sliceByFlop(dispatches);
+    this.#slices = sliceByFlop(dispatches);
   }
 
   /** Queued before whatever is submitted later. */
@@ -85,7 +85,7 @@ export class Plan {
     this.gpu.check();
     let encoder = device.createCommandEncoder();
     for (const buffer of this.cleared) encoder.clearBuffer(buffer);
-    this.slices.forEach((slice, i) => {
+    this.#slices.forEach((slice, i) => {
       if (i > 0) {
         device.queue.submit([encoder.finish()]);
         encoder = device.createCommandEncoder();

@@ -2,8 +2,9 @@
  * @file Whether matrix units compute what they should: float16 on them is still switched on against Dawn's own caution
  * (its `vulkan_enable_f16_on_nvidia` says why), and a driver that gets it wrong would train nonsense without a word.
  */
+import { hash32 } from '../../random.js';
 import type { Window } from '../compiled/layers.js';
-import type { Gpu } from './device.js';
+import { Gpu } from './device.js';
 import { frozenWeights } from './deviceWeights.js';
 import { geometryOf, type MapShape, quadsOf } from './features.js';
 import type { Kernel } from './kernel.js';
@@ -47,19 +48,16 @@ const GRADIENT_UNIT = 2 ** -30;
 /** More than one tile along every side, with remainders. */
 export function checkProblem(): ConvProblem {
   const [pixels, inChannels, outChannels] = [140, 72, 260];
-  // A linear congruence is random enough to tell a value from its neighbour.
-  let state = 1;
-  const draw = (spread: number) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return (state >>> 16) % spread;
-  };
   return {
     pixels,
     inChannels,
     outChannels,
-    x: Uint8Array.from({ length: pixels * inChannels }, () => draw(16)),
-    weights: Int8Array.from({ length: outChannels * inChannels }, () => draw(15) - 7),
-    dy: Float32Array.from({ length: pixels * outChannels }, () => (draw(31) - 15) * GRADIENT_UNIT),
+    x: Uint8Array.from({ length: pixels * inChannels }, (_, i) => hash32(0, i) % 16),
+    weights: Int8Array.from({ length: outChannels * inChannels }, (_, i) => (hash32(1, i) % 15) - 7),
+    dy: Float32Array.from(
+      { length: pixels * outChannels },
+      (_, i) => ((hash32(2, i) % 31) - 15) * GRADIENT_UNIT,
+    ),
   };
 }
 
@@ -150,6 +148,13 @@ export function firstDifference(found: ConvProducts, expected: ConvProducts): st
     if (at >= 0) return `${name}[${at}] is ${found[name][at]} instead of ${expected[name][at]}`;
   }
   return null;
+}
+
+/** Opens an adapter's device, with its matrix units where they are there and right. @throws UserError when it does not open */
+export async function openCheckedGpu(adapter: GPUAdapter, precision: 'mixed' | 'float32'): Promise<Gpu> {
+  const gpu = await Gpu.open(adapter, precision);
+  await checkMatrixUnits(gpu);
+  return gpu;
 }
 
 /**
