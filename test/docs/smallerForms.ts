@@ -33,7 +33,7 @@ export const smallerForms: readonly SmallerForm[] = [
       'backbone.network=cifar-resnet8',
       'training.imageSize=8',
       'training.epochs=1',
-      'training.batchSize=8',
+      'training.batchSize=4',
       'data.workers=0',
       'threads=1',
     ),
