@@ -9,7 +9,7 @@ export const ExitCode = {
   unavailable: 3,
   /** A guard tripped or a check failed: NaN loss, changed backbone, failed verification. */
   failed: 4,
-  /** Ctrl-C or SIGTERM; everything written so far is intact. */
+  /** Ctrl-C, SIGTERM or SIGHUP; everything written so far is intact. */
   interrupted: 130,
 } as const;
 
@@ -29,6 +29,15 @@ export class UserError extends Error {
     readonly exitCode: ExitCodeValue = ExitCode.usage,
   ) {
     super(message);
+  }
+}
+
+/** Lets a UserError say what to do in the place where it came up: `hint` takes the place of its own. */
+export async function withHint<T>(hint: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw error instanceof UserError ? new UserError(error.message, hint, error.exitCode) : error;
   }
 }
 

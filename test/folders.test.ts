@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -26,5 +26,29 @@ describe('makeFolder', () => {
         (error) =>
           error instanceof UserError && error.message.includes(`${file}`) && /is a file/.test(error.message),
       );
+  });
+
+  test('gives the topmost that was missing', () => {
+    assert.equal(makeFolder(join(root, 'p', 'q', 'r')), join(root, 'p'));
+    assert.equal(makeFolder(join(root, 'p', 'q', 's')), join(root, 'p', 'q', 's'));
+    assert.equal(makeFolder(join(root, 'p', 'q')), undefined);
+  });
+
+  test('a link to nothing is named', () => {
+    symlinkSync(join(root, 'gone'), join(root, 'link'));
+    assert.throws(() => makeFolder(join(root, 'link', 'x')), {
+      message: `${join(root, 'link', 'x')}: cannot be created: ${join(root, 'link')}: is a link to something that does not exist`,
+    });
+  });
+
+  test('a file system that takes no folders is an answer, not an endless loop', {
+    skip: process.platform === 'linux' ? false : 'only Linux has /proc',
+  }, () => {
+    assert.throws(
+      () => makeFolder('/proc/xbm/run'),
+      (error) =>
+        error instanceof UserError &&
+        error.message.startsWith('/proc/xbm/run: cannot be created: /proc/xbm: '),
+    );
   });
 });

@@ -1,4 +1,3 @@
-import { writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Experiment } from '../config/schema.js';
@@ -89,6 +88,7 @@ function registerShow(data: Command, io: Io): void {
       const { experiment, dataSet } = await open(task, args, io);
       const { cacheFolderOf } = await import('./dataPrepare.js');
       const { drawContactSheet, protocols } = await import('../data/index.js');
+      const { replaceFile } = await import('../model/replaceFile.js');
       const { imageSize, seed } = experiment.training;
       const sheet = await drawContactSheet(dataSet, {
         split: args.split,
@@ -103,7 +103,7 @@ function registerShow(data: Command, io: Io): void {
         },
       });
       const out = resolve(io.cwd, args.out);
-      writeFileSync(out, sheet.png);
+      await replaceFile(out, [sheet.png]);
       const { images, classes } = sheet;
       if (args.json) io.stdout(`${JSON.stringify({ out, images, classes, split: args.split })}\n`);
       else io.stdout(`${out}: ${images} ${args.split} images of ${classes.length} classes\n`);

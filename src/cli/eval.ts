@@ -1,8 +1,8 @@
-import { mkdir } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { Task } from '../adaption/task.js';
 import type { DataSet } from '../data/types.js';
 import { UserError } from '../errors.js';
+import { makeFolder } from '../folders.js';
 import type { Evaluation } from '../training/evaluate.js';
 import { withDecodeProgress } from './decodeProgress.js';
 import type { Target, TargetArguments } from './evalTarget.js';
@@ -47,6 +47,7 @@ async function evalCommand(config: string | undefined, args: EvalArguments, io: 
   const { readTaskFile } = await import('../adaption/taskFile.js');
   const { findTarget } = await import('./evalTarget.js');
   const target = await findTarget(config, args, io);
+  if (target.out) makeFolder(target.out);
   const task = await readTaskFile(target.file);
   const { openExperimentData } = await import('../runs/openExperiment.js');
   const dataSet = await openExperimentData(target.experiment, io.env);
@@ -54,8 +55,13 @@ async function evalCommand(config: string | undefined, args: EvalArguments, io: 
   const { evaluation, imagesHash } = await measure(target, task, dataSet, io);
   const then = target.summary?.testImagesHash;
   const isTestSet = then === undefined ? null : imagesHash === then;
-  const files = target.out ? await writeFiles(target.out, evaluation, task.classes) : null;
-  await report({ target, task, evaluation, isTestSet, files }, args, io);
+  let files: ConfusionFiles | null = null;
+  try {
+    if (target.out) files = await writeFiles(target.out, evaluation, task.classes);
+  } finally {
+    // A full disk or a folder that cannot be written does not withhold what was measured.
+    await report({ target, task, evaluation, isTestSet, files }, args, io);
+  }
 }
 
 function requireClasses(file: string, task: Task, dataSet: DataSet): void {
@@ -111,12 +117,20 @@ async function measure(target: Target, task: Task, dataSet: DataSet, io: Io) {
   }
 }
 
-async function writeFiles(folder: string, evaluation: Evaluation, classes: readonly string[]) {
+interface ConfusionFiles {
+  readonly csv: string;
+  readonly png: string;
+}
+
+async function writeFiles(
+  folder: string,
+  evaluation: Evaluation,
+  classes: readonly string[],
+): Promise<ConfusionFiles> {
   const { confusionCsv, confusionPicture } = await import('../runs/confusion.js');
   const { RunFolder } = await import('../runs/runFolder.js');
   const { writePng } = await import('../runs/picture.js');
   const { replaceFile } = await import('../model/replaceFile.js');
-  await mkdir(folder, { recursive: true });
   const { confusionTable: csv, confusionPicture: png } = new RunFolder(folder);
   await replaceFile(csv, [Buffer.from(confusionCsv(evaluation, classes))]);
   await writePng(png, confusionPicture(evaluation));
@@ -129,7 +143,8 @@ interface Measured {
   readonly evaluation: Evaluation;
   /** Whether the images are those that the run was tested on; null: not known. */
   readonly isTestSet: boolean | null;
-  readonly files: { csv: string; png: string } | null;
+  /** null: nowhere asked for, or they could not be written. */
+  readonly files: ConfusionFiles | null;
 }
 
 async function report(

@@ -28,6 +28,7 @@ function isAbort(error: unknown): boolean {
 /** Errors of the operating system that the user can act on, by code: what they mean and what to do. */
 const systemErrors: Readonly<Record<string, { what: string; hint: string; exitCode: ExitCodeValue }>> = {
   ENOENT: { what: 'no such file or folder', hint: 'Check the path.', exitCode: ExitCode.usage },
+  EEXIST: { what: 'exists already', hint: 'Choose another path, or remove it.', exitCode: ExitCode.usage },
   ENOTDIR: { what: 'not a folder', hint: 'Check the path.', exitCode: ExitCode.usage },
   EISDIR: { what: 'a folder where a file is expected', hint: 'Check the path.', exitCode: ExitCode.usage },
   EACCES: { what: 'permission denied', hint: 'Check the owner and mode.', exitCode: ExitCode.usage },

@@ -89,11 +89,6 @@ async function printReport(args: ReportArguments, io: Io): Promise<void> {
   const { hardwareJson } = await import('../report/hardwareJson.js');
   const format = args.json ? 'json' : args.format;
   const tables = args.table && chosenTables(args.table, hardwareTables(report, true));
-  if (args.out !== undefined) {
-    const { writeReport } = await import('../report/writeReport.js');
-    const files = await writeReport(report, resolve(io.cwd, args.out));
-    io.stderr(`${files.map((file) => `wrote ${file}\n`).join('')}`);
-  }
   if (format === 'json') {
     io.stdout(`${JSON.stringify(tables ? { tables } : hardwareJson(report))}\n`);
   } else if (format === 'csv') {
@@ -116,6 +111,11 @@ async function printReport(args: ReportArguments, io: Io): Promise<void> {
     for (const table of hardwareTables(report, args.layers)) {
       io.stdout(`\n${tableText(table, formatCell)}`);
     }
+  }
+  if (args.out !== undefined) {
+    const { writeReport } = await import('../report/writeReport.js');
+    const files = await writeReport(report, resolve(io.cwd, args.out));
+    io.stderr(`${files.map((file) => `wrote ${file}\n`).join('')}`);
   }
 }
 

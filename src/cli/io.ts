@@ -1,3 +1,4 @@
+import { isatty } from 'node:tty';
 import { ExitCode } from '../errors.js';
 
 /** All that a command may touch of its process, so that tests run commands without one. */
@@ -10,11 +11,11 @@ export interface Io {
   isTerminal: boolean;
   env: Record<string, string | undefined>;
   cwd: string;
-  /** Aborted by Ctrl-C or SIGTERM: a command then leaves its files intact and throws `signal.reason`. */
+  /** Aborted by Ctrl-C, SIGTERM or SIGHUP: a command then leaves its files intact and throws `signal.reason`. */
   signal?: AbortSignal;
 }
 
-/** The Io of this process. Installs the handlers of SIGINT and SIGTERM; call it once. */
+/** The Io of this process. Installs the handlers of these signals; call it once. */
 export function processIo(): Io {
   return {
     stdout: writer(process.stdout),
@@ -26,11 +27,13 @@ export function processIo(): Io {
   };
 }
 
-/** A closed reader (`xbm … | head`) must not kill a run that still has files to write: later output is dropped. */
+/**
+ * A closed reader (`xbm … | head`) or terminal must not kill a run that still has files to write: later output is dropped.
+ */
 function writer(stream: NodeJS.WriteStream): (text: string) => void {
   let closed = false;
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
+    if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
     closed = true;
   });
   return (text) => {
@@ -48,5 +51,8 @@ function interruptSignal(): AbortSignal {
   };
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
+  // The terminal was closed, or the connection to it lost. Under nohup there is none, and Node has undone its work.
+  const usesTerminal = [0, 1, 2].some((descriptor) => isatty(descriptor));
+  process.on('SIGHUP', usesTerminal ? onSignal : () => {});
   return controller.signal;
 }

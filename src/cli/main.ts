@@ -41,7 +41,7 @@ Exit codes:
   2    bad input: an argument, a config, a data set, a weights file
   3    something this machine lacks: an engine, memory, disk space
   4    a check failed: NaN loss, a changed backbone, a failed verification
-  130  interrupted by Ctrl-C or SIGTERM; everything written so far is intact
+  130  interrupted by Ctrl-C, SIGTERM or SIGHUP; everything written so far is intact
 `;
 
 /** The whole command line, ready to parse. */

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import type { Task } from '../adaption/task.js';
 import { UserError } from '../errors.js';
 import { formatBytes } from './format.js';
 import type { Io } from './io.js';
@@ -41,9 +42,7 @@ Examples:
 }
 
 async function showMasks(args: MasksArguments, io: Io): Promise<void> {
-  const { readTaskFile, maskBytes } = await import('../adaption/taskFile.js');
-  const { maskShares } = await import('../adaption/task.js');
-  const { packedBytes } = await import('../adaption/pack.js');
+  const { readTaskFile } = await import('../adaption/taskFile.js');
   requireEnding('--out', args.out, ['.png']);
   if (args.file !== undefined && (args.run ?? args.task) !== undefined) {
     throw new UserError('--file names a task file, --run and --task a run', 'Give one of them.');
@@ -51,19 +50,40 @@ async function showMasks(args: MasksArguments, io: Io): Promise<void> {
   const run = args.file === undefined ? await selectRun(args.run, args.task, io) : null;
   const path = run?.task ?? resolve(io.cwd, args.file!);
   const task = await readTaskFile(path);
-  const { layers, total } = maskShares(task);
-  if (total.bits === 0) {
+  if (task.method.mask === null) {
     throw new UserError(
       `${path}: method ${task.method.name} has no masks`,
       'Name a run of xbm or piggyback.',
     );
   }
   const picture = args.out ? resolve(io.cwd, args.out) : (run?.masksPicture ?? null);
-  if (picture) {
-    const { maskPicture } = await import('../runs/maskPicture.js');
-    const { writePng } = await import('../runs/picture.js');
-    await writePng(picture, maskPicture(task));
+  let drawn: string | null = null;
+  try {
+    if (picture) drawn = await drawMasks(picture, task);
+  } finally {
+    // A full disk or a folder that cannot be written does not withhold the numbers.
+    await report(path, task, drawn, args, io);
   }
+}
+
+async function drawMasks(file: string, task: Task): Promise<string> {
+  const { maskPicture } = await import('../runs/maskPicture.js');
+  const { writePng } = await import('../runs/picture.js');
+  await writePng(file, maskPicture(task));
+  return file;
+}
+
+async function report(
+  path: string,
+  task: Task,
+  picture: string | null,
+  args: MasksArguments,
+  io: Io,
+): Promise<void> {
+  const { maskBytes } = await import('../adaption/taskFile.js');
+  const { maskShares } = await import('../adaption/task.js');
+  const { packedBytes } = await import('../adaption/pack.js');
+  const { layers, total } = maskShares(task);
   const rows = layers.map((layer) => ({ ...layer, bytes: packedBytes(layer.bits) }));
   const bytes = maskBytes(task);
   if (args.json) {

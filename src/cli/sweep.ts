@@ -208,10 +208,10 @@ async function writeChart(
   spec: Parameters<typeof import('../report/render.js').renderSvg>[0],
   io: Io,
 ): Promise<void> {
-  const { writeFileSync } = await import('node:fs');
+  const { replaceFile } = await import('../model/replaceFile.js');
   const { renderPng, renderSvg } = await import('../report/render.js');
   const svg = await renderSvg(spec);
-  writeFileSync(file, file.endsWith('.png') ? await renderPng(svg) : svg);
+  await replaceFile(file, [file.endsWith('.png') ? await renderPng(svg) : Buffer.from(svg)]);
   io.stderr(`wrote ${file}\n`);
 }
 

@@ -85,6 +85,7 @@ async function reportFinished(
       'Choose another --out, or add --force to replace it.',
     );
   }
+  await folder.requireSoundTask();
   const { InputGuard } = await import('./inputGuard.js');
   const unchecked = await new InputGuard(io).check(folder, summary, experiment);
   if (unchecked.images) await requireSameRoot(folder, experiment, io);

@@ -53,10 +53,11 @@ export function requireImagesPerClass(dataSet: DataSet): void {
 }
 
 function lackingImages(classes: readonly ClassCounts[]): string[] {
-  return classes.flatMap(({ name, train, test }) => [
-    ...(train === 0 ? [`class ${name} has no train images`] : []),
-    ...(test === 0 ? [`class ${name} has no test images`] : []),
-  ]);
+  return classes.flatMap(({ name, train, test }) => {
+    if (train > 0 && test > 0) return [];
+    const which = train + test === 0 ? '' : train === 0 ? 'train ' : 'test ';
+    return [`class ${name} has no ${which}images`];
+  });
 }
 
 function countClasses({ train, validation, test, classes }: DataSet): ClassCounts[] {

@@ -14,10 +14,10 @@ export function readFolder(options: AdapterOptions): OfficialSplit {
   const [train, test] = [join(root, 'train'), join(root, 'test')];
   if (holdsClasses(train) && holdsClasses(test)) return readTrainAndTest(train, test);
   for (const folder of [train, test]) refuseStrays(folder);
-  const classes = listFolders(root).filter((name) => listImages(join(root, name)).length > 0);
   if (holdsClasses(train)) {
     throw new UserError(`${root} has train/ but no test/ with class folders`, layout);
   }
+  const classes = classFolders(root);
   if (classes.length === 0) throw new UserError(`${root} holds no folders with images`, layout);
   const split: { train: Sample[]; test: Sample[] } = { train: [], test: [] };
   classes.forEach((name, label) => {
@@ -45,6 +45,12 @@ export function readTrainAndTest(trainFolder: string, testFolder: string): Offic
         : [],
     );
   return { classes, train: read(trainFolder), test: read(testFolder) };
+}
+
+/** All folders inside, also those without images: training refuses such a class. None where none has images. */
+export function classFolders(folder: string): string[] {
+  const names = listFolders(folder);
+  return names.some((name) => listImages(join(folder, name)).length > 0) ? names : [];
 }
 
 /** @throws UserError when a split's folder holds images beside its class folders: it would pass for a class */

@@ -6,9 +6,10 @@
  */
 import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { type FileHandle, mkdir, open, rm } from 'node:fs/promises';
+import { type FileHandle, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ExitCode, UserError } from '../errors.js';
+import { makeFolder } from '../folders.js';
 import { hashString } from '../random.js';
 import { checksum32 } from './checksum.js';
 import type { DecodedImage } from './decode.js';
@@ -96,7 +97,7 @@ export class ShardWriter {
     const time = Date.now().toString(36).padStart(9, '0');
     const name = `${time}-${randomUUID().slice(0, 8)}`;
     try {
-      await mkdir(folder, { recursive: true });
+      makeFolder(folder);
       const pixels = await open(join(folder, `${name}.pixels`), 'wx');
       return new ShardWriter(folder, name, pixels, await open(join(folder, `${name}.index`), 'wx'));
     } catch (error) {

@@ -2,7 +2,8 @@
 import { join } from 'node:path';
 import { UserError } from '../errors.js';
 import type { AdapterOptions, OfficialSplit } from './adapter.js';
-import { isFolder, listFolders, listImages } from './files.js';
+import { isFolder, listImages } from './files.js';
+import { classFolders } from './folder.js';
 import type { Sample } from './types.js';
 
 /**
@@ -11,7 +12,7 @@ import type { Sample } from './types.js';
  */
 export function readSketches({ root }: AdapterOptions): OfficialSplit {
   const folder = isFolder(join(root, 'png')) ? join(root, 'png') : root;
-  const classes = listFolders(folder).filter((name) => listImages(join(folder, name)).length > 0);
+  const classes = classFolders(folder);
   if (classes.length === 0) {
     throw new UserError(
       `${folder} holds no class folders with images`,

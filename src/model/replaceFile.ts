@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { readdirSync, rmSync } from 'node:fs';
+import { readdirSync, rmSync, statSync } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { ExitCode, UserError } from '../errors.js';
@@ -10,21 +10,47 @@ import { ExitCode, UserError } from '../errors.js';
  * @throws UserError when the disk is full or the folder cannot be written; the old file is then intact
  */
 export async function replaceFile(path: string, chunks: Iterable<Uint8Array>): Promise<void> {
-  const temporary = `${path}.${randomUUID().slice(0, 8)}.tmp`;
+  await replaceFiles([[path, chunks]]);
+}
+
+/**
+ * Writes files that belong together, each as {@link replaceFile} does: none takes its name before all are on the disk.
+ * @throws UserError when the disk is full or a folder cannot be written; the old files are then intact
+ */
+export async function replaceFiles(
+  files: Iterable<readonly [path: string, chunks: Iterable<Uint8Array>]>,
+): Promise<void> {
+  const written = new Map<string, string>();
+  let at = '';
   try {
-    const file = await open(temporary, 'wx');
-    try {
-      for (const chunk of chunks) await writeAll(file, chunk);
-      await file.sync();
-    } finally {
-      await file.close();
+    for (const [path, chunks] of files) {
+      at = path;
+      // rename would say so too, but after other files have taken their names.
+      if (statSync(path, { throwIfNoEntry: false })?.isDirectory())
+        throw new UserError(`${path}: is a folder, expected a file`, 'Choose another path.');
+      const temporary = `${path}.${randomUUID().slice(0, 8)}.tmp`;
+      written.set(temporary, path);
+      await writeNew(temporary, chunks);
     }
-    await rename(temporary, path);
+    for (const [temporary, path] of written) {
+      at = path;
+      await rename(temporary, path);
+    }
   } catch (error) {
-    await rm(temporary, { force: true }).catch(() => {});
-    throw explain(path, error);
+    for (const temporary of written.keys()) await rm(temporary, { force: true }).catch(() => {});
+    throw error instanceof UserError ? error : explain(at, error);
   }
-  await syncFolder(dirname(path));
+  for (const folder of new Set([...written.values()].map((path) => dirname(path)))) await syncFolder(folder);
+}
+
+async function writeNew(path: string, chunks: Iterable<Uint8Array>): Promise<void> {
+  const file = await open(path, 'wx');
+  try {
+    for (const chunk of chunks) await writeAll(file, chunk);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
 }
 
 /** Removes what a process killed within {@link replaceFile} left beside `path`; for a file that nobody else writes now. */
@@ -64,13 +90,18 @@ function explain(path: string, error: unknown): unknown {
         'Free some space and run again; no file was changed.',
         ExitCode.unavailable,
       );
+    case 'EFBIG':
+      return new UserError(
+        `${path}: larger than a file may be here`,
+        'Raise the limit (`ulimit -f`) or choose another disk; no file was changed.',
+        ExitCode.unavailable,
+      );
     case 'ENOENT':
       return new UserError(`${path}: its folder does not exist`, 'Create the folder first.');
     case 'EACCES':
     case 'EPERM':
     case 'EROFS':
       return new UserError(`${path}: no permission to write here`, 'Choose another folder.');
-    case 'EISDIR':
     case 'ENOTDIR':
     case 'ENAMETOOLONG':
     case 'EEXIST':

@@ -1,7 +1,8 @@
 /** @file Backbones on disk: one safetensors file each, in `$XBM_HOME/backbones` or anywhere else. */
-import { mkdir, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { UserError } from '../errors.js';
+import { makeFolder } from '../folders.js';
 import { packageVersion, xbmHome } from '../paths.js';
 import type { Backbone, ConvWeights } from './backbone.js';
 import type { Tensor, TensorData } from './dtype.js';
@@ -86,7 +87,7 @@ export async function saveBackbone(path: string, backbone: Backbone, provenance:
   const shape = [head.outFeatures, head.inFeatures];
   tensors[`${head.name}.weight`] = { dtype: 'F32', shape, data: backbone.head.weight };
   tensors[`${head.name}.bias`] = vector('F32', backbone.head.bias);
-  await mkdir(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   await writeSafetensors(path, tensors, storeMetadata(backbone, provenance, packageVersion()));
 }
 

@@ -1,8 +1,9 @@
 /** @file The hardware report on disk: Markdown, JSON, tables as CSV, charts as SVG and PNG. */
 
-import { rmSync, writeFileSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeFolder } from '../folders.js';
+import { replaceFiles } from '../model/replaceFile.js';
 import { hardwareJson } from './hardwareJson.js';
 import type { HardwareReport } from './hardwareReport.js';
 import { hardwareTables } from './hardwareTables.js';
@@ -50,27 +51,27 @@ export const reportFiles: readonly string[] = [
  * Writes everything below `folder`; the same report gives the same bytes. Tables and charts of an earlier report in the
  * folder are removed, files of other names stay.
  * @returns the files
+ * @throws UserError when they cannot be written; an earlier report is then intact
  */
 export async function writeReport(report: HardwareReport, folder: string): Promise<string[]> {
-  const files: string[] = [];
-  const write = (path: string, content: string | Uint8Array): void => {
-    const file = join(folder, path);
-    writeFileSync(file, content);
-    files.push(file);
-  };
-  for (const path of ['', 'tables', 'charts']) makeFolder(join(folder, path));
-  for (const path of reportFiles) rmSync(join(folder, path), { force: true });
-  write('report.md', reportMarkdown(report, true));
-  write('report.json', `${JSON.stringify(hardwareJson(report), null, 2)}\n`);
-  write('results.csv', tableToCsv(resultsTable(report)));
-  for (const table of hardwareTables(report, true))
-    write(join('tables', `${table.id}.csv`), tableToCsv(table));
   const { hardwareCharts } = await import('./hardwareCharts.js');
   const { renderPng, renderSvg } = await import('./render.js');
+  const files = new Map<string, [Uint8Array]>();
+  const add = (path: string, content: string | Uint8Array): void => {
+    files.set(join(folder, path), [typeof content === 'string' ? Buffer.from(content) : content]);
+  };
+  add('report.md', reportMarkdown(report, true));
+  add('report.json', `${JSON.stringify(hardwareJson(report), null, 2)}\n`);
+  add('results.csv', tableToCsv(resultsTable(report)));
+  for (const table of hardwareTables(report, true)) add(join('tables', `${table.id}.csv`), tableToCsv(table));
   for (const { id, spec } of hardwareCharts(report)) {
     const svg = await renderSvg(spec);
-    write(join('charts', `${id}.svg`), svg);
-    write(join('charts', `${id}.png`), await renderPng(svg));
+    add(join('charts', `${id}.svg`), svg);
+    add(join('charts', `${id}.png`), await renderPng(svg));
   }
-  return files;
+  for (const path of ['', 'tables', 'charts']) makeFolder(join(folder, path));
+  await replaceFiles(files);
+  for (const file of reportFiles.map((path) => join(folder, path)))
+    if (!files.has(file)) rmSync(file, { force: true });
+  return [...files.keys()];
 }

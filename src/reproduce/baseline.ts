@@ -5,20 +5,23 @@ import { UserError } from '../errors.js';
 import type { SummaryRow } from './summary.js';
 
 const schema = z.object({
-  rows: z.array(
-    z.object({
-      task: z.string(),
-      method: z.string(),
-      variant: z.string().nullable().default(null),
-      accuracy: z.number(),
-      energy: z
-        .record(
-          z.string(),
-          z.object({ energyPerImageMicrojoules: z.number(), reprogrammingJoules: z.number() }),
-        )
-        .default({}),
-    }),
-  ),
+  rows: z
+    .array(
+      z.object({
+        task: z.string(),
+        method: z.string(),
+        variant: z.string().nullable().default(null),
+        accuracy: z.number(),
+        energy: z
+          .record(
+            z.string(),
+            z.object({ energyPerImageMicrojoules: z.number(), reprogrammingJoules: z.number() }),
+          )
+          .default({}),
+      }),
+    )
+    // Nothing is worse than no rows: a check against them would pass whatever the results.
+    .min(1, 'it has no results to compare with'),
 });
 
 export type Baseline = z.infer<typeof schema>;

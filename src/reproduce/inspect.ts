@@ -1,5 +1,5 @@
 /** @file What is there of a run already. */
-import { existsSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { UserError } from '../errors.js';
 import { readSafetensors } from '../model/safetensors.js';
 import { peekCheckpoint } from '../runs/checkpointFile.js';
@@ -35,7 +35,7 @@ export async function inspectRun(run: PlannedRun): Promise<Inspection> {
     }
     const { configHash } = folder.readSummary();
     if (configHash !== run.configHash) return at('again', 'its summary is of another experiment');
-    if (!existsSync(folder.task)) return at('again', 'its task.safetensors is gone');
+    await folder.requireSoundTask();
     return at('done');
   } catch (error) {
     if (error instanceof UserError) return at('again', error.message);

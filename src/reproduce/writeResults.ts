@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 import { makeFolder } from '../folders.js';
-import { replaceFile } from '../model/replaceFile.js';
+import { replaceFiles } from '../model/replaceFile.js';
 import { type Cell, tableToCsv } from '../report/table.js';
 import { measuredEnergyKeys, type RunEnergies } from './energies.js';
 import type { FinishedRun } from './finished.js';
@@ -19,15 +19,15 @@ export async function writeResults(
   energies: RunEnergies,
 ): Promise<string[]> {
   const { runsParquet } = await import('./parquet.js');
-  const files: [string, Uint8Array][] = [
-    ['summary.json', json(summary)],
-    ['summary.csv', Buffer.from(summaryCsv(summary))],
-    ['runs.parquet', runsParquet(finished, energies, summary.hardware)],
-    ['timings.json', json(timings(finished))],
-  ];
+  const files = new Map<string, [Uint8Array]>([
+    [join(folder, 'summary.json'), [json(summary)]],
+    [join(folder, 'summary.csv'), [Buffer.from(summaryCsv(summary))]],
+    [join(folder, 'runs.parquet'), [runsParquet(finished, energies, summary.hardware)]],
+    [join(folder, 'timings.json'), [json(timings(finished))]],
+  ]);
   makeFolder(folder);
-  for (const [name, content] of files) await replaceFile(join(folder, name), [content]);
-  return files.map(([name]) => join(folder, name));
+  await replaceFiles(files);
+  return [...files.keys()];
 }
 
 const json = (value: unknown): Buffer => Buffer.from(`${JSON.stringify(value, null, 2)}\n`);

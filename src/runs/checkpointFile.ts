@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { momentNames, type TaskState, taskTensors } from '../adaption/parameters.js';
 import type { EngineName, TrainingPlan } from '../engines/engine.js';
-import { UserError } from '../errors.js';
+import { UserError, withHint } from '../errors.js';
 import type { Tensor } from '../model/dtype.js';
 import {
   readSafetensors,
@@ -13,6 +13,7 @@ import {
 import type { Checkpoint } from '../training/recorder.js';
 
 const FORMAT = 'xbm-checkpoint-2';
+const START_ANEW = 'Train again from the start with --force.';
 
 const count = z.int().min(0);
 const schema = z.strictObject({
@@ -72,7 +73,7 @@ export async function readCheckpoint(
   path: string,
   plan: Pick<TrainingPlan, 'graph' | 'method' | 'optimizer'>,
 ): Promise<StoredCheckpoint> {
-  const file = await readSafetensors(path);
+  const file = await withHint(START_ANEW, readSafetensors(path));
   const { step, epoch, batch, running, bestValidation, ...context } = parsePosition(path, file.metadata);
   const state: TaskState = { step, tensors: {}, moments: {} };
   for (const { name, shape, role } of taskTensors(plan.graph, plan.method)) {
@@ -94,7 +95,7 @@ export interface Position {
 
 /** What is kept with a checkpoint, and where it was taken, from its header alone. */
 export async function peekCheckpoint(path: string): Promise<CheckpointContext & Position> {
-  const metadata = await readSafetensorsMetadata(path);
+  const metadata = await withHint(START_ANEW, readSafetensorsMetadata(path));
   const { step, epoch, batch, running, bestValidation, ...context } = parsePosition(path, metadata);
   return { step, epoch, ...context };
 }
@@ -135,8 +136,5 @@ function floats(file: Safetensors, name: string, length: number): Float32Array {
 }
 
 function damaged(path: string, problem: string): UserError {
-  return new UserError(
-    `${path}: no usable checkpoint: ${problem}`,
-    'Train again from the start with --force.',
-  );
+  return new UserError(`${path}: no usable checkpoint: ${problem}`, START_ANEW);
 }

@@ -5,9 +5,10 @@ import { basename, join } from 'node:path';
 import { loadExperiment } from '../config/load.js';
 import { isPrintedExperiment } from '../config/print.js';
 import type { Experiment } from '../config/schema.js';
-import { UserError } from '../errors.js';
+import { UserError, withHint } from '../errors.js';
 import { makeFolder } from '../folders.js';
 import { removeLeftovers } from '../model/replaceFile.js';
+import { readSafetensors } from '../model/safetensors.js';
 import { isEventFile } from './eventFile.js';
 import { acquireLock, type Lock, LockedError } from './lock.js';
 import { parseSummary, parseTimings, type RunSummary, type RunTimings } from './summary.js';
@@ -167,6 +168,11 @@ export class RunFolder {
       `${this.path}: this run folder is incomplete: it lacks ${names}`,
       'Copy the whole folder again, or train the run anew with --force.',
     );
+  }
+
+  /** Reads the whole task file. @throws UserError when it is missing or damaged */
+  async requireSoundTask(): Promise<void> {
+    await withHint('Restore the file, or train the run anew with --force.', readSafetensors(this.task));
   }
 
   /** @throws UserError when they are missing or damaged */

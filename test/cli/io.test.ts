@@ -1,14 +1,20 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
+import { temporaryFolder } from '../runs/fixtures.js';
 
 const ioModule = new URL('../../src/cli/io.js', import.meta.url).href;
 
+const scriptOf = (code: string): string =>
+  `import { processIo } from ${JSON.stringify(ioModule)}; const io = processIo(); ${code}`;
+
 /** Runs a few lines that have `io` in a process of their own, which ends with the test whatever happens. */
 function start(t: TestContext, code: string): ChildProcess {
-  const script = `import { processIo } from ${JSON.stringify(ioModule)}; const io = processIo(); ${code}`;
-  const argv = ['--input-type=module', '-e', script];
+  const argv = ['--input-type=module', '-e', scriptOf(code)];
   const child = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'pipe'] });
   t.after(() => child.kill('SIGKILL'));
   return child;
@@ -37,6 +43,53 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     assert.equal(await exitCode(child), 7);
   });
 }
+
+/** util-linux's: it gives a program a terminal. */
+const script = spawnSync('script', ['--version']).status === 0;
+
+test('a terminal that goes away lets the program end in order', {
+  ...settings,
+  skip: script ? false : 'script(1) is not here',
+}, async (t) => {
+  const file = join(temporaryFolder(t), 'said');
+  const program = scriptOf(`
+    import { appendFileSync } from 'node:fs';
+    const said = (text) => appendFileSync(${JSON.stringify(file)}, text);
+    const alive = setInterval(() => {}, 1000);
+    io.signal.addEventListener('abort', () => {
+      io.stderr('saving');
+      setTimeout(() => { io.stdout('saved'); said('saved'); clearInterval(alive); }, 100);
+    });
+    io.stdout('ready');
+  `);
+  const source = join(dirname(file), 'program.mjs');
+  writeFileSync(source, program);
+  const terminal = spawn('script', ['-qec', `${process.execPath} ${source}`, '/dev/null'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await once(terminal.stdout, 'data');
+  terminal.kill('SIGKILL');
+  while (!existsSync(file)) await setTimeout(50);
+  assert.equal(readFileSync(file, 'utf8'), 'saved');
+});
+
+test(
+  'a program without a terminal outlives the one it was started from, as nohup wants',
+  settings,
+  async (t) => {
+    const child = start(
+      t,
+      `
+    io.signal.addEventListener('abort', () => process.exit(1));
+    setTimeout(() => { process.exitCode = 5; }, 300);
+    io.stdout('ready');
+  `,
+    );
+    await once(child.stdout!, 'data');
+    child.kill('SIGHUP');
+    assert.equal(await exitCode(child), 5);
+  },
+);
 
 test('the second Ctrl-C ends a program that does not stop', settings, async (t) => {
   const child = start(t, `setInterval(() => {}, 1000); io.stdout('ready');`);

@@ -391,6 +391,44 @@ describe('xbm train, eval and masks', () => {
     }
   });
 
+  test('a finished run with a damaged task file does not pass for one', async () => {
+    const copy = join(folder, 'flipped');
+    cpSync(whole('xbm'), copy, { recursive: true });
+    const file = join(copy, 'task.safetensors');
+    const bytes = readFileSync(file);
+    bytes[bytes.length - 1] ^= 1;
+    writeFileSync(file, bytes);
+    const { exitCode, out, err } = await xbm(['train', config, '--out', copy]);
+    assert.equal(exitCode, ExitCode.usage);
+    assert.equal(out, '');
+    assert.match(err, /flipped.task.safetensors: damaged or edited.*\nRestore the file, or .* --force\.\n$/);
+  });
+
+  test('eval and masks give their results although the files beside them cannot be written', async () => {
+    const copy = join(folder, 'taken');
+    cpSync(whole('xbm'), copy, { recursive: true });
+    for (const name of ['confusion.csv', 'masks.png']) {
+      rmSync(join(copy, name), { force: true });
+      mkdirSync(join(copy, name, 'x'), { recursive: true });
+    }
+    const summary = JSON.parse(readFileSync(join(copy, 'summary.json'), 'utf8'));
+    const evaluated = await xbm(['eval', '--run', copy, '--json']);
+    assert.equal(evaluated.exitCode, ExitCode.usage);
+    assert.match(evaluated.err, /taken.confusion.csv: is a folder, expected a file/);
+    assert.deepEqual([evaluated.json().accuracy, evaluated.json().confusion], [summary.accuracy, null]);
+    const masks = await xbm(['masks', '--run', copy, '--json']);
+    assert.equal(masks.exitCode, ExitCode.usage);
+    assert.match(masks.err, /taken.masks.png: is a folder, expected a file/);
+    assert.deepEqual([masks.json().shareOff, masks.json().picture], [summary.shareOff, null]);
+  });
+
+  test('eval --out onto a file is refused before anything is measured', async () => {
+    const { exitCode, out, err } = await xbm(['eval', '--run', whole('xbm'), '--out', config]);
+    assert.equal(exitCode, ExitCode.usage);
+    assert.equal(out, '');
+    assert.equal(err, `xbm: ${config}: is a file, expected a folder\nChoose another folder.\n`);
+  });
+
   test('eval of a task file asks for what it needs, and refuses another backbone', async () => {
     const file = join(folder, 'alone.safetensors');
     writeFileSync(file, readFileSync(join(whole('xbm'), 'task.safetensors')));

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { appendFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { describe, test } from 'node:test';
+import { compareCounts, requireImagesPerClass } from '../../src/data/counts.js';
 import {
   type DataSet,
   type DataSetOptions,
@@ -291,6 +292,22 @@ describe('folder', () => {
       dataSet.train.every(({ path }) => trained.has(path)),
       'a larger share only adds',
     );
+  });
+
+  test('a folder without images that can be read is a class all the same, and one that cannot be trained', async (t) => {
+    for (const task of ['folder', 'sketches'] as const) {
+      const root = temporaryFolder(t);
+      for (const name of ['bus', 'tram']) {
+        for (let i = 0; i < 6; i++) writeText(join(root, name, `${i}.png`), '');
+      }
+      requireImagesPerClass(await openDataSet({ task, root }));
+      writeText(join(root, 'ship', '1.bmp'), '');
+      const dataSet = await openDataSet({ task, root });
+      assert.deepEqual(dataSet.classes, ['bus', 'ship', 'tram']);
+      assert.throws(() => requireImagesPerClass(dataSet), { message: `${root}: class ship has no images` });
+      const { differences } = compareCounts(dataSet, { edition: null, subset: true });
+      assert.ok(differences.includes('class ship has no images'));
+    }
   });
 
   test('names what is missing or wrong', async (t) => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { loadHardware } from '../../src/hardware/load.js';
@@ -35,4 +35,20 @@ test('a report removes every table and chart of the one before, and nothing else
     assert.ok(gone.includes(join(folder, 'tables', `switching-${method}.csv`)), method);
   assert.deepEqual(gone.filter(existsSync), []);
   assert.ok(existsSync(join(folder, 'tables', 'mine.csv')));
+});
+
+test('a report that cannot be written whole leaves the one before as it was', async (t) => {
+  const folder = temporaryFolder(t);
+  const network = crossbarNetwork(buildNetwork('cifar-resnet8', 10), 32);
+  const hardware = loadHardware('nn-imc');
+  const before = await writeReport(hardwareReport(network, hardware, publishedResults(network, 72)), folder);
+  const constants = join(folder, 'tables', 'constants.csv');
+  const kept = before.filter((file) => file !== constants);
+  const contents = () => kept.map((file) => readFileSync(file, 'hex'));
+  const was = contents();
+  rmSync(constants);
+  mkdirSync(constants);
+  const other = hardwareReport(network, hardware, { source: 'none', results: [], assumptions: [] });
+  await assert.rejects(writeReport(other, folder), /constants.csv: is a folder, expected a file/);
+  assert.deepEqual(contents(), was);
 });

@@ -74,3 +74,10 @@ test('a file that is no summary is refused with its name', () => {
     );
   }
 });
+
+test('a baseline without rows is none: nothing could be worse', () => {
+  assert.throws(
+    () => compare([row(50, 20)], []),
+    (error) => error instanceof UserError && /rows: it has no results to compare with/.test(error.message),
+  );
+});

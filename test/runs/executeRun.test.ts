@@ -133,17 +133,19 @@ test('a checkpoint of another experiment, backbone, data set or engine is refuse
   assert.deepEqual(readFileSync(folder.checkpoint), before);
 });
 
-test('a checkpoint with a flipped bit is not resumed', async (t) => {
+test('a checkpoint with a flipped bit, or cut off, is not resumed, and the message says what to do', async (t) => {
   const folder = temporaryRun(t);
   const engine = new DoubleEngine({ nanAtStep: 9 });
   await assert.rejects(executeRun(folder, tinyInputs('xbm', { engine }), { start: 'fresh' }));
   const bytes = readFileSync(folder.checkpoint);
   bytes[bytes.length - 1] ^= 1;
   writeFileSync(folder.checkpoint, bytes);
-  await assert.rejects(
-    executeRun(folder, tinyInputs(), { start: 'resume' }),
-    /checkpoint.safetensors: damaged or edited/,
-  );
+  const resume = () => executeRun(folder, tinyInputs(), { start: 'resume' });
+  const isRefused = (message: RegExp) => (error: unknown) =>
+    error instanceof UserError && message.test(error.message) && /--force/.test(error.hint ?? '');
+  await assert.rejects(resume(), isRefused(/checkpoint.safetensors: damaged or edited/));
+  writeFileSync(folder.checkpoint, bytes.subarray(0, 100));
+  await assert.rejects(resume(), isRefused(/checkpoint.safetensors: /));
 });
 
 test('a run whose records are gone or cut is not resumed, and not touched', async (t) => {

@@ -1,8 +1,9 @@
 /** @file The report of an experiment on disk. `summary.*` in the same folder is the caller's. */
 
-import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeFolder } from '../../folders.js';
+import { replaceFiles } from '../../model/replaceFile.js';
 import { renderPng } from '../render.js';
 import { experimentJson } from './experimentJson.js';
 import { dataTables, resultTables, supportingTables } from './experimentTables.js';
@@ -18,38 +19,40 @@ import type { ExperimentReport } from './types.js';
  * Writes report.{html,md,json}, tables.tex, tables/*.csv and figures/*.{svg,png} below `folder`; the same report gives
  * the same bytes. Tables and figures of an earlier report in the folder are removed.
  * @returns the files
- * @throws UserError when two runs differ in nothing at all
+ * @throws UserError when two runs differ in nothing at all, or the files cannot be written; an earlier report is then intact
  */
 export async function writeExperimentReport(report: ExperimentReport, folder: string): Promise<string[]> {
   const groups = groupRuns(report);
   const figures = await experimentFigures(report, groups);
-  const files: string[] = [];
-  const write = (path: string, content: string | Uint8Array): void => {
-    const file = join(folder, path);
-    writeFileSync(file, content);
-    files.push(file);
+  const files = new Map<string, [Uint8Array]>();
+  const add = (path: string, content: string | Uint8Array): void => {
+    files.set(join(folder, path), [typeof content === 'string' ? Buffer.from(content) : content]);
   };
-  emptyFolder(join(folder, 'tables'), /\.csv$/);
-  emptyFolder(join(folder, 'figures'), /\.(svg|png)$/);
   const results = resultTables(report);
   for (const table of [...results, ...supportingTables(report), ...dataTables(report)]) {
-    write(join('tables', `${table.id}.csv`), resultTableToCsv(table));
+    add(join('tables', `${table.id}.csv`), resultTableToCsv(table));
   }
   for (const figure of figures) {
     const svg = standaloneSvg(figure);
-    write(join('figures', `${figure.id}.svg`), svg);
-    write(join('figures', `${figure.id}.png`), await renderPng(svg));
+    add(join('figures', `${figure.id}.svg`), svg);
+    add(join('figures', `${figure.id}.png`), await renderPng(svg));
   }
   const pictures = figures.map(({ id, caption }) => ({ path: `figures/${id}.svg`, caption }));
-  write('report.html', experimentPage(report, figures));
-  write('report.md', experimentMarkdown(report, pictures));
-  write('report.json', `${JSON.stringify(experimentJson(report), null, 2)}\n`);
-  write('tables.tex', latexDocument(results));
-  return files;
+  add('report.html', experimentPage(report, figures));
+  add('report.md', experimentMarkdown(report, pictures));
+  add('report.json', `${JSON.stringify(experimentJson(report), null, 2)}\n`);
+  add('tables.tex', latexDocument(results));
+  for (const path of ['', 'tables', 'figures']) makeFolder(join(folder, path));
+  await replaceFiles(files);
+  removeOthers(join(folder, 'tables'), /\.csv$/, files);
+  removeOthers(join(folder, 'figures'), /\.(svg|png)$/, files);
+  return [...files.keys()];
 }
 
 /** Figures of an earlier report would pass for this one's. */
-function emptyFolder(folder: string, files: RegExp): void {
-  makeFolder(folder);
-  for (const name of readdirSync(folder)) if (files.test(name)) rmSync(join(folder, name));
+function removeOthers(folder: string, pattern: RegExp, files: ReadonlyMap<string, unknown>): void {
+  for (const name of readdirSync(folder)) {
+    const file = join(folder, name);
+    if (pattern.test(name) && !files.has(file)) rmSync(file);
+  }
 }
