@@ -23,6 +23,12 @@ export function parseAxis(text: string): Axis {
     const isWhole = key === 'mask.rows' || isWholeNumber(key.split('.'));
     return { key, values: isWhole ? [...new Set(values.map(Math.round))] : values };
   }
+  if (list.includes('..')) {
+    throw new UserError(
+      `--vary ${text}: expected a range as from..to:count, with a count of at most 99999`,
+      'For example: --vary write.energyPerCell=0.6..80000:20',
+    );
+  }
   const values = list.split(',').map((item) => {
     const trimmed = item.trim();
     const value = Number(trimmed);

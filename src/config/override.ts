@@ -5,9 +5,10 @@ import { parseValue } from './source.js';
 /**
  * One `--set key.path=value` as a layer; the value is YAML, so `true`, `2e-4`, `null` and `{a: 1}` mean what they
  * mean in a file.
+ * @param option the one that errors name
  */
-export function parseOverride(text: string): Layer {
-  const name = `--set ${text}`;
+export function parseOverride(text: string, option = '--set'): Layer {
+  const name = `${option} ${text}`;
   const equals = text.indexOf('=');
   const keys = text.slice(0, equals).trim().split('.');
   if (equals < 0 || keys.some((key) => !/^[A-Za-z][\w-]*$/.test(key))) {

@@ -10,15 +10,21 @@ export const ASSUMPTION = 'assumption';
 const source = z
   .string({ error: 'every constant needs a source: a key of `sources`, or "assumption" with a note' })
   .min(1);
-const constant = <U extends string>(unit: U, value: z.ZodNumber = z.number().nonnegative()) =>
+/** Far beyond any device; products of a few such numbers are still finite. */
+const LARGEST = 1e30;
+const positive = z
+  .number()
+  .positive()
+  .min(1 / LARGEST)
+  .max(LARGEST);
+const constant = <U extends string>(unit: U, value = z.number().nonnegative().max(LARGEST)) =>
   z.strictObject({ value, unit: z.literal(unit), source, note: z.string().optional() });
 const count = (unit: string) => constant(unit, z.int().min(1).max(1_000_000_000));
 const bits = constant('bit', z.int().min(1).max(16));
-const positive = z.number().positive();
 /** One value per number of adder-tree stages, from one stage on. */
 const perStage = <U extends string>(unit: U) =>
   z.strictObject({
-    value: z.array(z.number().positive()).min(1).max(16),
+    value: z.array(positive).min(1).max(16),
     unit: z.literal(unit),
     source,
     note: z.string().optional(),

@@ -40,14 +40,18 @@ export function loadHardware(
   return checkHardware(layer);
 }
 
-/** A description with constants or policies replaced by dotted key, checked as a file is; sweeps use it. */
+/**
+ * A description with constants or policies replaced by dotted key, checked as a file is; sweeps use it.
+ * @param option the one that errors name
+ */
 export function withOverrides(
   hardware: HardwareDescription,
   overrides: Readonly<Record<string, unknown>>,
+  option?: string,
 ): HardwareDescription {
   let layer: Layer = { values: hardware as unknown as Values, places: new Map() };
   for (const [key, value] of Object.entries(overrides)) {
-    layer = applyOverride(layer, `${key}=${JSON.stringify(value)}`);
+    layer = applyOverride(layer, `${key}=${JSON.stringify(value)}`, option);
   }
   return checkHardware(layer);
 }
@@ -98,8 +102,8 @@ function mergeConstants(base: Layer, over: Layer): Layer {
   return mergeLayers({ values: cut(base.values, over.values, '') as Values, places }, over);
 }
 
-function applyOverride(layer: Layer, text: string): Layer {
-  const override = parseOverride(text);
+function applyOverride(layer: Layer, text: string, option?: string): Layer {
+  const override = parseOverride(text, option);
   const keys = text.slice(0, text.indexOf('=')).trim().split('.');
   const value = at(override.values, keys);
   const unit = unitOf(keys);
@@ -151,12 +155,11 @@ function checkHardware(layer: Layer): HardwareDescription {
         if (issue.code !== 'unrecognized_keys') {
           return [{ path: issue.path, message: issue.message.replace(/^Invalid (input|option): /, '') }];
         }
-        const known = Object.keys(schemaAt(issue.path)?.properties ?? {});
-        return issue.keys.map((key) => {
-          const near = closest(key, known);
-          const message = near ? `did you mean "${near}"?` : `the keys here are ${known.join(', ')}`;
-          return { path: [...issue.path, key], message: `unknown key; ${message}`, atKey: true };
-        });
+        return issue.keys.map((key) => ({
+          path: [...issue.path, key],
+          message: `unknown key; ${knownKeys(issue.path, key)}`,
+          atKey: true,
+        }));
       }),
       layer,
     );
@@ -164,6 +167,21 @@ function checkHardware(layer: Layer): HardwareDescription {
   const problems = sourceProblems(result.data);
   if (problems.length > 0) throw configError(problems, layer);
   return result.data;
+}
+
+/** What an unknown key may have meant. */
+function knownKeys(parent: readonly PropertyKey[], key: string): string {
+  const siblings = Object.keys(schemaAt(parent)?.properties ?? {});
+  const near = closest(key, siblings);
+  const meant = near ? [...parent, near].join('.') : settableKeys().find((path) => path.endsWith(`.${key}`));
+  return meant ? `did you mean "${meant}"?` : `the keys here are ${siblings.join(', ')}`;
+}
+
+/** Constants and policies, `section.name`. */
+function settableKeys(): string[] {
+  return Object.entries(root.properties ?? {}).flatMap(([section, { properties = {} }]) =>
+    Object.keys(properties).map((name) => `${section}.${name}`),
+  );
 }
 
 function sourceProblems(hardware: HardwareDescription): Problem[] {

@@ -89,10 +89,11 @@ export interface Sweep {
   totalsAt(point: number): SweepTotals;
 }
 
+const MASK_KEYS: readonly string[] = ['mask.rows', 'mask.shareOff'];
+
 /** What a run with learned masks has decided. */
 const SET_BY_RUN: ReadonlySet<string> = new Set([
-  'mask.rows',
-  'mask.shareOff',
+  ...MASK_KEYS,
   'precision.weightBits',
   'precision.activationBits',
 ]);
@@ -142,6 +143,8 @@ function checkAxes(axes: readonly Axis[], hardware: HardwareDescription, scenari
   for (const { key, values } of axes) {
     if (seen.has(key)) throw new UserError(`${key} is swept twice`, 'Give all its values at once.');
     seen.add(key);
+    if (/^mask(\.|$)/.test(key) && !MASK_KEYS.includes(key))
+      throw new UserError(`--vary ${key}: unknown key; those of the mask are ${MASK_KEYS.join(' and ')}`);
     if (scenario.gating?.kind === 'masks' && SET_BY_RUN.has(key)) {
       throw new UserError(
         `${key} cannot be swept with learned masks: their run has its own`,
@@ -149,8 +152,8 @@ function checkAxes(axes: readonly Axis[], hardware: HardwareDescription, scenari
       );
     }
     for (const value of values) {
-      if (key === 'mask.rows' || key === 'mask.shareOff') checkMaskValue(key, value);
-      else withOverrides(hardware, { [key]: value });
+      if (MASK_KEYS.includes(key)) checkMaskValue(key, value);
+      else withOverrides(hardware, { [key]: value }, '--vary');
     }
   }
 }
@@ -161,7 +164,7 @@ function checkMaskValue(key: string, value: number | string): void {
     typeof value === 'number' && (rows ? Number.isInteger(value) && value >= 1 : value >= 0 && value <= 100);
   if (!valid) {
     throw new UserError(
-      `${key}=${value}: expected ${rows ? 'a whole number of rows' : 'per cent from 0 to 100'}`,
+      `--vary ${key}=${value}: expected ${rows ? 'a whole number of rows' : 'per cent from 0 to 100'}`,
     );
   }
 }

@@ -73,7 +73,7 @@ test('wrong units, unknown keys and values out of range name the key', () => {
   );
   assert.throws(
     () => loadText(presetText.replace('  gating:', '  gatting:')),
-    /gatting: unknown key; did you mean "gating"/,
+    /gatting: unknown key; did you mean "policies\.gating"/,
   );
   assert.throws(
     () => loadText(presetText.replace('gating: linear', 'gating: some')),
@@ -83,6 +83,16 @@ test('wrong units, unknown keys and values out of range name the key', () => {
     () => loadText(presetText.replace('value: 72, unit: rows', 'value: 0, unit: rows')),
     /array\.rows\.value/,
   );
+  assert.throws(() => loadHardware('nn-imc', ['adc=1']), /adc: unknown key; did you mean "energy\.adc"/);
+  assert.throws(
+    () => loadHardware('nn-imc', ['energy.foo=1']),
+    /energy\.foo: unknown key; the keys here are arrayActivation, /,
+  );
+});
+
+test('numbers so large or small that a total could not be told are refused', () => {
+  for (const text of ['energy.adc=1e308', 'write.pulseWidth=1e-200', 'timing.crossbarRead=0'])
+    assert.throws(() => loadHardware('nn-imc', [text]), /^UserError: --set .*\.value: Too /, text);
 });
 
 test('a write cell needs an energy, or voltage and conductance', () => {
@@ -106,7 +116,7 @@ test('an override keeps the unit and records what it replaced', () => {
   assert.equal(hardware.policies.gating, 'by-component');
   assert.throws(
     () => loadHardware('nn-imc', ['array.rowz=1']),
-    /array\.rowz: unknown key; did you mean "rows"/,
+    /array\.rowz: unknown key; did you mean "array\.rows"/,
   );
   assert.equal(withOverrides(hardware, { 'array.rows': 64 }).array.rows.value, 64);
 });

@@ -136,13 +136,20 @@ test('policies that need trained runs are refused as in a report; Piggyback of a
 
 test('axes are checked once, by key and value', () => {
   const create = (...axes: Axis[]) => createSweep(network, hardware, axes, cubs);
-  assert.throws(() => create({ key: 'array.rowz', values: [1] }), /unknown key; did you mean "rows"/);
+  assert.throws(
+    () => create({ key: 'array.rowz', values: [1] }),
+    /--vary array\.rowz=1: .*unknown key; did you mean "array\.rows"/,
+  );
   assert.throws(() => create({ key: 'array.rows', values: [0] }), /array\.rows\.value/);
   assert.throws(
     () => create({ key: 'policies.gating', values: ['linear', 'sometimes'] }),
     /policies\.gating/,
   );
   assert.throws(() => create({ key: 'mask.shareOff', values: [120] }), /per cent from 0 to 100/);
+  assert.throws(
+    () => create({ key: 'mask.columns', values: [1] }),
+    /--vary mask\.columns: unknown key; .* mask\.rows and/,
+  );
   const rows = { key: 'array.rows', values: [64] };
   assert.throws(() => create(rows, rows), /swept twice/);
   assert.throws(() => create({ key: 'name', values: ['other'] }), /cannot be swept/);
