@@ -36,10 +36,10 @@ export function findTarget(config: string | undefined, args: TargetArguments, io
     : runTarget(args, io);
 }
 
-/** What the measurement of a trained task reads of its experiment. */
+/** What the measurement of a trained task reads of its experiment; its backbone is another only by --backbone. */
 const readOfRun = [
   ...['data.root', 'data.cache', 'data.workers', 'data.crop', 'data.augmentation'],
-  ...['training.batchSize', 'backbone.weights', 'engine', 'threads'],
+  ...['training.batchSize', 'engine', 'threads'],
 ];
 
 /** The same of an experiment that says on which images a task file is measured. */
@@ -128,6 +128,9 @@ async function requireRead(
       ([key]) => !read.some((known) => key === known || key.startsWith(`${known}.`)),
     );
     if (idle === undefined) continue;
-    throw new UserError(`--set ${text}: ${idle[0]} ${why}`, `What can be set here: ${read.join(', ')}.`);
+    throw new UserError(
+      `--set ${text}: ${idle[0]} ${why}`,
+      `What can be set here: ${read.join(', ')}; --backbone names its backbone.`,
+    );
   }
 }

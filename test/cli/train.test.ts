@@ -300,6 +300,7 @@ describe('xbm train, eval and masks', () => {
       'training={epochs: 2}',
       'data.trainPercent=50',
       'training.imageSize=16',
+      'backbone.weights=./nosuch.safetensors',
     ]) {
       const { exitCode, err } = await evaluate('--set', set);
       assert.equal(exitCode, ExitCode.usage, err);
