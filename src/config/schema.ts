@@ -161,7 +161,12 @@ export const experimentSchema = z.strictObject({
     .strictObject({
       imageSize: z.int().min(8).max(1024).default(224).meta(means('side of the square images, pixels')),
       batchSize: z.int().min(1).max(4096).default(32).meta(means('images per step')),
-      epochs: z.int().min(1).max(10_000).default(30).meta(means('passes over the training images')),
+      epochs: z
+        .int()
+        .min(1)
+        .max(10_000)
+        .default(30)
+        .meta(means('passes over the training images; each leaves out what does not fill a last batch')),
       seed: z
         .int()
         .min(0)

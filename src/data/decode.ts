@@ -43,10 +43,16 @@ export async function decodeImage(
     return { width: info.width, height: info.height, pixels: toRgb(data, info.width * info.height) };
   } catch (error) {
     throw new UserError(
-      `${path} cannot be decoded: ${(error as Error).message.trim().replaceAll('\n', '; ')}`,
+      `${path} cannot be decoded: ${reasonOf(error as Error)}`,
       'Replace the file; `xbm data verify` lists all damaged images.',
     );
   }
+}
+
+/** libvips keeps its words in one buffer for all threads: another damaged image may have taken them. */
+function reasonOf({ message }: Error): string {
+  const words = message.trim().replaceAll('\n', '; ');
+  return words === '' || words === 'Unknown error' ? 'damaged or cut off' : words;
 }
 
 function targetDimensions(width: number, height: number, spec: PixelSpec): [number, number] {

@@ -52,6 +52,13 @@ export async function readOnnxNetwork(path: string, imageSize?: number): Promise
   if (!model.graph?.node?.length) {
     throw new UserError(`${path}: not an ONNX model: it has no graph`, 'Export the network again.');
   }
+  const own = new Map(model.metadataProps?.map(({ key, value }) => [key, value]));
+  if (own.get('format')?.startsWith('xbm-export-') && own.get('precision') === 'int8') {
+    throw new UserError(
+      `${path}: is an int8 export of xbm: its operators are ONNX Runtime's own, without shapes`,
+      'Price the run itself with --run, or export it with --precision float.',
+    );
+  }
   return networkOf(model.graph, basename(path).replace(/\.onnx$/, ''), path, imageSize);
 }
 

@@ -77,6 +77,20 @@ describe('xbm export', () => {
     assert.match(JSON.parse(found.input).pixels, /^uint8 \[batch, 8, 8, 3\]/);
   });
 
+  test('the cost model reads the float form, and says what to do with the other', async () => {
+    for (const precision of ['int8', 'float']) {
+      const file = `${precision}-priced.onnx`;
+      await xbm('export', '--run', run('xbm'), '--out', file, '--precision', precision);
+      const priced = await xbm('hw-report', '--onnx', file);
+      if (precision === 'float') assert.equal(priced.exitCode, ExitCode.ok, priced.err);
+      else
+        assert.match(
+          priced.err,
+          /int8-priced\.onnx: is an int8 export of xbm.*\nPrice the run itself with --run/,
+        );
+    }
+  });
+
   test('several tasks in one model', async () => {
     const args = ['--run', run('xbm'), '--run', run('classifier'), '--out', 'two.onnx', '--json'];
     const { exitCode, err, json } = await xbm('export', ...args);
