@@ -51,7 +51,8 @@ test('a row or a preset that is gone is worse; a new one is not', () => {
     compare([{ ...row(50, 20), energy: {} }], [row(50, 20)])[0],
     /energies on chip, this result has none/,
   );
-  assert.deepEqual(compare([row(50, 20)], []), []);
+  const another: SummaryRow = { ...row(50, 20), method: 'piggyback' };
+  assert.deepEqual(compare([row(50, 20), another], [row(50, 20)]), []);
 });
 
 test('a baseline from before variants had names is called that', () => {
