@@ -9,7 +9,7 @@ import type { HardwareReport } from './hardwareReport.js';
 import { hardwareTables } from './hardwareTables.js';
 import { reportMarkdown } from './markdown.js';
 import { METHOD_ORDER } from './results.js';
-import { tableToCsv } from './table.js';
+import { type Table, tableToCsv } from './table.js';
 import { resultsTable } from './taskTables.js';
 
 /** Every table and chart that a report may have. */
@@ -41,6 +41,12 @@ const CHARTS = [
   'saving-by-write-energy',
 ];
 
+/** What the CSV files have no place for: what their numbers mean and hang on, as the write energy. */
+function notesOf(tables: readonly Table[]): Pick<Table, 'header' | 'rows'> {
+  const rows = tables.flatMap(({ id, title, notes }) => notes.map((note) => [id, title, note]));
+  return { header: ['table', 'title', 'note'], rows };
+}
+
 /** The files of {@link writeReport} whose names depend on the report. */
 export const reportFiles: readonly string[] = [
   ...TABLES.map((id) => join('tables', `${id}.csv`)),
@@ -63,7 +69,9 @@ export async function writeReport(report: HardwareReport, folder: string): Promi
   add('report.md', reportMarkdown(report, true));
   add('report.json', `${JSON.stringify(hardwareJson(report), null, 2)}\n`);
   add('results.csv', tableToCsv(resultsTable(report)));
-  for (const table of hardwareTables(report, true)) add(join('tables', `${table.id}.csv`), tableToCsv(table));
+  const tables = hardwareTables(report, true);
+  for (const table of tables) add(join('tables', `${table.id}.csv`), tableToCsv(table));
+  add(join('tables', 'notes.csv'), tableToCsv(notesOf(tables)));
   for (const { id, spec } of hardwareCharts(report)) {
     const svg = await renderSvg(spec);
     add(join('charts', `${id}.svg`), svg);

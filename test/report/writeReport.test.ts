@@ -15,7 +15,9 @@ test('a report removes every table and chart of the one before, and nothing else
   const network = crossbarNetwork(buildNetwork('cifar-resnet8', 10), 32);
   const hardware = loadHardware('nn-imc', ['policies.head=mapped']); // XBM writes the head
   const own = new Set(
-    [...reportFiles, 'report.md', 'report.json', 'results.csv'].map((path) => join(folder, path)),
+    [...reportFiles, 'report.md', 'report.json', 'results.csv', 'tables/notes.csv'].map((path) =>
+      join(folder, path),
+    ),
   );
   const published = publishedResults(network, 72);
   const heads = published.results
@@ -27,6 +29,8 @@ test('a report removes every table and chart of the one before, and nothing else
     first.filter((file) => !own.has(file)),
     [],
   );
+  const notes = readFileSync(join(folder, 'tables', 'notes.csv'), 'utf8');
+  assert.match(notes, /^total,[^\r]*,"?80 nJ per cell write/m);
   writeFileSync(join(folder, 'tables', 'mine.csv'), '');
   const noResults = { source: 'none', results: [], assumptions: [] };
   const second = await writeReport(hardwareReport(network, hardware, noResults), folder);
