@@ -6,6 +6,7 @@ import type { RunFolder } from '../runs/runFolder.js';
 import type { RunSummary, RunTimings } from '../runs/summary.js';
 import { type ExperimentArguments, experimentOptions, loadExperimentFrom } from './experiment.js';
 import { formatBytes, formatDuration, formatNumber } from './format.js';
+import { noteIdleSettings } from './idleSettings.js';
 import type { Io } from './io.js';
 import { openForRun } from './openForRun.js';
 import { runWithProgress } from './runWithProgress.js';
@@ -42,6 +43,7 @@ Examples:
     .action(async (config: string | undefined, args: TrainArguments) => {
       requireOneStart(args);
       const experiment = await loadExperimentFrom(config, args, io);
+      await noteIdleSettings(experiment, args.set ?? [], io);
       await trainCommand(experiment, args, io);
     });
 }

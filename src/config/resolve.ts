@@ -64,3 +64,32 @@ export function contradictions(experiment: Experiment): Problem[] {
   }
   return problems;
 }
+
+/** Keys that an experiment does not read, whatever their values, and why. */
+export function idleKeys(experiment: Experiment): ReadonlyMap<string, string> {
+  const { task, method, training } = resolveMethod(experiment);
+  const idle = new Map<string, string>();
+  const add = (unread: boolean, why: string, ...keys: string[]): void => {
+    if (unread) for (const key of keys) if (!idle.has(key)) idle.set(key, why);
+  };
+  const { granularity, binarizer, trainBatchNorm } = method;
+  add(
+    !hasMasks(method),
+    `method ${method.name} has no masks`,
+    ...['rows', 'threshold', 'slope', 'initialScore'].map((key) => `method.${key}`),
+    'training.learningRate.masks',
+  );
+  add(granularity !== 'column', `mask bits of granularity ${granularity} have no rows`, 'method.rows');
+  add(binarizer === 'identity', 'binarizer identity has no slope', 'method.slope');
+  add(method.name !== 'finetune', `method ${method.name} trains no weights`, 'training.learningRate.weights');
+  add(!trainBatchNorm, 'batch norm is not trained', 'training.learningRate.batchNorm');
+  add(training.optimizer !== 'sgd', `optimizer ${training.optimizer} has none`, 'training.momentum');
+  add(
+    training.schedule !== 'step',
+    `schedule ${training.schedule} has no drops`,
+    'training.stepEpochs',
+    'training.stepFactor',
+  );
+  add(task !== 'folder', `task ${task} has a split of its own`, 'data.trainPercent');
+  return idle;
+}

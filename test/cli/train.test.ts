@@ -392,6 +392,24 @@ describe('xbm train, eval and masks', () => {
     }
   });
 
+  test('a setting that changes nothing is said to', async () => {
+    const sets = ['training.momentum=0.1', 'training.stepEpochs=2', 'training.learningRate.weights=9'];
+    const out = join(folder, 'idle');
+    const args = sets.flatMap((set) => ['--set', set]);
+    const { exitCode, err } = await xbm(['train', config, '--out', out, ...args]);
+    assert.equal(exitCode, ExitCode.ok, err);
+    assert.deepEqual(
+      err.split('\n').filter((line) => line.startsWith('Note:')),
+      [
+        'Note: --set training.momentum=0.1 changes nothing: optimizer adam has none (training.momentum)',
+        'Note: --set training.stepEpochs=2 changes nothing: schedule cosine has no drops (training.stepEpochs)',
+        'Note: --set training.learningRate.weights=9 changes nothing: method xbm trains no weights (training.learningRate.weights)',
+      ],
+    );
+    const losses = (run: string) => readFileSync(join(run, 'metrics.jsonl'), 'utf8').match(/"loss":[^,]*/g);
+    assert.deepEqual(losses(out), losses(whole('xbm')));
+  });
+
   test('a finished run with a damaged task file does not pass for one', async () => {
     const copy = join(folder, 'flipped');
     cpSync(whole('xbm'), copy, { recursive: true });

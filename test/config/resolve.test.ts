@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { contradictions, resolveMethod } from '../../src/config/resolve.js';
+import { contradictions, idleKeys, resolveMethod } from '../../src/config/resolve.js';
 import { type Experiment, experimentSchema } from '../../src/config/schema.js';
 
 function resolved(method: object): Experiment {
@@ -54,5 +54,35 @@ test('every contradiction is found', () => {
     'method.granularity',
     'method.binarizer',
     'method.noise',
+  ]);
+});
+
+test('what an experiment does not read is known by key', () => {
+  const idle = (changes: object) =>
+    [...idleKeys(experimentSchema.parse({ task: 'folder', ...changes })).keys()].sort();
+  const drops = ['training.stepEpochs', 'training.stepFactor'];
+  const scores = ['initialScore', 'rows', 'slope', 'threshold'].map((key) => `method.${key}`);
+  assert.deepEqual(idle({ method: { name: 'xbm' } }), [
+    'training.learningRate.weights',
+    'training.momentum',
+    ...drops,
+  ]);
+  assert.deepEqual(
+    idle({ method: { name: 'piggyback' }, training: { optimizer: 'sgd', schedule: 'step' } }),
+    ['method.rows', 'method.slope', 'training.learningRate.weights'],
+  );
+  assert.deepEqual(idle({ method: { name: 'finetune' }, training: { optimizer: 'sgd' } }), [
+    ...scores,
+    'training.learningRate.masks',
+    ...drops,
+  ]);
+  assert.deepEqual(idle({ task: 'cars', method: { name: 'classifier' } }), [
+    'data.trainPercent',
+    ...scores,
+    'training.learningRate.batchNorm',
+    'training.learningRate.masks',
+    'training.learningRate.weights',
+    'training.momentum',
+    ...drops,
   ]);
 });
