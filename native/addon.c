@@ -281,11 +281,14 @@ static napi_value initialize(napi_env env, napi_value exports) {
   const struct { const char *name; int value; } facts[] = {
     { "lanes", LANES }, { "maxKernel", MAX_KERNEL }, { "maxValues", MAX_VALUES },
     { "gradientChannels", GRADIENT_CHANNELS }, { "hasInt8", HAS_INT8 }, { "hasBfloat16", HAS_BFLOAT16 },
+    { "int8LevelLimit", INT8_LEVEL_LIMIT }, { "int8ProductLimit", INT8_PRODUCT_LIMIT },
   };
   for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++) {
     CHECK(napi_create_int32(env, facts[i].value, &value));
     CHECK(napi_set_named_property(env, exports, facts[i].name, value));
   }
+  CHECK(napi_create_string_utf8(env, INT8_NAME, NAPI_AUTO_LENGTH, &value));
+  CHECK(napi_set_named_property(env, exports, "int8Name", value));
   CHECK(napi_create_array(env, &list));
   for (uint32_t i = 0; i < KERNEL_COUNT; i++) {
     CHECK(napi_create_string_utf8(env, kernels[i].name, NAPI_AUTO_LENGTH, &value));

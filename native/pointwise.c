@@ -7,9 +7,6 @@
 #include <math.h>
 #include <string.h>
 #include "xbm.h"
-#if defined(__AVX512F__)
-#include <immintrin.h>
-#endif
 
 /** Values of a block. */
 #define BLOCK 512
@@ -315,10 +312,15 @@ void groupSums(const Context *context, const groupSumsCall *call) {
 
 /** target = x · scales; `length` is a multiple of LANES. */
 static void scaleToBfloat16(const float *x, const float *scales, long length, uint16_t *target) {
-#if HAS_BFLOAT16
+#if HAS_BFLOAT16 && defined(__AVX512F__)
   for (long c = 0; c < length; c += LANES) {
     const __m512 scaled = _mm512_mul_ps(_mm512_loadu_ps(x + c), _mm512_loadu_ps(scales + c));
     _mm256_storeu_si256((__m256i *)(target + c), (__m256i)_mm512_cvtneps_pbh(scaled));
+  }
+#elif HAS_BFLOAT16
+  for (long c = 0; c < length; c += VECTOR) {
+    const float32x4_t scaled = vmulq_f32(vld1q_f32(x + c), vld1q_f32(scales + c));
+    vst1_bf16((bfloat16_t *)(target + c), vcvt_bf16_f32(scaled));
   }
 #else
   for (long c = 0; c < length; c++) target[c] = toBfloat16(x[c] * scales[c]);

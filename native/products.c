@@ -8,9 +8,6 @@
  */
 #include <string.h>
 #include "xbm.h"
-#if defined(__AVX512F__)
-#include <immintrin.h>
-#endif
 
 /* ---- Tiles: TILE_ROWS pixels × one panel, whole or LANES wide ---- */
 
@@ -23,66 +20,109 @@ typedef struct {
   /** Dwords of a pixel. */
   long depth;
   const int32_t *weights;
+  /** Sums in int16 are added to int32 in this memory after as many dwords. */
+  int32_t *totals;
+  long chunk;
 } Tile;
 
 #define PRAGMA(text) _Pragma(#text)
 #define UNROLL(n) PRAGMA(GCC unroll n)
 
+/*
+ * Operand types are prefixes P of macros: P_SUM and P_OPERAND (types of vectors), P_LOAD, P_BROADCAST, P_DOT (sum + a · b)
+ * and P_RESULT (a sum as floats).
+ */
+#define CLEAR(ROWS, VECTORS, SUM, sums) \
+  SUM sums[ROWS][VECTORS]; \
+  UNROLL(16) for (int m = 0; m < ROWS; m++) \
+    UNROLL(4) for (int n = 0; n < VECTORS; n++) sums[m][n] = (SUM){0};
+
+/** sums[m][n] += what lies at `dword` of row m · vector n of the columns */
+#define ACCUMULATE(P, ROWS, VECTORS, dword, start) \
+  P##_OPERAND columns[VECTORS]; \
+  UNROLL(4) for (int n = 0; n < VECTORS; n++) columns[n] = P##_LOAD(start + n * VECTOR); \
+  start += VECTORS * VECTOR; \
+  UNROLL(16) for (int m = 0; m < ROWS; m++) { \
+    P##_OPERAND value = P##_BROADCAST(dword); \
+    UNROLL(4) for (int n = 0; n < VECTORS; n++) sums[m][n] = P##_DOT(sums[m][n], value, columns[n]); \
+  }
+
+#define STORE(P, VECTORS, sums) \
+  UNROLL(16) for (int m = 0; m < TILE_ROWS; m++) { \
+    if (m >= rows) break; \
+    UNROLL(4) for (int n = 0; n < VECTORS; n++) { \
+      Vector sum = P##_RESULT(sums[m][n]); \
+      Vector scale = *(const Vector *)(scales + n * VECTOR); \
+      *(Vector *)(outputs[m] + n * VECTOR) = sum * scale; \
+    } \
+  }
+
 /** NAME(tile, scales, outputs, rows): outputs[row] = scales · Σ, for the first `rows` rows. */
-#define DEFINE_TILE(NAME, VECTORS, ACCUMULATOR, ZERO, LOAD, BROADCAST, DOT, TO_FLOAT) \
+#define DEFINE_TILE(NAME, P, VECTORS) \
   static void NAME(const Tile *tile, const float *scales, float *const *outputs, long rows) { \
-    ACCUMULATOR sums[TILE_ROWS][VECTORS]; \
-    UNROLL(16) for (int m = 0; m < TILE_ROWS; m++) \
-      UNROLL(4) for (int n = 0; n < VECTORS; n++) sums[m][n] = ZERO; \
+    CLEAR(TILE_ROWS, VECTORS, P##_SUM, sums) \
     const long depth = tile->depth; \
     for (long t = 0; t < tile->taps; t++) { \
       const char *const *pixels = tile->pixels + t * TILE_ROWS; \
       const int32_t *weights = tile->weights + tile->tapOffsets[t]; \
       for (long k = 0; k < 4 * depth; k += 4) { \
-        ACCUMULATOR columns[VECTORS]; \
-        UNROLL(4) for (int n = 0; n < VECTORS; n++) columns[n] = LOAD(weights + n * VECTOR); \
-        weights += VECTORS * VECTOR; \
-        UNROLL(16) for (int m = 0; m < TILE_ROWS; m++) { \
-          ACCUMULATOR value = BROADCAST(pixels[m] + k); \
-          UNROLL(4) for (int n = 0; n < VECTORS; n++) sums[m][n] = DOT(sums[m][n], value, columns[n]); \
-        } \
+        ACCUMULATE(P, TILE_ROWS, VECTORS, pixels[m] + k, weights) \
       } \
     } \
-    UNROLL(16) for (int m = 0; m < TILE_ROWS; m++) { \
-      if (m >= rows) break; \
-      UNROLL(4) for (int n = 0; n < VECTORS; n++) { \
-        Vector sum = TO_FLOAT(sums[m][n]); \
-        Vector scale = *(const Vector *)(scales + n * VECTOR); \
-        *(Vector *)(outputs[m] + n * VECTOR) = sum * scale; \
-      } \
-    } \
+    STORE(P, VECTORS, sums) \
   }
 
-/** NAME(a, aStride, b, depth, c, cStride, add): c[m][n] (+)= Σ over k of a[k][m] · b[k][n]; OUTER_ROWS rows. */
-#define DEFINE_OUTER(NAME, VECTORS, ACCUMULATOR, ZERO, LOAD, BROADCAST, DOT, TO_FLOAT) \
-  static void NAME(const int32_t *a, long aStride, const int32_t *b, long depth, float *c, long cStride, int add) { \
-    ACCUMULATOR sums[OUTER_ROWS][VECTORS]; \
-    UNROLL(16) for (int m = 0; m < OUTER_ROWS; m++) \
-      UNROLL(4) for (int n = 0; n < VECTORS; n++) sums[m][n] = ZERO; \
-    for (long k = 0; k < depth; k++) { \
-      ACCUMULATOR columns[VECTORS]; \
-      UNROLL(4) for (int n = 0; n < VECTORS; n++) columns[n] = LOAD(b + n * VECTOR); \
-      b += VECTORS * VECTOR; \
-      UNROLL(16) for (int m = 0; m < OUTER_ROWS; m++) { \
-        ACCUMULATOR value = BROADCAST((const char *)(a + m)); \
-        UNROLL(4) for (int n = 0; n < VECTORS; n++) sums[m][n] = DOT(sums[m][n], value, columns[n]); \
+/** The same with sums in int16, widened in memory: registers hold as many rows as with sums in int32. */
+#define DEFINE_WIDENED_TILE(NAME, P, VECTORS) \
+  static void NAME(const Tile *tile, const float *scales, float *const *outputs, long rows) { \
+    IntVector(*total)[VECTORS] = (IntVector(*)[VECTORS])tile->totals; \
+    memset(total, 0, sizeof(IntVector) * TILE_ROWS * VECTORS); \
+    CLEAR(TILE_ROWS, VECTORS, P##_SUM, sums) \
+    const long depth = tile->depth; \
+    long left = tile->chunk; \
+    for (long t = 0; t < tile->taps; t++) { \
+      const char *const *pixels = tile->pixels + t * TILE_ROWS; \
+      const int32_t *weights = tile->weights + tile->tapOffsets[t]; \
+      for (long k = 0; k < 4 * depth;) { \
+        const long end = minLong(4 * depth, k + 4 * left); \
+        left -= (end - k) / 4; \
+        for (; k < end; k += 4) { \
+          ACCUMULATE(P, TILE_ROWS, VECTORS, pixels[m] + k, weights) \
+        } \
+        if (left > 0) continue; \
+        left = tile->chunk; \
+        WIDEN(P, VECTORS) \
       } \
+    } \
+    WIDEN(P, VECTORS) \
+    STORE(INT8, VECTORS, total) \
+  }
+
+#define WIDEN(P, VECTORS) \
+  UNROLL(16) for (int m = 0; m < TILE_ROWS; m++) \
+    UNROLL(4) for (int n = 0; n < VECTORS; n++) { \
+      total[m][n] += P##_WIDEN(sums[m][n]); \
+      sums[m][n] = (P##_SUM){0}; \
+    }
+
+/** NAME(a, aStride, b, depth, c, cStride, add): c[m][n] (+)= Σ over k of a[k][m] · b[k][n]; OUTER_ROWS rows. */
+#define DEFINE_OUTER(NAME, P, VECTORS) \
+  static void NAME(const int32_t *a, long aStride, const int32_t *b, long depth, float *c, long cStride, int add) { \
+    CLEAR(OUTER_ROWS, VECTORS, P##_SUM, sums) \
+    for (long k = 0; k < depth; k++) { \
+      ACCUMULATE(P, OUTER_ROWS, VECTORS, a + m, b) \
       a += aStride; \
     } \
     UNROLL(16) for (int m = 0; m < OUTER_ROWS; m++) \
       UNROLL(4) for (int n = 0; n < VECTORS; n++) { \
         Vector *target = (Vector *)(c + m * cStride + n * VECTOR); \
-        Vector sum = TO_FLOAT(sums[m][n]); \
+        Vector sum = P##_RESULT(sums[m][n]); \
         *target = add ? *target + sum : sum; \
       } \
   }
 
-#define FLOAT_ZERO ((Vector){0})
+#define FLOAT_SUM Vector
+#define FLOAT_OPERAND Vector
 #define FLOAT_LOAD(p) (*(const Vector *)(p))
 #if defined(__AVX512F__)
 #define FLOAT_BROADCAST(p) ((Vector)_mm512_set1_ps(*(const float *)(p)))
@@ -93,42 +133,83 @@ static inline Vector broadcast(float x) { return x - (Vector){0}; }
 #define FLOAT_DOT(sum, a, b) ((sum) + (a) * (b))
 #endif
 #define FLOAT_RESULT(sum) (sum)
-#define FLOAT_OPERANDS Vector, FLOAT_ZERO, FLOAT_LOAD, FLOAT_BROADCAST, FLOAT_DOT, FLOAT_RESULT
-
-#define EXPAND_TILE(NAME, VECTORS, ...) DEFINE_TILE(NAME, VECTORS, __VA_ARGS__)
-#define EXPAND_OUTER(NAME, VECTORS, ...) DEFINE_OUTER(NAME, VECTORS, __VA_ARGS__)
 
 /* A panel is whole, or LANES wide where the last one is. */
-EXPAND_TILE(floatTile, PANEL / VECTOR, FLOAT_OPERANDS)
-EXPAND_OUTER(floatOuter, PANEL / VECTOR, FLOAT_OPERANDS)
+DEFINE_TILE(floatTile, FLOAT, PANEL / VECTOR)
+DEFINE_OUTER(floatOuter, FLOAT, PANEL / VECTOR)
 #if PANEL > LANES
-EXPAND_TILE(floatNarrowTile, LANES / VECTOR, FLOAT_OPERANDS)
-EXPAND_OUTER(floatNarrowOuter, LANES / VECTOR, FLOAT_OPERANDS)
+DEFINE_TILE(floatNarrowTile, FLOAT, LANES / VECTOR)
+DEFINE_OUTER(floatNarrowOuter, FLOAT, LANES / VECTOR)
 #else
 #define floatNarrowTile floatTile
 #define floatNarrowOuter floatOuter
 #endif
 
+#define DWORDS_OPERAND IntVector
+#define DWORDS_LOAD(p) (*(const IntVector *)(p))
+#define DWORDS_BROADCAST(p) (*(const int32_t *)(p) - (IntVector){0})
+
 #if HAS_INT8
-#define INT8_LOAD(p) _mm512_loadu_si512(p)
-#define INT8_BROADCAST(p) _mm512_set1_epi32(*(const int32_t *)(p))
-#define INT8_RESULT(sum) ((Vector)_mm512_cvtepi32_ps(sum))
-#define INT8_OPERANDS __m512i, _mm512_setzero_si512(), INT8_LOAD, INT8_BROADCAST, _mm512_dpbusd_epi32, INT8_RESULT
-EXPAND_TILE(int8Tile, PANEL / VECTOR, INT8_OPERANDS)
-EXPAND_TILE(int8NarrowTile, LANES / VECTOR, INT8_OPERANDS)
+#define INT8_SUM IntVector
+#define INT8_OPERAND DWORDS_OPERAND
+#define INT8_LOAD DWORDS_LOAD
+#define INT8_BROADCAST DWORDS_BROADCAST
+#define INT8_RESULT(sum) __builtin_convertvector(sum, Vector)
+#if defined(INT8_IN_INT16)
+typedef int16_t ShortVector __attribute__((vector_size(4 * VECTOR), aligned(4)));
+#define INT16_SUM ShortVector
+#define INT16_OPERAND DWORDS_OPERAND
+#define INT16_LOAD DWORDS_LOAD
+#define INT16_BROADCAST DWORDS_BROADCAST
+#if defined(__AVX512F__)
+#define INT16_DOT(sum, a, b) ((sum) + (ShortVector)_mm512_maddubs_epi16((__m512i)(a), (__m512i)(b)))
+#define INT16_WIDEN(sum) ((IntVector)_mm512_madd_epi16((__m512i)(sum), _mm512_set1_epi16(1)))
+#else
+#define INT16_DOT(sum, a, b) ((sum) + (ShortVector)_mm256_maddubs_epi16((__m256i)(a), (__m256i)(b)))
+#define INT16_WIDEN(sum) ((IntVector)_mm256_madd_epi16((__m256i)(sum), _mm256_set1_epi16(1)))
+#endif
+#define DEFINE_INT8_TILE(NAME, VECTORS) DEFINE_WIDENED_TILE(NAME, INT16, VECTORS)
+#else
+#if defined(__AVX512F__)
+#define INT8_DOT(sum, a, b) ((IntVector)_mm512_dpbusd_epi32((__m512i)(sum), (__m512i)(a), (__m512i)(b)))
+#elif defined(__AVXVNNI__)
+#define INT8_DOT(sum, a, b) ((IntVector)_mm256_dpbusd_avx_epi32((__m256i)(sum), (__m256i)(a), (__m256i)(b)))
+#elif defined(__ARM_FEATURE_MATMUL_INT8)
+#define INT8_DOT(sum, a, b) ((IntVector)vusdotq_s32((int32x4_t)(sum), (uint8x16_t)(a), (int8x16_t)(b)))
+#else
+#define INT8_DOT(sum, a, b) ((IntVector)vdotq_s32((int32x4_t)(sum), (int8x16_t)(a), (int8x16_t)(b)))
+#endif
+#define DEFINE_INT8_TILE(NAME, VECTORS) DEFINE_TILE(NAME, INT8, VECTORS)
+#endif
+DEFINE_INT8_TILE(int8Tile, PANEL / VECTOR)
+#if PANEL > LANES
+DEFINE_INT8_TILE(int8NarrowTile, LANES / VECTOR)
+#else
+#define int8NarrowTile int8Tile
+#endif
 #endif
 
 #if HAS_BFLOAT16
-#define BFLOAT16_DOT(sum, a, b) _mm512_dpbf16_ps(sum, (__m512bh)(a), (__m512bh)(b))
-/* The accumulators are floats, the operands pairs in integer registers. */
-#define DEFINE_BFLOAT16_DOT(sum, a, b) ((__m512i)BFLOAT16_DOT((__m512)(sum), a, b))
-#define BFLOAT16_RESULT(sum) ((Vector)(__m512)(sum))
-#define BFLOAT16_OPERANDS \
-  __m512i, _mm512_setzero_si512(), INT8_LOAD, INT8_BROADCAST, DEFINE_BFLOAT16_DOT, BFLOAT16_RESULT
-EXPAND_TILE(bfloat16Tile, PANEL / VECTOR, BFLOAT16_OPERANDS)
-EXPAND_TILE(bfloat16NarrowTile, LANES / VECTOR, BFLOAT16_OPERANDS)
-EXPAND_OUTER(bfloat16Outer, PANEL / VECTOR, BFLOAT16_OPERANDS)
-EXPAND_OUTER(bfloat16NarrowOuter, LANES / VECTOR, BFLOAT16_OPERANDS)
+#define BFLOAT16_SUM Vector
+#define BFLOAT16_OPERAND DWORDS_OPERAND
+#define BFLOAT16_LOAD DWORDS_LOAD
+#define BFLOAT16_BROADCAST DWORDS_BROADCAST
+#define BFLOAT16_RESULT(sum) (sum)
+#if defined(__AVX512F__)
+#define BFLOAT16_DOT(sum, a, b) ((Vector)_mm512_dpbf16_ps((__m512)(sum), (__m512bh)(a), (__m512bh)(b)))
+#else
+#define BFLOAT16_PAIRS(x) vreinterpretq_bf16_s32((int32x4_t)(x))
+#define BFLOAT16_DOT(sum, a, b) ((Vector)vbfdotq_f32((float32x4_t)(sum), BFLOAT16_PAIRS(a), BFLOAT16_PAIRS(b)))
+#endif
+DEFINE_TILE(bfloat16Tile, BFLOAT16, PANEL / VECTOR)
+DEFINE_OUTER(bfloat16Outer, BFLOAT16, PANEL / VECTOR)
+#if PANEL > LANES
+DEFINE_TILE(bfloat16NarrowTile, BFLOAT16, LANES / VECTOR)
+DEFINE_OUTER(bfloat16NarrowOuter, BFLOAT16, LANES / VECTOR)
+#else
+#define bfloat16NarrowTile bfloat16Tile
+#define bfloat16NarrowOuter bfloat16Outer
+#endif
 #endif
 
 typedef void (*TileFunction)(const Tile *, const float *, float *const *, long);
@@ -187,6 +268,8 @@ typedef struct {
   const float *scales;
   float *y;
   int format;
+  /** Dwords whose sums fit in int16. */
+  long chunk;
   long sourceHeight, sourceWidth, sourceBytes;
   long targetHeight, targetWidth, targetChannels;
   long depth, totalTaps;
@@ -221,6 +304,7 @@ static void gatherPiece(void *data, long index) {
   }
 
   long tapOffsets[MAX_TAPS];
+  int32_t totals[TILE_ROWS * PANEL] __attribute__((aligned(ALIGNMENT)));
   for (long panel = firstPanel; panel < endPanel; panel++) {
     const long columns = minLong(PANEL, g->targetChannels - panel * PANEL);
     const TileFunction tile = tileFunction(g->format, columns);
@@ -230,6 +314,8 @@ static void gatherPiece(void *data, long index) {
       .tapOffsets = tapOffsets,
       .depth = g->depth,
       .weights = g->w + panel * PANEL * g->totalTaps * g->depth,
+      .totals = totals,
+      .chunk = g->chunk,
     };
     for (long n = 0; n < tiles; n++) {
       float *outputs[TILE_ROWS];
@@ -272,6 +358,8 @@ static void openPass(Pass *pass, const Gather *g, const gatherCall *call, long p
  * `transposed` 0: y [batch, outHeight, outWidth, outChannels] from x [batch, inHeight, inWidth, inChannels].
  * `transposed` 1: the gradient of the input, y [batch, inHeight, inWidth, inChannels] from x [batch, outHeight, outWidth,
  * outChannels]; a pixel between strides reads only the taps that reached it.
+ *
+ * `largestProduct`: of a level of x and one of w, in magnitude; any number where format is not LEVELS8.
  */
 void gather(const Context *context, const gatherCall *call) {
   const int transposed = (int)call->transposed;
@@ -288,6 +376,7 @@ void gather(const Context *context, const gatherCall *call) {
   g.targetWidth = (long)(transposed ? call->inWidth : call->outWidth);
   g.targetChannels = (long)(transposed ? call->inChannels : call->outChannels);
   const long sourceChannels = (long)(transposed ? call->outChannels : call->inChannels);
+  g.chunk = maxLong(1, INT16_MAX / (2 * maxLong(1, (long)call->largestProduct)));
   g.sourceBytes = sourceChannels * bytesPerValue(g.format);
   g.depth = sourceChannels / perDword(g.format);
   g.panels = ceilDivide(g.targetChannels, PANEL);

@@ -9,9 +9,6 @@
 #include <math.h>
 #include "optimizer.h"
 #include "xbm.h"
-#if defined(__AVX512F__)
-#include <immintrin.h>
-#endif
 
 /** One layer, as all kernels of this file see it. */
 typedef struct {

@@ -9,6 +9,11 @@
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
+#if defined(__AVX__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
 
 /** Channels are padded to a multiple of this. */
 #define LANES 16
@@ -56,14 +61,46 @@
   V(MEAN, mean) V(SCALE, scale) V(SHIFT, shift) V(INVERSE, inverse) V(MEAN_GRADIENT, meanGradient) \
   V(MEAN_PRODUCT, meanProduct)
 
-/** uint8 levels × int8 weights → int32, four at a time. */
+/**
+ * uint8 levels × int8 weights → int32, four at a time: the name of the instructions, and for which levels they are exact.
+ * Without instructions for it x86 adds pairs of products in int16, and several pairs before it widens their sum: as many
+ * as cannot overflow.
+ */
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__)
+#define INT8_NAME "AVX-512 VNNI"
+#elif defined(__AVX512BW__)
+#define INT8_NAME "AVX-512"
+#define INT8_IN_INT16 1
+#elif defined(__AVXVNNI__) && !defined(__AVX512F__)
+#define INT8_NAME "AVX-VNNI"
+#elif defined(__AVX2__) && !defined(__AVX512F__)
+#define INT8_NAME "AVX2"
+#define INT8_IN_INT16 1
+#elif defined(__aarch64__) && defined(__ARM_FEATURE_MATMUL_INT8)
+#define INT8_NAME "i8mm"
+#elif defined(__aarch64__) && defined(__ARM_FEATURE_DOTPROD)
+#define INT8_NAME "dotprod"
+/* It takes signed levels alone. */
+#define INT8_LEVEL_LIMIT 127
+#endif
+#if defined(INT8_NAME)
 #define HAS_INT8 1
 #else
 #define HAS_INT8 0
+#define INT8_NAME ""
+#endif
+#if !defined(INT8_LEVEL_LIMIT)
+#define INT8_LEVEL_LIMIT 255
+#endif
+#if defined(INT8_IN_INT16)
+#define INT8_PRODUCT_LIMIT (INT16_MAX / 2)
+#else
+#define INT8_PRODUCT_LIMIT (255 * 128)
 #endif
 /** bfloat16 × bfloat16 → float32, two at a time. */
 #if defined(__AVX512BF16__) && defined(__AVX512BW__)
+#define HAS_BFLOAT16 1
+#elif defined(__aarch64__) && defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
 #define HAS_BFLOAT16 1
 #else
 #define HAS_BFLOAT16 0
@@ -116,8 +153,8 @@ void *scratch(size_t bytes);
  * addon exports them. Arguments are doubles: sizes, offsets into the arena (−1: none) or plain numbers.
  */
 #define KERNELS(K) \
-  K(gather, x, zeros, w, y, scales, format, batch, inHeight, inWidth, inChannels, outHeight, outWidth, outChannels, \
-    kernel, stride, padding, transposed) \
+  K(gather, x, zeros, w, y, scales, format, largestProduct, batch, inHeight, inWidth, inChannels, outHeight, outWidth, \
+    outChannels, kernel, stride, padding, transposed) \
   K(weightGradient, x, dy, dw, inputFormat, format, batch, inHeight, inWidth, inChannels, outHeight, outWidth, \
     outChannels, kernel, stride, padding, splits) \
   K(maskWeights, scores, bits, frozen, w, wTransposed, frozenFormat, format, gradientFormat, taps, rowStride, inPadded, \

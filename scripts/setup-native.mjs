@@ -14,8 +14,16 @@ const anotherCompiler = '$CC names another compiler: GCC 12 is known to do.';
 /** Flags that compile for this very processor, and for others of its architecture. */
 export const targets =
   process.arch === 'x64'
-    ? { native: '-march=native', avx2: '-march=x86-64-v3', portable: '-march=x86-64-v2' }
-    : { native: process.arch === 'arm64' ? '-mcpu=native' : '-march=native', portable: '' };
+    ? {
+        native: '-march=native',
+        avx512: '-march=x86-64-v4',
+        avxvnni: '-march=x86-64-v3 -mavxvnni',
+        avx2: '-march=x86-64-v3',
+        portable: '-march=x86-64-v2',
+      }
+    : process.arch === 'arm64'
+      ? { native: '-mcpu=native', dotprod: '-march=armv8.2-a+dotprod', portable: '' }
+      : { native: '-march=native', portable: '' };
 
 /**
  * @param compiler as findCompiler gives it
@@ -25,7 +33,7 @@ export function compile(compiler, output, target) {
   const headers = createRequire(import.meta.url)('node-api-headers').include_dir;
   const files = readdirSync(sources).filter((name) => name.endsWith('.c'));
   const args = [
-    ...['-std=gnu11', '-O3', target, '-fPIC', '-shared', '-pthread', '-Wall', '-Wextra'],
+    ...['-std=gnu11', '-O3', ...target.split(' '), '-fPIC', '-shared', '-pthread', '-Wall', '-Wextra'],
     // GCC's partial redundancy elimination copies every accumulator of a product in every iteration.
     compiler.isClang ? '' : '-fno-tree-pre',
     ...(process.platform === 'darwin' ? ['-undefined', 'dynamic_lookup'] : []),

@@ -139,6 +139,7 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
         y: gradients.owe(layer.inputs[0]),
         scales: ones,
         format: precision.backward,
+        largestProduct: 0,
         transposed: 1,
       },
       { flop },

@@ -234,7 +234,7 @@ function emitProduct(
   output: FeatureMap,
   zeros: Tensor,
 ): void {
-  const { values, scales, precision, columns } = weights(layer);
+  const { values, scales, precision, largestProduct, columns } = weights(layer);
   builder.call(
     'gather',
     {
@@ -245,6 +245,7 @@ function emitProduct(
       y: output.tensor,
       scales,
       format: precision.forward,
+      largestProduct,
       transposed: 0,
     },
     { flop: productFlop(windowOf(layer), output.shape) },

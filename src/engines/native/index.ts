@@ -20,7 +20,7 @@ export const engineEntry: EngineEntry = {
     const { addon, facts } = opened;
     // In float32 alone its plain convolutions are no match for the onnx engine's, which take half the multiplications.
     const passedOver = addon.hasInt8 ? {} : { passedOver: 'this processor has no int8 products' };
-    return { available: true, device: deviceName(facts, bestPrecision(addon), 0), ...passedOver };
+    return { available: true, device: deviceName(addon, facts, bestPrecision(addon), 0), ...passedOver };
   },
   async create({ threads }) {
     const opened = open();
@@ -62,7 +62,7 @@ export function createNativeEngine(
   return {
     name: 'native',
     inference: inference.name,
-    device: deviceName(facts, precision, threads),
+    device: deviceName(addon, facts, precision, threads),
     gradientPrecision: precision.backward,
     openTraining: async (plan, state) =>
       NativeTrainingSession.open(addon, plan, state, { threads, precision }),
@@ -76,8 +76,9 @@ function checkPrecision(addon: Addon, { forward, backward }: Precision): void {
   if (backward === 'bfloat16' && !addon.hasBfloat16) throw new Error('this build has no bfloat16 products');
 }
 
-function deviceName({ compiler }: BuildFacts, precision: Precision, threads: number): string {
+function deviceName(addon: Addon, { compiler }: BuildFacts, precision: Precision, threads: number): string {
   const count = threads || availableParallelism();
-  const products = `${precision.forward === 'levels8' ? 'int8' : 'float32'} and ${precision.backward} products`;
+  const forward = precision.forward === 'levels8' ? `int8 (${addon.int8Name})` : 'float32';
+  const products = `${forward} and ${precision.backward} products`;
   return `C kernels (${compiler}), ${products}, ${count} thread${count === 1 ? '' : 's'}`;
 }

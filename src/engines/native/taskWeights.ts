@@ -1,11 +1,12 @@
 /** @file The weights that a task's convolutions and head compute with, and how a step updates what they are made from. */
 import { maskShape, rowsPerBit } from '../../adaption/geometry.js';
-import { type ConvWeights, levelLimit } from '../../model/backbone.js';
+import { type Backbone, type ConvWeights, levelLimit } from '../../model/backbone.js';
 import type { ConvLayer, LinearLayer } from '../../model/graph.js';
 import { hashString } from '../../random.js';
 import { type FusedGraph, readsLevels } from '../compiled/fusion.js';
-import { windowOf } from '../compiled/layers.js';
+import { topLevel, windowOf } from '../compiled/layers.js';
 import type { TrainingPlan } from '../engine.js';
+import type { Addon } from './addon.js';
 import { levelStep, pad } from './features.js';
 import type { Arguments, ProgramBuilder, Tensor } from './program.js';
 import type { TaskTensors } from './taskTensors.js';
@@ -14,6 +15,17 @@ import type { TaskTensors } from './taskTensors.js';
 export interface Precision {
   readonly forward: 'levels8' | 'float32';
   readonly backward: 'bfloat16' | 'float32';
+}
+
+/** What a backbone's products compute in: float32 where levels are beyond what the processor's int8 products have exact. */
+export function exactPrecision(
+  { int8LevelLimit, int8ProductLimit }: Addon,
+  wanted: Precision,
+  { weightBits, activationBits }: Pick<Backbone, 'weightBits' | 'activationBits'>,
+): Precision {
+  const level = topLevel(activationBits);
+  const isExact = level <= int8LevelLimit && level * levelLimit(weightBits) <= int8ProductLimit;
+  return isExact ? wanted : { forward: 'float32', backward: 'float32' };
 }
 
 export interface Weights {
@@ -25,6 +37,8 @@ export interface Weights {
   /** Times the output's gradient: weight of a level, 1 for filters of zeros; null without levels. */
   readonly gradientScales: Tensor | null;
   readonly precision: Precision;
+  /** Of a level of the input and one of a weight, in magnitude; 0 where products are not int8. */
+  readonly largestProduct: number;
   /** Values of an image column; null where the layer reads a feature map. */
   readonly columns: number | null;
   /** Value of one level of the input. */
@@ -175,6 +189,7 @@ export class TaskWeights {
     grid: Float32Array | null,
     inputStep: number,
   ): Weights {
+    const { weightBits, activationBits } = this.training.backbone;
     const { taps, inPadded, outPadded } = this.#layout(layer);
     const columns = this.#readsImage(layer) ? inPadded : null;
     const size = (columns === null ? taps : 1) * inPadded * outPadded;
@@ -204,6 +219,7 @@ export class TaskWeights {
           grid.map((scale) => scale || 1),
         ),
       precision,
+      largestProduct: precision.forward === 'levels8' ? topLevel(activationBits) * levelLimit(weightBits) : 0,
       columns,
       inputStep,
     };

@@ -9,7 +9,7 @@ import { emitForward } from './forward.js';
 import { type Program, ProgramBuilder, type Tensor } from './program.js';
 import { TaskNorms } from './taskNorms.js';
 import { TaskTensors } from './taskTensors.js';
-import { type Precision, TaskWeights } from './taskWeights.js';
+import { exactPrecision, type Precision, TaskWeights } from './taskWeights.js';
 
 export interface CompiledTraining {
   readonly program: Program;
@@ -30,12 +30,13 @@ export function compileTraining(
 ): CompiledTraining {
   const { graph, backbone, method, batchSize, imageSize } = training;
   const builder = new ProgramBuilder(addon);
+  const precision = exactPrecision(addon, options.precision, backbone);
   const fused = fuseGraph(graph, backbone.activationBits);
   const shapes = mapShapes(graph, batchSize, imageSize, addon.lanes);
   const pixels = builder.persistent('pixels', batchSize * imageSize * imageSize * 3);
   const task = new TaskTensors(builder, training);
   const problem = builder.persistent('not finite', 4);
-  const weights = new TaskWeights(builder, training, task, fused, options.precision, problem);
+  const weights = new TaskWeights(builder, training, task, fused, precision, problem);
   const norms = new TaskNorms(builder, training, task, initial, problem);
   const head = headOf(graph);
   const context: BackwardContext = {
@@ -45,7 +46,7 @@ export function compileTraining(
     clips: backbone.clips,
     activationBits: backbone.activationBits,
     normalization: backbone.normalization,
-    levels: backbone.weightBits === 32 ? 'float32' : options.precision.forward,
+    levels: precision.forward,
     pixels,
     weights: (layer) => weights.get(layer),
     coefficients: (layer) => norms.coefficients(layer),

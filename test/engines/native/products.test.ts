@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import type { Addon } from '../../../src/engines/native/addon.js';
 import type { Format, Geometry } from '../../../src/engines/native/features.js';
 import { ProgramBuilder } from '../../../src/engines/native/program.js';
 import { outputSize } from '../../../src/model/graph.js';
@@ -16,17 +17,21 @@ const runs = Number(process.env.XBM_FUZZ_RUNS ?? 60);
 
 interface Problem {
   readonly geometry: Geometry;
-  /** [taps · inChannels, outChannels] */
+  /** [taps · inChannels, outChannels], −7 … 7 where it is drawn */
   readonly weights: Int8Array;
-  /** [batch, inHeight, inWidth, inChannels], 0 … 15 */
+  /** [batch, inHeight, inWidth, inChannels], 0 … 15 where it is drawn */
   readonly x: Uint8Array;
   /** [batch, outHeight, outWidth, outChannels], −15 … 15 */
   readonly dy: Float32Array;
+  /** Kernels are told. */
+  readonly largestProduct: number;
 }
 
 type Window = Omit<Geometry, 'outHeight' | 'outWidth'>;
 
-function problemOf(window: Window, seed: number): Problem {
+const drawnProduct = 15 * 7;
+
+function problemOf(window: Window, seed: number, largestProduct = drawnProduct): Problem {
   const { batch, inHeight, inWidth, inChannels, outChannels, kernel } = window;
   const [outHeight, outWidth] = [outputSize(inHeight, window), outputSize(inWidth, window)];
   const draw = (length: number, stream: number, spread: number) =>
@@ -36,6 +41,7 @@ function problemOf(window: Window, seed: number): Problem {
     weights: Int8Array.from(draw(kernel ** 2 * inChannels * outChannels, 0, 15), (level) => level - 7),
     x: Uint8Array.from(draw(batch * inHeight * inWidth * inChannels, 1, 16)),
     dy: Float32Array.from(draw(batch * outHeight * outWidth * outChannels, 2, 31), (value) => value - 15),
+    largestProduct,
   };
 }
 
@@ -67,7 +73,12 @@ const problems = fc
     }),
   )
   .filter((window) => multiplications(window) <= MOST_MULTIPLICATIONS)
-  .chain((window) => fc.nat().map((seed) => problemOf(window, seed)));
+  .chain((window) =>
+    fc
+      // Where sums are widened before they could overflow: as late as can be, seldom, and after every product.
+      .tuple(fc.nat(), fc.constantFrom(drawnProduct, 1000, 5000, 16383))
+      .map(([seed, largestProduct]) => problemOf(window, seed, largestProduct)),
+  );
 
 /** Of one product: the sums written out below take their time. */
 const MOST_MULTIPLICATIONS = 4e6;
@@ -79,7 +90,24 @@ const multiplications = (window: Window): number =>
   window.inChannels *
   window.outChannels;
 
+/** 360 dwords of levels for each output: more than twice what fits in int16 of 15 · 7. */
+const manyLevels = {
+  ...{ batch: 1, inHeight: 5, inWidth: 5, inChannels: 160, outChannels: 48 },
+  ...{ kernel: 3, stride: 1, padding: 1 },
+};
 const manyPixels = { batch: 3, inHeight: 15, inWidth: 15, inChannels: 16, outChannels: 48 };
+
+/** Largest levels and weights: of 4 and 8 bits, and where pairs of products fill int16. */
+const limits: readonly (readonly [number, number])[] = [
+  [15, 7],
+  [255, 7],
+  [15, 127],
+  [127, 127],
+  [255, 63],
+  [255, 127],
+];
+const isExact = ({ int8LevelLimit, int8ProductLimit }: Addon, [level, weight]: readonly [number, number]) =>
+  level <= int8LevelLimit && level * weight <= int8ProductLimit;
 
 if (skip) test('products of the native kernels', { skip }, () => {});
 
@@ -104,12 +132,23 @@ for (const [name, addon] of Object.entries(addons)) {
         for (const splits of [1, 3])
           test(`${title}: pixels for three parts of a weight gradient, ${splits} of them splits`, () =>
             check(problemOf({ ...manyPixels, kernel: 7, stride: 1, padding: 3 }, 1), splits));
+        if (forward !== 'levels8') continue;
+        for (const [level, weight] of limits.filter((pair) => isExact(addon, pair))) {
+          for (const extreme of [weight, -weight]) {
+            test(`${title}: nothing but levels ${level} and weights ${extreme}`, () => {
+              const problem = problemOf(manyLevels, 1, level * weight);
+              problem.x.fill(level);
+              problem.weights.fill(extreme);
+              return check(problem, 1);
+            });
+          }
+        }
       }
     }
   });
 
   async function compute(
-    { geometry, weights, x, dy }: Problem,
+    { geometry, weights, x, dy, largestProduct }: Problem,
     forward: Format,
     backward: Format,
     splits: number,
@@ -153,7 +192,7 @@ for (const [name, addon] of Object.entries(addons)) {
     const y = builder.persistent('y', dy.byteLength);
     const dx = builder.persistent('dx', 4 * x.length);
     const dw = builder.persistent('dw', 4 * splits * size);
-    const product = { ...geometry, zeros, scales: ones };
+    const product = { ...geometry, zeros, scales: ones, largestProduct };
     builder.call('gather', { ...product, x: input, w, y, format: forward, transposed: 0 });
     builder.call('gather', {
       ...product,
@@ -197,9 +236,7 @@ const toBfloat16 = (values: Float32Array): Uint16Array =>
 function written({ geometry, weights, x, dy }: Problem) {
   const { batch, inHeight, inWidth, inChannels, outHeight, outWidth, outChannels, kernel, stride, padding } =
     geometry;
-  const y = new Float32Array(dy.length);
-  const dx = new Float32Array(x.length);
-  const dw = new Float32Array(weights.length);
+  const [y, dx, dw] = [dy, x, weights].map(({ length }) => new Float64Array(length));
   for (let image = 0; image < batch; image++) {
     for (let i = 0; i < outHeight; i++) {
       for (let j = 0; j < outWidth; j++) {
@@ -221,5 +258,5 @@ function written({ geometry, weights, x, dy }: Problem) {
       }
     }
   }
-  return { y, dx, dw };
+  return { y: Float32Array.from(y), dx: Float32Array.from(dx), dw: Float32Array.from(dw) };
 }

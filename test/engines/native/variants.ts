@@ -1,9 +1,15 @@
-/** @file The native engine in every precision that its kernels have, and built without any processor's own instructions. */
+/** @file The native engine in every precision that its kernels have, and built for lesser processors than this one. */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Engine } from '../../../src/engines/engine.js';
-import { type Addon, addonStatus, type BuildFacts, loadAddon } from '../../../src/engines/native/addon.js';
+import {
+  type Addon,
+  addonStatus,
+  type BuildFacts,
+  instructionSets,
+  loadAddon,
+} from '../../../src/engines/native/addon.js';
 import { bestPrecision, createNativeEngine } from '../../../src/engines/native/index.js';
 import type { Precision } from '../../../src/engines/native/taskWeights.js';
 import { packageRoot } from '../../../src/paths.js';
@@ -20,7 +26,7 @@ const setupScript = join(packageRoot(), 'scripts', 'setup-native.mjs');
 const canCompile = async (): Promise<boolean> => (await import(setupScript)).canCompile();
 
 /** The kernels as another processor of this architecture gets them. */
-async function otherAddon(target: 'avx2' | 'portable'): Promise<{ addon: Addon; facts: BuildFacts }> {
+async function otherAddon(target: string): Promise<{ addon: Addon; facts: BuildFacts }> {
   const { compile, findCompiler, targets } = await import(setupScript);
   const compiler = findCompiler();
   const folder = mkdtempSync(join(tmpdir(), 'xbm-portable-'));
@@ -35,15 +41,25 @@ async function otherAddon(target: 'avx2' | 'portable'): Promise<{ addon: Addon; 
   }
 }
 
+/** What a processor must have for kernels built for a target, by Linux's names. */
+const needs: Readonly<Record<string, readonly string[]>> = {
+  avx512: ['avx512f', 'avx512bw', 'avx512cd', 'avx512dq', 'avx512vl'],
+  avxvnni: ['avx2', 'fma', 'avx_vnni'],
+  avx2: ['avx2', 'fma'],
+  dotprod: ['asimddp'],
+  portable: [],
+};
+
 /** What this processor can run besides what it was built for. */
-function otherTargets(): ('avx2' | 'portable')[] {
-  let features = '';
+async function otherTargets(): Promise<string[]> {
+  let features: string[] = [];
   try {
-    features = readFileSync('/proc/cpuinfo', 'utf8');
+    features = instructionSets(readFileSync('/proc/cpuinfo', 'utf8'));
   } catch {
     // Only Linux says what there is.
   }
-  return process.arch === 'x64' && /\bavx2\b/.test(features) ? ['avx2', 'portable'] : ['portable'];
+  const { targets } = await import(setupScript);
+  return Object.keys(targets).filter((target) => needs[target]?.every((name) => features.includes(name)));
 }
 
 /** The kernels by kind of build, or why there are none. */
@@ -52,7 +68,7 @@ export async function testAddons(): Promise<{ addons: Record<string, Addon>; ski
   if (!installed) return { addons: {}, skip: 'the native kernels are not built: npm run setup:native' };
   const addons: Record<string, Addon> = { installed: installed.addon };
   if (await canCompile())
-    for (const target of otherTargets()) addons[target] = (await otherAddon(target)).addon;
+    for (const target of await otherTargets()) addons[target] = (await otherAddon(target)).addon;
   return { addons, skip: false };
 }
 
@@ -60,15 +76,18 @@ export async function testAddons(): Promise<{ addons: Record<string, Addon>; ski
 export async function nativeVariants(): Promise<{ engine: Engine; precision: Precision }[]> {
   const installed = installedAddon();
   if (!installed || !(await canCompile())) return [];
-  const portable = await otherAddon('portable');
+  const others = (await otherTargets()).filter((target) => ['avx2', 'dotprod', 'portable'].includes(target));
   const { forward, backward } = bestPrecision(installed.addon);
-  const variants = [
+  const variants: { addon: Addon; facts: BuildFacts; precision: Precision }[] = [
     ...(backward === 'float32'
       ? []
       : [{ ...installed, precision: { forward, backward: 'float32' } as const }]),
     ...(forward === 'float32' ? [] : [{ ...installed, precision: float32 }]),
-    { ...portable, precision: float32 },
   ];
+  for (const target of others) {
+    const other = await otherAddon(target);
+    variants.push({ ...other, precision: bestPrecision(other.addon) });
+  }
   return variants.map(({ addon, facts, precision }) => ({
     engine: createNativeEngine(addon, facts, { threads: 2, precision }),
     precision,
