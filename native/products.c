@@ -447,6 +447,12 @@ static const char zeroPixel[GRADIENT_CHANNELS * 4] __attribute__((aligned(ALIGNM
 static inline Vector levelsToFloats(const uint8_t *levels) {
 #if defined(__AVX512F__)
   return (Vector)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)levels)));
+#elif defined(__AVX2__)
+  return (Vector)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)levels)));
+#elif defined(__aarch64__)
+  uint32_t four;
+  memcpy(&four, levels, 4);
+  return (Vector)vcvtq_f32_u32(vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(four)))));
 #else
   Vector values;
   for (int i = 0; i < VECTOR; i++) values[i] = levels[i];

@@ -244,6 +244,13 @@ static inline Lanes frozenLanes(const Update *u, size_t index) {
   const int8_t *levels = (const int8_t *)u->frozen + index;
 #if defined(__AVX512F__)
   return (Lanes)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)levels)));
+#elif defined(__AVX2__)
+  Lanes values;
+  for (int i = 0; i < LANES; i += 8) {
+    const __m256i words = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(levels + i)));
+    _mm256_storeu_ps((float *)&values + i, _mm256_cvtepi32_ps(words));
+  }
+  return values;
 #else
   Lanes values;
   for (int i = 0; i < LANES; i++) values[i] = levels[i];
