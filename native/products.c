@@ -28,10 +28,8 @@ typedef struct {
 #define PRAGMA(text) _Pragma(#text)
 #define UNROLL(n) PRAGMA(GCC unroll n)
 
-/*
- * Operand types are prefixes P of macros: P_SUM and P_OPERAND (types of vectors), P_LOAD, P_BROADCAST, P_DOT (sum + a · b)
- * and P_RESULT (a sum as floats).
- */
+/* Operand types are prefixes P of macros: P_SUM (a type of vectors), P_DOT (sum + a · b, of dwords), P_RESULT (as floats). */
+
 #define CLEAR(ROWS, VECTORS, SUM, sums) \
   SUM sums[ROWS][VECTORS]; \
   UNROLL(16) for (int m = 0; m < ROWS; m++) \
@@ -39,11 +37,11 @@ typedef struct {
 
 /** sums[m][n] += what lies at `dword` of row m · vector n of the columns */
 #define ACCUMULATE(P, ROWS, VECTORS, dword, start) \
-  P##_OPERAND columns[VECTORS]; \
-  UNROLL(4) for (int n = 0; n < VECTORS; n++) columns[n] = P##_LOAD(start + n * VECTOR); \
+  IntVector columns[VECTORS]; \
+  UNROLL(4) for (int n = 0; n < VECTORS; n++) columns[n] = *(const IntVector *)(start + n * VECTOR); \
   start += VECTORS * VECTOR; \
   UNROLL(16) for (int m = 0; m < ROWS; m++) { \
-    P##_OPERAND value = P##_BROADCAST(dword); \
+    IntVector value = *(const int32_t *)(dword) - (IntVector){0}; \
     UNROLL(4) for (int n = 0; n < VECTORS; n++) sums[m][n] = P##_DOT(sums[m][n], value, columns[n]); \
   }
 
@@ -122,15 +120,10 @@ typedef struct {
   }
 
 #define FLOAT_SUM Vector
-#define FLOAT_OPERAND Vector
-#define FLOAT_LOAD(p) (*(const Vector *)(p))
 #if defined(__AVX512F__)
-#define FLOAT_BROADCAST(p) ((Vector)_mm512_set1_ps(*(const float *)(p)))
 #define FLOAT_DOT(sum, a, b) ((Vector)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(sum)))
 #else
-static inline Vector broadcast(float x) { return x - (Vector){0}; }
-#define FLOAT_BROADCAST(p) broadcast(*(const float *)(p))
-#define FLOAT_DOT(sum, a, b) ((sum) + (a) * (b))
+#define FLOAT_DOT(sum, a, b) ((sum) + (Vector)(a) * (Vector)(b))
 #endif
 #define FLOAT_RESULT(sum) (sum)
 
@@ -145,22 +138,12 @@ DEFINE_OUTER(floatNarrowOuter, FLOAT, LANES / VECTOR)
 #define floatNarrowOuter floatOuter
 #endif
 
-#define DWORDS_OPERAND IntVector
-#define DWORDS_LOAD(p) (*(const IntVector *)(p))
-#define DWORDS_BROADCAST(p) (*(const int32_t *)(p) - (IntVector){0})
-
 #if HAS_INT8
 #define INT8_SUM IntVector
-#define INT8_OPERAND DWORDS_OPERAND
-#define INT8_LOAD DWORDS_LOAD
-#define INT8_BROADCAST DWORDS_BROADCAST
 #define INT8_RESULT(sum) __builtin_convertvector(sum, Vector)
 #if defined(INT8_IN_INT16)
 typedef int16_t ShortVector __attribute__((vector_size(4 * VECTOR), aligned(4)));
 #define INT16_SUM ShortVector
-#define INT16_OPERAND DWORDS_OPERAND
-#define INT16_LOAD DWORDS_LOAD
-#define INT16_BROADCAST DWORDS_BROADCAST
 #if defined(__AVX512F__)
 #define INT16_DOT(sum, a, b) ((sum) + (ShortVector)_mm512_maddubs_epi16((__m512i)(a), (__m512i)(b)))
 #define INT16_WIDEN(sum) ((IntVector)_mm512_madd_epi16((__m512i)(sum), _mm512_set1_epi16(1)))
@@ -191,9 +174,6 @@ DEFINE_INT8_TILE(int8NarrowTile, LANES / VECTOR)
 
 #if HAS_BFLOAT16
 #define BFLOAT16_SUM Vector
-#define BFLOAT16_OPERAND DWORDS_OPERAND
-#define BFLOAT16_LOAD DWORDS_LOAD
-#define BFLOAT16_BROADCAST DWORDS_BROADCAST
 #define BFLOAT16_RESULT(sum) (sum)
 #if defined(__AVX512F__)
 #define BFLOAT16_DOT(sum, a, b) ((Vector)_mm512_dpbf16_ps((__m512)(sum), (__m512bh)(a), (__m512bh)(b)))

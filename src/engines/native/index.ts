@@ -13,14 +13,14 @@ import { NativeTrainingSession } from './trainingSession.js';
 export const engineEntry: EngineEntry = {
   name: 'native',
   description:
-    'C kernels built for this processor: int8 and bfloat16 products; once built the default on CPUs with int8 products',
+    'C kernels built for this processor: int8 and bfloat16 products; once built the default where they were measured to be faster',
   async probe() {
     const opened = open();
     if ('reason' in opened) return { available: false, reason: opened.reason };
     const { addon, facts } = opened;
-    // In float32 alone its plain convolutions are no match for the onnx engine's, which take half the multiplications.
-    const passedOver = addon.hasInt8 ? {} : { passedOver: 'this processor has no int8 products' };
-    return { available: true, device: deviceName(addon, facts, bestPrecision(addon), 0), ...passedOver };
+    const passedOver = whyPassedOver(addon);
+    const device = deviceName(addon, facts, bestPrecision(addon), 0);
+    return { available: true, device, ...(passedOver === null ? {} : { passedOver }) };
   },
   async create({ threads }) {
     const opened = open();
@@ -38,6 +38,18 @@ function open(): { addon: Addon; facts: BuildFacts } | { reason: string } {
     const [reason] = String(error instanceof Error ? error.message : error).split('\n');
     return { reason: `its kernels do not load: ${reason}` };
   }
+}
+
+/** Int8 products with which the engine was measured to be faster than `onnx` by a tenth and more (docs/performance.md). */
+const fasterThanOnnx = ['AVX-512 VNNI', 'AVX-512', 'AVX-VNNI'];
+
+/** Why `auto` prefers the onnx engine to these kernels; null: it does not. */
+export function whyPassedOver({ hasInt8, int8Name }: Pick<Addon, 'hasInt8' | 'int8Name'>): string | null {
+  // In float32 alone its plain convolutions are no match for the onnx engine's, which take half the multiplications.
+  if (!hasInt8) return 'this processor has no int8 products';
+  return fasterThanOnnx.includes(int8Name)
+    ? null
+    : `by ${int8Name} it is not known to be much faster than onnx`;
 }
 
 /** What this build of the kernels can do. */
