@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
 import type { Engine } from '../engines/engine.js';
 import { packageVersion } from '../paths.js';
+import { processorModel } from '../processor.js';
 import { type ProgramCode, programCode } from './programCode.js';
 
 /** One start of a run: a fresh one or a resumption. */
@@ -19,8 +20,6 @@ export interface RunStart extends ProgramCode {
   readonly cores: number;
   readonly memoryGibibytes: number;
 }
-
-const processorModel = (): string => cpus()[0]?.model.trim() ?? 'unknown';
 
 /** What this start runs on. */
 export function describeStart(engine: Engine, step: number): RunStart {

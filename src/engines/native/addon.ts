@@ -2,9 +2,10 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { arch, cpus, platform } from 'node:os';
+import { arch, platform } from 'node:os';
 import { join } from 'node:path';
 import { packageRoot } from '../../paths.js';
+import { processorModel } from '../../processor.js';
 
 /** What native/addon.c exports. */
 export interface Addon {
@@ -96,14 +97,13 @@ export const loadAddon = (path: string): Addon => createRequire(import.meta.url)
 
 /** The processor's name and a hash of the instructions it has. */
 export function processorName(): string {
-  const model = cpus()[0]?.model.trim() || 'unknown';
   let instructions = '';
   try {
     instructions = instructionSets(readFileSync('/proc/cpuinfo', 'utf8')).join(' ');
   } catch {
     // Only Linux has it; elsewhere a model has one set of instructions.
   }
-  return `${model}, ${arch()}, ${createHash('sha256').update(instructions).digest('hex').slice(0, 8)}`;
+  return `${processorModel()}, ${arch()}, ${createHash('sha256').update(instructions).digest('hex').slice(0, 8)}`;
 }
 
 /** Of x86: what compilers use. Other flags say what the system makes of the processor, and come and go with its releases. */
