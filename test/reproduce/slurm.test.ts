@@ -129,7 +129,9 @@ describe('a real Slurm', { skip, timeout: 300_000 }, () => {
       runs.map(() => 'finished'),
       notes.join('\n') + cluster.logs(),
     );
-    assert.equal(notes.length, 1, 'submitted once, and nothing again');
+    // Whether the launcher asks while the controller is away is chance; that says so, and nothing else.
+    const submissions = notes.filter((note) => !/^Slurm (does not answer|answers again)/.test(note));
+    assert.equal(submissions.length, 1, `submitted once, and nothing again: ${notes.join('; ')}`);
     for (const run of runs) {
       const summary = (path: string) => readFileSync(join(path, run.name, 'summary.json'), 'utf8');
       assert.equal(summary(dirname(run.folder)), summary(join(folder, 'results', 'local', 'runs')));
