@@ -54,6 +54,8 @@ async function quantize(source: string, float: Backbone, args: ImportArguments, 
   }
   const samples = findImages(resolve(io.cwd, args.calibrate));
   const { drawn } = drawCalibration(samples, args.calibrationImages, args.seed);
+  if (drawn.length < args.calibrationImages)
+    io.stderr(`calibrating on all ${drawn.length} images of ${args.calibrate}: it has no more\n`);
   const { backbone, provenance } = await calibrateOn(float, drawn, await openNamedEngine(args, io), args, io);
   return { backbone, provenance: { ...provenance, sourceSha256 } };
 }

@@ -62,6 +62,7 @@ test('import, info, list, check', async () => {
   const { sha256, weightBits, activationBits, network, convolutions, calibration: text } = imported.json();
   assert.deepEqual([weightBits, activationBits, network, convolutions], [4, 4, 'cifar-resnet8', 9]);
   assert.match(text, /10 images at 32 pixels/);
+  assert.doesNotMatch(imported.err, /it has no more/);
 
   const info = await run('info', 'tiny');
   assert.equal(info.code, 0, info.err);
@@ -161,6 +162,15 @@ test('--crop: what is measured depends on it, and a calibrated backbone says it'
     ...[...calibration, ...cropping],
   );
   assert.match(imported.json().calibration, /2 images at 16 pixels, centre crop of 100 %/);
+});
+
+test('import says when there are fewer calibration images than asked for', async () => {
+  const asked = String(CLASSES * PER_CLASS + 1);
+  const calibration = ['--calibrate', 'images', '--calibration-images', asked, '--batch-norm', 'keep'];
+  const imported = await run('import', 'float.safetensors', '--name', 'all', ...calibration, '--json');
+  assert.equal(imported.code, 0, imported.err);
+  assert.match(imported.err, new RegExp(`calibrating on all ${CLASSES * PER_CLASS} images of images`));
+  assert.match(imported.json().calibration, new RegExp(`${CLASSES * PER_CLASS} images at 32 pixels`));
 });
 
 test('what is wrong is said with exit code 2', async () => {

@@ -25,10 +25,26 @@ let dawn: GPU | undefined;
 
 /** The adapter Dawn prefers, or null where it finds none. */
 export async function requestAdapter(): Promise<GPUAdapter | null> {
+  // Dawn would find none either, but complain on stderr, where no caller can catch it.
+  if (process.platform === 'linux' && !canLoadLibrary('libvulkan.so.1')) return null;
   const { create, globals } = await import('webgpu');
   Object.assign(globalThis, globals); // the flags of usages and stages
   dawn ??= create([...dawnToggles]);
   return withRuntimeFolder(dawn, (gpu) => gpu.requestAdapter({ powerPreference: 'high-performance' }));
+}
+
+/**
+ * Whether the dynamic linker finds a library and all that it needs.
+ * @param name as for dlopen: "libvulkan.so.1"
+ */
+export function canLoadLibrary(name: string): boolean {
+  try {
+    process.dlopen({ exports: {} }, name);
+    return true;
+  } catch (error) {
+    // Node loads only addons: a library that was found is refused afterwards, for not being one.
+    return error instanceof Error && /did not self-register/.test(error.message);
+  }
 }
 
 /** Vulkan layers look for a display and complain on stderr where this variable is missing: compute needs none. */

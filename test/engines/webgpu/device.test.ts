@@ -1,7 +1,7 @@
 /** @file How failures of a GPU reach the caller, on a device that only fails. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Gpu } from '../../../src/engines/webgpu/device.js';
+import { canLoadLibrary, Gpu } from '../../../src/engines/webgpu/device.js';
 import { defineKernel } from '../../../src/engines/webgpu/kernel.js';
 import { ExitCode, UserError } from '../../../src/errors.js';
 
@@ -74,4 +74,11 @@ test('a kernel that the driver does not compile', async () => {
 test('a device that does not open names the GPU', async () => {
   const adapter = adapterOf(() => Promise.reject(new DOMException('no memory', 'OperationError')));
   await assert.rejects(Gpu.open(adapter), userError(/Test GPU does not open: no memory/));
+});
+
+test('a library that the dynamic linker finds can be loaded though it is no addon, another cannot', {
+  skip: process.platform !== 'linux' && 'Dawn is asked without looking for Vulkan elsewhere',
+}, () => {
+  assert.equal(canLoadLibrary('libstdc++.so.6'), true); // Node itself needs it
+  assert.equal(canLoadLibrary('libxbm-none.so.1'), false);
 });
