@@ -110,12 +110,12 @@ function printCeilings({ products, gigabytes }: Ceilings): void {
   console.log(
     `measured ceilings: copying ${gigabytes.toPrecision(3)} GB/s; products of 4-bit levels, TFLOPS by tile:`,
   );
-  for (const kind of ['float', 'matrix'] as const) {
+  for (const kind of ['float32', 'float16', 'int8'] as const) {
     const tiles = products
-      .filter(({ path }) => path.kind === kind)
+      .filter(({ path }) => (path.kind === 'matrix' ? path.numbers : 'float32') === kind)
       .map(({ path, flops }) => `${path.tile.rows}×${path.tile.columns} ${(flops / 1e12).toPrecision(3)}`);
     if (tiles.length > 0)
-      console.log(`  ${kind === 'float' ? 'float32' : 'matrix units'}: ${tiles.join(', ')}`);
+      console.log(`  ${kind === 'float32' ? kind : `matrix units, ${kind}`}: ${tiles.join(', ')}`);
   }
 }
 

@@ -1,9 +1,13 @@
 /** @file What this GPU does at best in plain WGSL: a large dense product of our own, and copying. */
 import type { Gpu } from '../../src/engines/webgpu/device.js';
 import { defineKernel, linearEntry, linearWorkgroups } from '../../src/engines/webgpu/kernel.js';
-import { forwardKernel, type ProductPath } from '../../src/engines/webgpu/kernels/convolution.js';
+import {
+  forwardKernel,
+  forwardWeights,
+  type ProductPath,
+} from '../../src/engines/webgpu/kernels/convolution.js';
 import { floatTiles } from '../../src/engines/webgpu/kernels/gemm.js';
-import { matrixTiles } from '../../src/engines/webgpu/kernels/matrixGemm.js';
+import { type MatrixNumbers, matrixTiles } from '../../src/engines/webgpu/kernels/matrixGemm.js';
 import { PlanBuilder } from '../../src/engines/webgpu/planBuilder.js';
 import { tilesOf } from '../../src/engines/webgpu/products.js';
 
@@ -21,7 +25,9 @@ export async function measureCeilings(gpu: Gpu, size: 'large' | 'small'): Promis
   const { units } = gpu;
   const paths: ProductPath[] = floatTiles.map((tile) => ({ kind: 'float', tile }));
   if (units) {
-    for (const tile of matrixTiles(units, gpu.limits)) paths.push({ kind: 'matrix', tile, units });
+    const numbers: MatrixNumbers[] = units.integers ? ['float16', 'int8'] : ['float16'];
+    for (const tile of matrixTiles(units, gpu.limits))
+      for (const kind of numbers) paths.push({ kind: 'matrix', tile, units, numbers: kind });
   }
   const products: { path: ProductPath; flops: number }[] = [];
   for (const path of paths)
@@ -32,31 +38,33 @@ export async function measureCeilings(gpu: Gpu, size: 'large' | 'small'): Promis
 /** Operations per second of levels [side, side] · weights [side, side]. */
 async function product(gpu: Gpu, path: ProductPath, side: number): Promise<number> {
   const builder = new PlanBuilder(gpu);
-  const weightBytes = path.kind === 'matrix' ? 2 : 4;
+  const weightBytes = { f32: 4, f16: 2, i8: 1 }[forwardWeights(path).type];
   const extent = { rows: side, columns: side };
   for (let i = 0; i < REPEATS; i++) {
-    builder.dispatch(forwardKernel({ path, dense: true, input: 'levels' }), {
-      params: {
-        batch: 1,
-        inHeight: side,
-        inWidth: 1,
-        inQuads: side / 4,
-        outHeight: side,
-        outWidth: 1,
-        outQuads: side / 4,
-        kernel: 1,
-        stride: 1,
-        padding: 0,
-        inputStep: 1,
+    builder.dispatch(
+      forwardKernel({ path, dense: true, inRun: 16, outRun: 16, input: 'levels', output: 'float32' }),
+      {
+        params: {
+          batch: 1,
+          inHeight: side,
+          inWidth: 1,
+          inQuads: side / 4,
+          outHeight: side,
+          outWidth: 1,
+          outQuads: side / 4,
+          kernel: 1,
+          stride: 1,
+          padding: 0,
+          factor: 1,
+        },
+        tensors: {
+          x: builder.persistent('levels', side * side),
+          w: builder.persistent('weights', side * side * weightBytes),
+          y: builder.persistent('product', 4 * side * side),
+        },
+        workgroups: [...tilesOf(path, extent), 1],
       },
-      tensors: {
-        x: builder.persistent('levels', side * side),
-        w: builder.persistent('weights', side * side * weightBytes),
-        scales: builder.persistent('scales', 4 * side),
-        y: builder.persistent('product', 4 * side * side),
-      },
-      workgroups: [...tilesOf(path, extent), 1],
-    });
+    );
   }
   return (REPEATS * 2 * side ** 3) / (await seconds(builder));
 }

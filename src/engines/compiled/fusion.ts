@@ -132,6 +132,19 @@ export function feedsBatchNormOnly(fused: FusedGraph, { name }: ConvLayer): bool
   return readers.length === 1 && readers[0].kind === 'batchNorm';
 }
 
+/**
+ * The group that a convolution's batch norm begins, where nothing else that it reads is computed after the convolution:
+ * the group can be computed with the convolution's product then. Null where there is none.
+ */
+export function groupAfter(fused: FusedGraph, layer: ConvLayer): PointwiseGroup | null {
+  if (!feedsBatchNormOnly(fused, layer)) return null;
+  const group = fused.nodes.find((node) => node.kind === 'group' && node.inputs.includes(layer.name));
+  if (group?.kind !== 'group') return null;
+  const indexOf = (name: string) =>
+    fused.nodes.findIndex((node) => layersOfNode(node).some((candidate) => candidate.name === name));
+  return group.inputs.every((name) => indexOf(name) <= indexOf(layer.name)) ? group : null;
+}
+
 /** Layers whose output depends on something trained in or before them: only these need a gradient. */
 export function layersNeedingGradient(
   fused: FusedGraph,

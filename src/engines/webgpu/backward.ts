@@ -12,18 +12,25 @@ import type {
 import { layersNeedingGradient, layersOfNode, type PointwiseGroup } from '../compiled/fusion.js';
 import { Gradients } from '../compiled/gradients.js';
 import { productFlop } from '../compiled/layers.js';
-import { geometryOf, isDense, mapBytes, weightCount, weightRows } from './features.js';
+import { geometryOf, isDense, mapBytes, runOf, weightCount, weightRows } from './features.js';
 import {
   type ForwardContext,
   type ForwardValues,
   groupInputs,
   groupParameters,
   groupShape,
+  productFactor,
 } from './forward.js';
 import { linearWorkgroups } from './kernel.js';
 import { sumBytes, sumGrid } from './kernels/channelSums.js';
-import { inputGradientKernel, inputPhases, weightGradientKernel } from './kernels/convolution.js';
+import {
+  gradientWeights,
+  inputGradientKernel,
+  inputPhases,
+  weightGradientKernel,
+} from './kernels/convolution.js';
 import { addKernel } from './kernels/ends.js';
+import type { FeatureFormat } from './kernels/formats.js';
 import {
   type GroupGradients,
   groupBackwardKernel,
@@ -54,11 +61,12 @@ const MIN_PIXELS_PER_SPLIT = 512;
 
 /** @param dlogits dL/dlogits, [batch, padded classes] */
 export function emitBackward(context: BackwardContext, values: ForwardValues, dlogits: Tensor): void {
-  const { builder, fused } = context;
+  const { builder, fused, products } = context;
+  const { gradientFormat } = products;
   const { maps } = values;
   const needed = layersNeedingGradient(fused, context);
   const gradients = new Gradients<Tensor>(
-    (name) => builder.transient(`gradient of ${name}`, mapBytes(maps.get(name)!.shape, 'float')),
+    (name) => builder.transient(`gradient of ${name}`, mapBytes(maps.get(name)!.shape, gradientFormat)),
     add,
   );
   const rangeOf = rangeIndices(context);
@@ -88,26 +96,52 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
     const { pixels, quads } = maps.get(name)!.shape;
     const sum = builder.transient(`gradient of ${name}`, a.bytes);
     const workgroups = linearWorkgroups(pixels * quads);
-    builder.dispatch(addKernel, { params: { size: pixels * quads }, tensors: { a, b, sum }, workgroups });
+    builder.dispatch(addKernel(gradientFormat), {
+      params: { size: pixels * quads },
+      tensors: { a, b, sum },
+      workgroups,
+    });
     return sum;
   }
 
+  /** Of the gradient of a product's output. */
+  function formatOf({ kind }: ConvLayer | LinearLayer): FeatureFormat {
+    return kind === 'linear' ? 'float32' : gradientFormat;
+  }
+
   function productGradients(layer: ConvLayer | LinearLayer, dy: Tensor): void {
+    // First, since it reads the weights as they are before their update.
+    if (needed.has(layer.inputs[0])) inputGradient(layer, dy);
     if (context.trainsWeights(layer)) context.updateWeights(layer, weightGradient(layer, dy), dy);
-    if (!needed.has(layer.inputs[0])) return;
+  }
+
+  function inputGradient(layer: ConvLayer | LinearLayer, dy: Tensor): void {
     const [input, output] = [maps.get(layer.inputs[0])!, maps.get(layer.name)!];
-    const { window, values: w, scales, largestScale, onMatrixUnits } = context.weights(layer);
+    const weights = context.weights(layer);
+    const { window, onMatrixUnits } = weights;
     const geometry = geometryOf(window, input.shape, output.shape);
     const { phases, pixels } = inputPhases(geometry);
     const extent = { rows: input.shape.batch * pixels, columns: 4 * input.shape.quads };
     const path = context.products.path(onMatrixUnits, extent, ENOUGH_WORKGROUPS);
-    builder.dispatch(inputGradientKernel({ path, dense: isDense(window) }), {
+    const variant = {
+      path,
+      dense: isDense(window),
+      outRun: runOf(output.shape.quads),
+      gradient: formatOf(layer),
+      inputGradient: gradientFormat,
+    };
+    builder.dispatch(inputGradientKernel(variant), {
       params: {
         ...geometry,
-        largestScale,
+        factor: productFactor(input, output) / input.step,
         rangeIndex: rangeIndex(layer.name),
       },
-      tensors: { dy, w, scales, range: context.range, dx: gradients.owe(layer.inputs[0]) },
+      tensors: {
+        dy,
+        w: weights.in(gradientWeights(path)),
+        range: context.range,
+        dx: gradients.owe(layer.inputs[0]),
+      },
       workgroups: [...tilesOf(path, extent), phases],
       flop: productFlop(window, output.shape),
     });
@@ -128,10 +162,18 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
     const splits = Math.ceil(pixels / pixelsPerSplit);
     const bytes = 4 * splits * weightCount(window);
     const dw = builder.transient(`weight gradient of ${layer.name}`, bytes);
-    builder.dispatch(weightGradientKernel({ path, dense: isDense(window), input: input.format }), {
+    const variant = {
+      path,
+      dense: isDense(window),
+      inRun: runOf(input.shape.quads),
+      outRun: runOf(output.shape.quads),
+      input: input.format,
+      gradient: formatOf(layer),
+    };
+    builder.dispatch(weightGradientKernel(variant), {
       params: {
         ...geometryOf(window, input.shape, output.shape),
-        inputStep: input.step,
+        factor: productFactor(input, output),
         pixelsPerSplit,
         rangeIndex: rangeIndex(layer.name),
       },
@@ -150,7 +192,7 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
   function maxPoolGradient(layer: MaxPoolLayer): void {
     const [input, output] = [maps.get(layer.inputs[0])!, maps.get(layer.name)!];
     const { pixels, quads } = input.shape;
-    builder.dispatch(maxPoolGradientKernel, {
+    builder.dispatch(maxPoolGradientKernel(gradientFormat), {
       params: geometryOf(layer, input.shape, output.shape),
       tensors: {
         dy: gradients.sum(layer.name),
@@ -163,7 +205,7 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
 
   function averagePoolGradient(layer: GlobalAveragePoolLayer): void {
     const { batch, height, width, quads } = maps.get(layer.inputs[0])!.shape;
-    builder.dispatch(averagePoolGradientKernel, {
+    builder.dispatch(averagePoolGradientKernel(gradientFormat), {
       params: { batch, pixels: height * width, quads },
       tensors: { dy: gradients.sum(layer.name), dx: gradients.owe(layer.inputs[0]) },
       workgroups: linearWorkgroups(batch * height * width * quads),
@@ -171,7 +213,7 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
   }
 
   function groupGradient(group: PointwiseGroup): void {
-    const shape = groupShape(group, maps);
+    const shape = groupShape(group, maps, context);
     const norms = group.members.filter((member) => member.kind === 'batchNorm');
     const request: GroupGradients = {
       received: new Map(group.outputs.map((name) => [name, gradients.parts(name).length])),

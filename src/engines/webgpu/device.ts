@@ -2,7 +2,7 @@
 import { tmpdir } from 'node:os';
 import { ExitCode, UserError } from '../../errors.js';
 import { FIRST_BUFFER_BINDING, type Kernel, PARAMS_BINDING, STEP_BINDING } from './kernel.js';
-import { type MatrixUnits, matrixTiles } from './kernels/matrixGemm.js';
+import { type MatrixShape, type MatrixUnits, matrixTiles } from './kernels/matrixGemm.js';
 
 export interface AdapterFacts {
   /** "NVIDIA H100 (Vulkan driver …)" */
@@ -96,14 +96,19 @@ export function matrixSupport({ features, info, limits }: GPUAdapter): MatrixSup
   const { subgroupMatrixConfigs = [] } = info as { subgroupMatrixConfigs?: Iterable<MatrixConfig> };
   const configs = [...subgroupMatrixConfigs];
   const sumBytes = /intel/i.test(info.vendor ?? '') ? { sumBytes: INTEL_SUM_BYTES } : {};
-  const shapes = configs
-    .filter((config) => config.componentType === 'f16' && config.resultComponentType === 'f32')
-    .map(({ M, N, K }): MatrixUnits => {
-      return { rows: M, columns: N, depth: K, subgroupSize, ...sumBytes };
-    })
-    // The largest takes the fewest instructions; drivers list them in any order.
-    .sort((a, b) => b.rows * b.columns * b.depth - a.rows * a.columns * a.depth);
-  const units = shapes.find((candidate) => matrixTiles(candidate, limits).length > 0);
+  const shapesOf = (component: string, result: string) =>
+    configs
+      .filter((config) => config.componentType === component && config.resultComponentType === result)
+      .map(({ M, N, K }): MatrixShape => ({ rows: M, columns: N, depth: K }))
+      // The largest takes the fewest instructions; drivers list them in any order.
+      .sort((a, b) => b.rows * b.columns * b.depth - a.rows * a.columns * a.depth);
+  const units = shapesOf('f16', 'f32')
+    .flatMap((shape) =>
+      [...shapesOf('i8', 'i32'), null].map((integers): MatrixUnits => {
+        return { ...shape, subgroupSize, integers, ...sumBytes };
+      }),
+    )
+    .find((candidate) => matrixTiles(candidate, limits).length > 0);
   if (units) return { units };
   const listed = configs.map((config) => {
     return `${config.M}×${config.N}×${config.K} ${config.componentType} → ${config.resultComponentType}`;
@@ -114,10 +119,12 @@ export function matrixSupport({ features, info, limits }: GPUAdapter): MatrixSup
   };
 }
 
+const shapeOf = ({ rows, columns, depth }: MatrixShape): string => `${rows}×${columns}×${depth}`;
+
 export function describeMatrix(matrix: MatrixSupport): string {
   const { units } = matrix;
   return units
-    ? `matrix units ${units.rows}×${units.columns}×${units.depth} in float16`
+    ? `matrix units ${shapeOf(units)} in float16${units.integers ? `, ${shapeOf(units.integers)} in int8` : ''}`
     : `no matrix units (${matrix.reason})`;
 }
 
@@ -131,6 +138,12 @@ const wantedLimits = [
   'maxComputeWorkgroupSizeX',
 ] as const satisfies readonly (keyof GPUSupportedLimits)[];
 
+/**
+ * What training computes in. `mixed`: products on matrix units where there are some, and then also 16 bits for most of
+ * what lies in memory; `products`: matrix units, but 32 bits in memory; `float32`: neither.
+ */
+export type Precision = 'mixed' | 'products' | 'float32';
+
 export class Gpu {
   #failure: Error | null = null;
   #matrix: MatrixSupport;
@@ -140,6 +153,7 @@ export class Gpu {
     readonly device: GPUDevice,
     readonly canTime: boolean,
     readonly isSoftware: boolean,
+    readonly precision: Precision,
     matrix: MatrixSupport,
   ) {
     this.#matrix = matrix;
@@ -149,18 +163,17 @@ export class Gpu {
     device.onuncapturederror = ({ error }) => this.#fail(`the GPU reports: ${error.message}`);
   }
 
-  /** @param precision `float32` leaves matrix units alone */
-  static async open(adapter: GPUAdapter, precision: 'mixed' | 'float32' = 'mixed'): Promise<Gpu> {
+  static async open(adapter: GPUAdapter, precision: Precision = 'mixed'): Promise<Gpu> {
     const canTime = adapter.features.has('timestamp-query');
     const matrix: MatrixSupport =
-      precision === 'mixed' ? matrixSupport(adapter) : { units: null, reason: 'float32 was asked for' };
+      precision === 'float32' ? { units: null, reason: 'float32 was asked for' } : matrixSupport(adapter);
     const features = [...(canTime ? ['timestamp-query'] : []), ...(matrix.units ? matrixFeatures : [])];
     try {
       const device = await adapter.requestDevice({
         requiredLimits: Object.fromEntries(wantedLimits.map((name) => [name, adapter.limits[name]])),
         requiredFeatures: features as GPUFeatureName[],
       });
-      return new Gpu(device, canTime, adapterFacts(adapter).software, matrix);
+      return new Gpu(device, canTime, adapterFacts(adapter).software, precision, matrix);
     } catch (error) {
       throw new UserError(
         `${adapterFacts(adapter).name} does not open: ${oneLine(String((error as Error).message))}`,

@@ -1,14 +1,17 @@
 /** @file Weights from the host to the device, as the products read them. */
-import type { ConvWeights } from '../../model/backbone.js';
+import { type ConvWeights, levelLimit } from '../../model/backbone.js';
 import type { Window } from '../compiled/layers.js';
-import { padWeights, quadsOf, weightCount } from './features.js';
+import { padWeights, weightCount } from './features.js';
+import type { WeightLayout } from './kernels/convolution.js';
 import type { Tensor } from './plan.js';
 import type { PlanBuilder } from './planBuilder.js';
 import type { Weights } from './products.js';
 
+const bytesOfType = { f32: 4, f16: 2, i8: 1 } as const satisfies Record<WeightLayout['type'], number>;
+
 /** Bytes of a padded weight matrix. */
-export const weightBytes = (window: Window, onMatrixUnits: boolean): number =>
-  weightCount(window) * (onMatrixUnits ? 2 : 4);
+export const weightBytes = (window: Window, { type }: WeightLayout): number =>
+  weightCount(window) * bytesOfType[type];
 
 /** Weights that no step changes: levels and their scales, or real values and scales of 1. */
 export function frozenWeights(
@@ -17,27 +20,34 @@ export function frozenWeights(
   weights: ConvWeights,
   onMatrixUnits: boolean,
 ): Weights {
-  const padded = padWeights(weights.kind === 'levels' ? weights.levels : weights.values, window);
-  const values = builder.persistent(
-    `weights of ${window.name}`,
-    weightBytes(window, onMatrixUnits),
-    onMatrixUnits ? halvesOf(padded) : padded,
-  );
-  return { window, values, ...channelScales(builder, window, weights), onMatrixUnits };
+  const upload = (layout: WeightLayout) => {
+    const { order, type } = layout;
+    const padded = padWeights(weights.kind === 'levels' ? weights.levels : weights.values, window, order);
+    const data = { f32: () => padded, f16: () => halvesOf(padded), i8: () => Int8Array.from(padded) }[type]();
+    return builder.persistent(`weights of ${window.name}`, weightBytes(window, layout), data);
+  };
+  return { window, in: oncePerLayout(upload), ...gridOf(window, weights), onMatrixUnits };
 }
 
-/** The scales of a layer's levels on the device; 1 where there is no grid. */
-export function channelScales(
-  builder: PlanBuilder,
-  { name, outChannels }: Window,
-  grid: ConvWeights | null,
-): { scales: Tensor; largestScale: number } {
-  const padded = new Float32Array(4 * quadsOf(outChannels));
-  if (grid?.kind === 'levels') padded.set(grid.scales);
-  else padded.fill(1, 0, outChannels);
-  // All-zero filters have a scale of 0; the largest of nothing but zeros must not divide by 0.
-  const largestScale = padded.reduce((a, b) => Math.max(a, b), 0) || 1;
-  return { scales: builder.persistent(`scales of ${name}`, padded.byteLength, padded), largestScale };
+/** Makes a tensor when its layout is first asked for. */
+export function oncePerLayout(make: (layout: WeightLayout) => Tensor): Weights['in'] {
+  const made = new Map<string, Tensor>();
+  return (layout) => {
+    const key = `${layout.order} ${layout.type}`;
+    const tensor = made.get(key) ?? make(layout);
+    made.set(key, tensor);
+    return tensor;
+  };
+}
+
+/** Scales and limit of a layer's levels. A filter of nothing but zeros has a scale of 0: what 1 stands for is free then. */
+export function gridOf(
+  { outChannels }: Window,
+  weights: ConvWeights | null,
+): Pick<Weights, 'scales' | 'limit'> {
+  return weights?.kind === 'levels'
+    ? { scales: weights.scales.map((scale) => scale || 1), limit: levelLimit(weights.bits) }
+    : { scales: new Float32Array(outChannels).fill(1), limit: null };
 }
 
 /** Levels of up to 8 bits in float16. A table and a plain loop: `Uint16Array.from` takes seconds for a ResNet-50. */

@@ -1,7 +1,8 @@
 /** @file Feature maps and weights as they lie on the device: channels padded to quads, groups of four. */
 import { type LayerGraph, layerShapes } from '../../model/graph.js';
 import type { Window } from '../compiled/layers.js';
-import type { FeatureFormat, Geometry } from './kernels/convolution.js';
+import type { Geometry, WeightLayout } from './kernels/convolution.js';
+import { type FeatureFormat, formats } from './kernels/formats.js';
 import type { Tensor } from './plan.js';
 
 /** [batch · height · width, channels] */
@@ -20,8 +21,35 @@ export interface FeatureMap {
   readonly tensor: Tensor;
   readonly shape: MapShape;
   readonly format: FeatureFormat;
-  /** Value of one level; 1 for floats. */
+  /** What one stands for: the value of one level; 1 for plain values. */
   readonly step: number;
+  /** Of a convolution's output, which is kept as {@link ConvolutionSums}. */
+  readonly sums?: ConvolutionSums;
+  /** Where the product has computed them on its way. */
+  readonly statistics?: ChunkStatistics;
+}
+
+/** Of each chunk of pixels and channel the mean and the sum of squared deviations from it; see statisticsSumsKernel. */
+export interface ChunkStatistics {
+  readonly sums: Tensor;
+  readonly chunks: number;
+  readonly pixelsPerChunk: number;
+}
+
+/**
+ * A convolution stores `scale` · Σ input · weight, in levels where it reads and has levels: integers times a power of two.
+ * Only a batch norm reads them, and normalises what one of each channel stands for away.
+ */
+export interface ConvolutionSums {
+  /** 1, or the power of two that brings the largest possible sum into float16. */
+  readonly scale: number;
+  /** What a stored 1 stands for, per channel, padded: the step of the input · the scale of the weights / `scale`. */
+  readonly units: Float32Array<ArrayBuffer>;
+}
+
+/** What a stored 1 stands for, per channel, padded. */
+export function channelUnits({ shape, step, sums }: FeatureMap): Float32Array<ArrayBuffer> {
+  return sums?.units ?? new Float32Array(4 * shape.quads).fill(step);
 }
 
 export const quadsOf = (channels: number): number => Math.ceil(channels / 4);
@@ -36,7 +64,7 @@ export function mapShapes(graph: LayerGraph, batch: number, imageSize: number): 
 }
 
 export const mapBytes = ({ pixels, quads }: MapShape, format: FeatureFormat): number =>
-  pixels * quads * (format === 'levels' ? 4 : 16);
+  pixels * quads * formats[format].bytes;
 
 export function geometryOf(
   { kernel, stride, padding }: Pick<Window, 'kernel' | 'stride' | 'padding'>,
@@ -67,25 +95,36 @@ export const weightRows = ({ kernel, inChannels }: Window): number => kernel ** 
 /** Values of the padded weight matrix. */
 export const weightCount = (window: Window): number => weightRows(window) * quadsOf(window.outChannels) * 4;
 
-/** [outC, inC, k, k] → [taps · inC, outC], padded with zeros. */
-export function padWeights(values: ArrayLike<number>, window: Window): Float32Array<ArrayBuffer> {
+/** [outC, inC, k, k] → [taps · inC, outC], or as filters [outC, taps · inC], padded with zeros. */
+export function padWeights(
+  values: ArrayLike<number>,
+  window: Window,
+  order: WeightLayout['order'],
+): Float32Array<ArrayBuffer> {
   const { inChannels, outChannels, kernel } = window;
   const taps = kernel ** 2;
   const [inPadded, outPadded] = [4 * quadsOf(inChannels), 4 * quadsOf(outChannels)];
+  const [rowStep, outStep] = order === 'rows' ? [outPadded, 1] : [1, taps * inPadded];
   const padded = new Float32Array(taps * inPadded * outPadded);
   let i = 0;
   for (let out = 0; out < outChannels; out++) {
     for (let channel = 0; channel < inChannels; channel++) {
       for (let tap = 0; tap < taps; tap++) {
-        padded[(tap * inPadded + channel) * outPadded + out] = values[i++];
+        padded[(tap * inPadded + channel) * rowStep + out * outStep] = values[i++];
       }
     }
   }
   return padded;
 }
 
-/** Padded [batch · pixels, quads] → [batch, channels, height, width]. */
-export function unpadMap(values: Float32Array, shape: MapShape): Float32Array {
+/** The longest run of 16, 8 or 4 that divides a map's padded channels. */
+export const runOf = (quads: number): number => (quads % 4 === 0 ? 16 : quads % 2 === 0 ? 8 : 4);
+
+/**
+ * Padded [batch · pixels, quads] → [batch, channels, height, width].
+ * @param units what a 1 of each channel stands for
+ */
+export function unpadMap(values: Float32Array, shape: MapShape, units: Float32Array): Float32Array {
   const { batch, height, width, channels, quads } = shape;
   const pixels = height * width;
   const result = new Float32Array(batch * channels * pixels);
@@ -93,7 +132,7 @@ export function unpadMap(values: Float32Array, shape: MapShape): Float32Array {
     for (let pixel = 0; pixel < pixels; pixel++) {
       const source = (image * pixels + pixel) * quads * 4;
       for (let channel = 0; channel < channels; channel++) {
-        result[(image * channels + channel) * pixels + pixel] = values[source + channel];
+        result[(image * channels + channel) * pixels + pixel] = values[source + channel] * units[channel];
       }
     }
   }

@@ -1,12 +1,24 @@
 /** @file Emits the dispatches of the forward pass. */
 import type { Normalization } from '../../model/backbone.js';
 import type { BatchNormLayer, ConvLayer, LinearLayer, MaxPoolLayer } from '../../model/graph.js';
-import type { FusedGraph, PointwiseGroup } from '../compiled/fusion.js';
+import { type FusedGraph, feedsBatchNormOnly, groupAfter, type PointwiseGroup } from '../compiled/fusion.js';
 import { clipOf, computed, productFlop, topLevel } from '../compiled/layers.js';
-import { type FeatureMap, geometryOf, isDense, type MapShape, mapBytes } from './features.js';
+import {
+  type ChunkStatistics,
+  type ConvolutionSums,
+  type FeatureMap,
+  geometryOf,
+  isDense,
+  type MapShape,
+  mapBytes,
+  quadsOf,
+  runOf,
+} from './features.js';
 import { linearWorkgroups } from './kernel.js';
-import { type FeatureFormat, forwardKernel } from './kernels/convolution.js';
+import { sumBytes } from './kernels/channelSums.js';
+import { forwardKernel, forwardWeights, type ProductPath } from './kernels/convolution.js';
 import { biasKernel, normalizeKernel } from './kernels/ends.js';
+import type { FeatureFormat } from './kernels/formats.js';
 import { type GroupShape, groupBuffers, groupForwardKernel, groupParams } from './kernels/pointwise.js';
 import { averagePoolKernel, maxPoolKernel } from './kernels/pools.js';
 import type { Tensor } from './plan.js';
@@ -27,6 +39,10 @@ export interface ForwardContext {
   /** Batch norms' coefficients, and where each one's lie, in quads. */
   readonly coefficients: Tensor;
   readonly normOffsets: ReadonlyMap<string, number>;
+  /** Whether batch norms normalise by the batch's statistics. */
+  readonly usesBatchStatistics: boolean;
+  /** Whether nobody but its batch norm will ever read a convolution's output, nor the values of the group after it. */
+  isTransient(layer: ConvLayer, group: PointwiseGroup): boolean;
   /** Emits what turns a batch norm's input into its coefficients; nothing where statistics are frozen. */
   statistics(layer: BatchNormLayer, input: FeatureMap): void;
   /** The head's bias: a tensor, and where in it the bias starts. */
@@ -44,29 +60,45 @@ export function emitForward(context: ForwardContext): ForwardValues {
   const { builder, shapes } = context;
   const maps = new Map<string, FeatureMap>();
   const winners = new Map<string, Tensor>();
+  const withProduct = new Set<PointwiseGroup>();
 
-  const make = (name: string, format: FeatureFormat = 'float', step = 1): FeatureMap => {
+  const make = (name: string, lies: Partial<Omit<FeatureMap, 'tensor' | 'shape'>> = {}): FeatureMap => {
     const shape = shapes.get(name)!;
-    const map = { tensor: builder.transient(name, mapBytes(shape, format)), shape, format, step };
+    const { format = 'float32', step = 1 } = lies;
+    const tensor = builder.transient(name, mapBytes(shape, format));
+    const map = { ...lies, tensor, shape, format, step };
     maps.set(name, map);
     return map;
   };
   const mapOf = (name: string): FeatureMap => computed(maps, name);
   const floatsOf = (name: string): FeatureMap => {
     const map = mapOf(name);
-    if (map.format !== 'float') throw new Error(`pools read floats, and ${name} lies in memory as levels`);
+    if (map.format !== 'float32') throw new Error(`pools read floats, and ${name} lies in memory as levels`);
     return map;
   };
 
   emitNormalize(context, make('input'));
   for (const node of context.fused.nodes) {
     switch (node.kind) {
-      case 'conv':
-        emitConvolution(context, node, mapOf(node.inputs[0]), make(node.name));
+      case 'conv': {
+        const input = mapOf(node.inputs[0]);
+        const path = productPath(context, node);
+        const group = context.usesBatchStatistics ? null : groupAfter(context.fused, node);
+        if (group && context.isTransient(node, group)) {
+          const product = make(node.name, convolutionSums(context, node, input, 'float32'));
+          makeOutputs(group);
+          emitProduct(context, node, path, input, product, { group, maps });
+          withProduct.add(group);
+          break;
+        }
+        const statistics = chunkStatistics(context, node, path);
+        const output = make(node.name, { ...convolutionSums(context, node, input), statistics });
+        emitProduct(context, node, path, input, output);
         break;
+      }
       case 'linear': {
         const logits = make(node.name);
-        emitConvolution(context, node, mapOf(node.inputs[0]), logits);
+        emitProduct(context, node, productPath(context, node), mapOf(node.inputs[0]), logits);
         emitBias(context, node, logits);
         break;
       }
@@ -83,26 +115,58 @@ export function emitForward(context: ForwardContext): ForwardValues {
         });
         break;
       }
-      case 'group': {
-        for (const member of node.members) {
-          if (member.kind === 'batchNorm') context.statistics(member, mapOf(member.inputs[0]));
-        }
-        const levels = topLevel(context.activationBits);
-        const outputs = node.outputs.map((name) => {
-          const quantized = node.members.some((member) => member.name === name && member.kind === 'quantize');
-          return quantized ? make(name, 'levels', clipOf(context.clips, name) / levels) : make(name);
-        });
-        emitGroup(context, node, node.inputs.map(mapOf), outputs);
-      }
+      case 'group':
+        if (withProduct.has(node)) break;
+        makeOutputs(node);
+        emitGroup(context, node, maps);
     }
   }
   return { maps, winners };
+
+  /** Of a group whose inputs are computed, and its batch norms' coefficients. */
+  function makeOutputs({ members, outputs }: PointwiseGroup): void {
+    for (const member of members) {
+      if (member.kind === 'batchNorm') context.statistics(member, mapOf(member.inputs[0]));
+    }
+    const levels = topLevel(context.activationBits);
+    for (const name of outputs) {
+      const quantized = members.some((member) => member.name === name && member.kind === 'quantize');
+      if (quantized) make(name, { format: 'levels', step: clipOf(context.clips, name) / levels });
+      else make(name);
+    }
+  }
 }
 
-/** What a group's kernels are generated from, once its inputs are computed. */
-export function groupShape(group: PointwiseGroup, maps: ReadonlyMap<string, FeatureMap>): GroupShape {
-  const formats = group.inputs.map((name) => [name, maps.get(name)!.format] as const);
-  return { group, formats: new Map(formats) };
+/** How a convolution's output lies in memory. @param wanted its format, where it is not free */
+function convolutionSums(
+  { fused, weights, products, activationBits }: ForwardContext,
+  layer: ConvLayer,
+  input: FeatureMap,
+  wanted?: FeatureFormat,
+): { format: FeatureFormat; sums: ConvolutionSums } {
+  if (!feedsBatchNormOnly(fused, layer))
+    throw new Error(`${layer.name} feeds something else than one batch norm`);
+  const { scales, limit } = weights(layer);
+  const rows = layer.kernel ** 2 * layer.inChannels;
+  const largest =
+    input.format === 'levels' && limit !== null ? topLevel(activationBits) * limit * rows : null;
+  // 11 bits err by far less than a level of 4 bits, but not than one of 8.
+  const fits = products.halfMaps && largest !== null && activationBits <= 4;
+  const format = wanted ?? (fits ? 'float16' : 'float32');
+  const scale = format === 'float16' ? Math.min(1, 2 ** (15 - Math.ceil(Math.log2(largest!)))) : 1;
+  const units = new Float32Array(4 * quadsOf(layer.outChannels)).fill(1);
+  units.set(scales.map((value) => (value * input.step) / scale));
+  return { format, sums: { scale, units } };
+}
+
+/** What a group's kernels are generated from, once its inputs and outputs have their maps. */
+export function groupShape(
+  group: PointwiseGroup,
+  maps: ReadonlyMap<string, FeatureMap>,
+  { products }: Pick<ForwardContext, 'products'>,
+): GroupShape {
+  const formats = [...group.inputs, ...group.outputs].map((name) => [name, maps.get(name)!.format] as const);
+  return { group, formats: new Map(formats), gradients: products.gradientFormat };
 }
 
 /** Parameters that all kernels of a group share. */
@@ -138,24 +202,27 @@ export function groupInputs(
   return { ...Object.fromEntries(inputs), coefficients };
 }
 
+/** What the forward kernel of a group is called with. */
+function groupCall(
+  context: ForwardContext,
+  group: PointwiseGroup,
+  maps: ReadonlyMap<string, FeatureMap>,
+): { shape: GroupShape; params: Record<string, number>; tensors: Record<string, Tensor> } {
+  const shape = groupShape(group, maps, context);
+  const params = groupParameters(context, shape, maps);
+  const tensors = groupInputs(context, shape, maps);
+  for (const name of group.outputs) tensors[groupBuffers.output(shape, name)] = maps.get(name)!.tensor;
+  return { shape, params, tensors };
+}
+
 function emitGroup(
   context: ForwardContext,
   group: PointwiseGroup,
-  inputs: readonly FeatureMap[],
-  outputs: readonly FeatureMap[],
+  maps: ReadonlyMap<string, FeatureMap>,
 ): void {
-  const maps = new Map(group.inputs.map((name, i) => [name, inputs[i]]));
-  const shape = groupShape(group, maps);
-  const params = groupParameters(context, shape, maps);
-  const tensors = groupInputs(context, shape, maps);
-  group.outputs.forEach((name, i) => {
-    tensors[groupBuffers.output(shape, name)] = outputs[i].tensor;
-  });
-  context.builder.dispatch(groupForwardKernel(shape), {
-    params,
-    tensors,
-    workgroups: linearWorkgroups(params.size),
-  });
+  const { shape, params, tensors } = groupCall(context, group, maps);
+  const workgroups = linearWorkgroups(params.size);
+  context.builder.dispatch(groupForwardKernel(shape), { params, tensors, workgroups });
 }
 
 function emitNormalize({ builder, normalization, pixels }: ForwardContext, output: FeatureMap): void {
@@ -176,22 +243,74 @@ function emitNormalize({ builder, normalization, pixels }: ForwardContext, outpu
   });
 }
 
-function emitConvolution(
+const extentOf = ({ pixels, quads }: MapShape) => ({ rows: pixels, columns: 4 * quads });
+
+function productPath(context: ForwardContext, layer: ConvLayer | LinearLayer): ProductPath {
+  const { products, activationBits, shapes } = context;
+  const { onMatrixUnits } = context.weights(layer);
+  const extent = extentOf(shapes.get(layer.name)!);
+  return products.path(onMatrixUnits, extent, ENOUGH_WORKGROUPS, products.numbers(activationBits));
+}
+
+/** What a convolution on matrix units can compute for the batch norm that reads it: one pass over its output less. */
+function chunkStatistics(
+  { builder, shapes, usesBatchStatistics }: ForwardContext,
+  { name }: ConvLayer,
+  path: ProductPath,
+): ChunkStatistics | undefined {
+  if (!usesBatchStatistics || path.kind === 'float') return undefined;
+  const { pixels, quads } = shapes.get(name)!;
+  const pixelsPerChunk = path.tile.subgroupRows;
+  const chunks = Math.ceil(pixels / pixelsPerChunk);
+  return {
+    sums: builder.transient(`statistics of ${name}`, sumBytes(quads, chunks)),
+    chunks,
+    pixelsPerChunk,
+  };
+}
+
+function emitProduct(
   context: ForwardContext,
   layer: ConvLayer | LinearLayer,
+  path: ProductPath,
   input: FeatureMap,
   output: FeatureMap,
+  after?: { readonly group: PointwiseGroup; readonly maps: ReadonlyMap<string, FeatureMap> },
 ): void {
-  const { window, values, scales, onMatrixUnits } = context.weights(layer);
-  const extent = { rows: output.shape.pixels, columns: 4 * output.shape.quads };
-  const path = context.products.path(onMatrixUnits, extent, ENOUGH_WORKGROUPS);
-  context.builder.dispatch(forwardKernel({ path, dense: isDense(window), input: input.format }), {
-    params: { ...geometryOf(window, input.shape, output.shape), inputStep: input.step },
-    tensors: { x: input.tensor, w: values, scales, y: output.tensor },
-    workgroups: [...tilesOf(path, extent), 1],
+  const weights = context.weights(layer);
+  const { window } = weights;
+  const group = after && groupCall(context, after.group, after.maps);
+  const kernel = forwardKernel({
+    path,
+    dense: isDense(window),
+    inRun: runOf(input.shape.quads),
+    outRun: runOf(output.shape.quads),
+    input: input.format,
+    output: output.format,
+    statistics: output.statistics !== undefined,
+    epilogue: group && { shape: group.shape, input: layer.name },
+  });
+  context.builder.dispatch(kernel, {
+    params: {
+      ...geometryOf(window, input.shape, output.shape),
+      factor: productFactor(input, output),
+      ...group?.params,
+    },
+    tensors: {
+      x: input.tensor,
+      w: weights.in(forwardWeights(path)),
+      y: output.tensor,
+      ...group?.tensors,
+      ...(output.statistics ? { sums: output.statistics.sums } : {}),
+    },
+    workgroups: [...tilesOf(path, extentOf(output.shape)), 1],
     flop: productFlop(window, output.shape),
   });
 }
+
+/** By what a product's sums are multiplied when they are stored. */
+export const productFactor = (input: FeatureMap, output: FeatureMap): number =>
+  output.sums?.scale ?? input.step;
 
 /** Adds the head's bias in place. */
 function emitBias(

@@ -3,7 +3,14 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { ExitCode, UserError } from '../../errors.js';
 import type { Engine, EngineEntry } from '../engine.js';
-import { adapterFacts, describeMatrix, type MatrixSupport, matrixSupport, requestAdapter } from './device.js';
+import {
+  adapterFacts,
+  describeMatrix,
+  type MatrixSupport,
+  matrixSupport,
+  type Precision,
+  requestAdapter,
+} from './device.js';
 import { WebGpuInferenceSession } from './inferenceSession.js';
 import { openCheckedGpu } from './selfCheck.js';
 import { WebGpuTrainingSession } from './trainingSession.js';
@@ -41,8 +48,7 @@ export const engineEntry: EngineEntry = {
   create: () => createWebGpuEngine(),
 };
 
-/** @param precision `float32`: without matrix units, as on a GPU that has none */
-export async function createWebGpuEngine(precision: 'mixed' | 'float32' = 'mixed'): Promise<Engine> {
+export async function createWebGpuEngine(precision: Precision = 'mixed'): Promise<Engine> {
   const adapter = await requestAdapter();
   if (!adapter) throw new UserError(noAdapter, 'See `xbm engines`.', ExitCode.unavailable);
   const gpu = await openCheckedGpu(adapter, precision);
@@ -50,7 +56,7 @@ export async function createWebGpuEngine(precision: 'mixed' | 'float32' = 'mixed
     name: 'webgpu',
     inference: 'webgpu',
     device: deviceName(adapter, gpu.matrix),
-    gradientPrecision: gpu.units ? 'float16' : 'float32',
+    gradientPrecision: gpu.units === null ? 'float32' : precision === 'mixed' ? 'bfloat16' : 'float16',
     openTraining: (plan, state) => WebGpuTrainingSession.open(gpu, plan, state),
     openInference: (plan) => WebGpuInferenceSession.open(gpu, plan),
   };

@@ -6,9 +6,10 @@ import { windowOf } from '../compiled/layers.js';
 import type { InferencePlan, InferenceSession, Prediction } from '../engine.js';
 import type { Gpu } from './device.js';
 import { frozenWeights } from './deviceWeights.js';
-import { type FeatureMap, mapShapes, unpadMap } from './features.js';
+import { channelUnits, type FeatureMap, mapShapes, unpadMap } from './features.js';
 import { emitForward } from './forward.js';
-import { coefficientLayout, frozenCoefficients } from './normalization.js';
+import { readValues } from './kernels/formats.js';
+import { FrozenNorms } from './normalization.js';
 import type { KernelUse, Plan, Tensor } from './plan.js';
 import { PlanBuilder } from './planBuilder.js';
 import { Products, type Weights } from './products.js';
@@ -29,14 +30,13 @@ export class WebGpuInferenceSession implements InferenceSession {
     const { graph, convs, tensors, clips, activationBits, normalization } = network;
     const builder = new PlanBuilder(gpu);
     const fused = fuseGraph(graph, activationBits, taps);
-    const norms = coefficientLayout(graph);
-    const coefficients = frozenCoefficients(graph, norms, tensors);
+    const norms = new FrozenNorms(builder, graph, tensors);
     const head = headOf(graph);
     const bias = tensors[`${head.name}.bias`].slice();
     const products = new Products(gpu);
     const weights = new Map<string, Weights>();
     for (const conv of layersOfKind(graph, 'conv')) {
-      const format = readsLevels(fused, conv) ? 'levels' : 'float';
+      const format = readsLevels(fused, conv) ? 'levels' : 'float32';
       const onMatrixUnits = products.canUseMatrixUnits(format, convs[conv.name].kind);
       weights.set(conv.name, frozenWeights(builder, conv, convs[conv.name], onMatrixUnits));
     }
@@ -54,9 +54,11 @@ export class WebGpuInferenceSession implements InferenceSession {
       pixels,
       products,
       weights: ({ name }) => weights.get(name)!,
-      coefficients: builder.persistent('batch norm coefficients', norms.bytes, coefficients),
+      coefficients: norms.coefficients,
       normOffsets: norms.offsets,
-      statistics: () => {},
+      usesBatchStatistics: false,
+      isTransient: ({ name }) => !taps.includes(name),
+      statistics: (layer, input) => norms.add(layer, input),
       bias: { tensors: biasTensor, offset: 0 },
     });
     const tapped = new Map(taps.map((name) => [name, maps.get(fused.aliases.get(name) ?? name)!]));
@@ -93,10 +95,5 @@ export class WebGpuInferenceSession implements InferenceSession {
 }
 
 /** [batch, channels, height, width] */
-function valuesOf(bytes: ArrayBuffer, { shape, format, step }: FeatureMap): Float32Array {
-  const values =
-    format === 'float'
-      ? new Float32Array(bytes)
-      : new Float32Array(new Uint8Array(bytes)).map((level) => level * step);
-  return unpadMap(values, shape);
-}
+const valuesOf = (bytes: ArrayBuffer, map: FeatureMap): Float32Array =>
+  unpadMap(readValues(bytes, map.format), map.shape, channelUnits(map));

@@ -1,7 +1,16 @@
 /** @file One WGSL compute kernel: its source, made from declared parameters and buffers so that the two cannot differ. */
 
 export type ScalarType = 'u32' | 'f32';
-export type ElementType = 'f32' | 'u32' | 'i32' | 'vec4f' | 'f16' | 'vec4<f16>' | 'atomic<u32>';
+export type ElementType =
+  | 'f32'
+  | 'u32'
+  | 'i32'
+  | 'vec2u'
+  | 'vec4u'
+  | 'vec4f'
+  | 'f16'
+  | 'vec4<f16>'
+  | 'atomic<u32>';
 export type BufferType = `${'read' | 'read_write'} ${ElementType}`;
 
 export interface Kernel<P extends string = string, B extends string = string> {
@@ -35,8 +44,25 @@ export const STEP_BINDING = 1;
 export const FIRST_BUFFER_BINDING = 2;
 
 /**
+ * WGSL: bfloat16, the upper half of a float32, two to a word. Rounds to nearest, ties to even; a NaN, which rounding up
+ * could turn into a zero, stays one.
+ */
+const bfloat16Functions = `
+fn bfloat16Values(pairs: vec2u) -> vec4f {
+  return bitcast<vec4f>(vec4u(pairs.x << 16u, pairs.x & 0xffff0000u, pairs.y << 16u, pairs.y & 0xffff0000u));
+}
+fn bfloat16Pairs(values: vec4f) -> vec2u {
+  let bits = bitcast<vec4u>(values);
+  let rounded = bits + 0x7fffu + ((bits >> vec4u(16u)) & vec4u(1u));
+  let isNan = (bits & vec4u(0x7fffffffu)) > vec4u(0x7f800000u);
+  let upper = select(rounded, bits | vec4u(0x400000u), isNan);
+  return (upper.xz >> vec2u(16u)) | (upper.yw & vec2u(0xffff0000u));
+}`;
+
+/**
  * @param kernel.extensions WGSL extensions to enable; float16 buffers enable theirs themselves
- * @param kernel.body WGSL that reads `params`, `step` and the buffers by their names and has an entry point `main`
+ * @param kernel.body WGSL that reads `params`, `step` and the buffers by their names and has an entry point `main`; may call
+ * `bfloat16Values` and `bfloat16Pairs`
  */
 export function defineKernel<P extends string, B extends string>(kernel: {
   label: string;
@@ -67,6 +93,7 @@ export function defineKernel<P extends string, B extends string>(kernel: {
       `@group(0) @binding(${FIRST_BUFFER_BINDING + i}) var<storage, ${access}> ${name}: array<${element}>;`,
     );
   });
+  if (/\bbfloat16(Values|Pairs)\(/.test(body)) declarations.push(bfloat16Functions);
   return { label, params, buffers, usesStep, code: `${declarations.join('\n')}\n${body}` };
 }
 

@@ -1,8 +1,10 @@
 /** @file Where each batch norm's coefficient vectors lie in the coefficient buffer, and their values when frozen. */
-import { type LayerGraph, layersOfKind } from '../../model/graph.js';
+import { type BatchNormLayer, type LayerGraph, layersOfKind } from '../../model/graph.js';
 import { frozenNorm } from '../compiled/layers.js';
-import { quadsOf } from './features.js';
+import { channelUnits, type FeatureMap, quadsOf } from './features.js';
 import { COEFFICIENTS } from './kernels/pointwise.js';
+import type { Tensor } from './plan.js';
+import type { PlanBuilder } from './planBuilder.js';
 
 export interface CoefficientLayout {
   /** In quads, by batch norm layer. */
@@ -20,19 +22,35 @@ export function coefficientLayout(graph: LayerGraph): CoefficientLayout {
   return { offsets, bytes: 16 * quads };
 }
 
-/** Coefficients that normalise by the running statistics; padded channels come out as 0. */
-export function frozenCoefficients(
-  graph: LayerGraph,
-  layout: CoefficientLayout,
-  tensors: Readonly<Record<string, Float32Array>>,
-): Float32Array<ArrayBuffer> {
-  const values = new Float32Array(layout.bytes / 4);
-  for (const layer of layersOfKind(graph, 'batchNorm')) {
-    const vectors = frozenNorm(layer, tensors);
+/** Coefficients of batch norms that normalise by the running statistics; those of padded channels are 0. */
+export class FrozenNorms {
+  readonly coefficients: Tensor;
+  readonly offsets: ReadonlyMap<string, number>;
+  readonly #values: Float32Array<ArrayBuffer>;
+
+  constructor(
+    builder: PlanBuilder,
+    graph: LayerGraph,
+    readonly tensors: Readonly<Record<string, Float32Array>>,
+  ) {
+    const { offsets, bytes } = coefficientLayout(graph);
+    this.offsets = offsets;
+    this.#values = new Float32Array(bytes / 4);
+    // Filled in until the plan is compiled: what an input's values stand for is known when it is emitted.
+    this.coefficients = builder.persistent('batch norm coefficients', bytes, this.#values);
+  }
+
+  add(layer: BatchNormLayer, input: FeatureMap): void {
+    const units = channelUnits(input);
+    const { mean, scale, shift } = frozenNorm(layer, this.tensors);
+    const stored = {
+      mean: mean.map((value, c) => value / units[c]),
+      scale: scale.map((value, c) => value * units[c]),
+      shift,
+    };
     for (const name of ['mean', 'scale', 'shift'] as const) {
       const quads = COEFFICIENTS.indexOf(name) * quadsOf(layer.channels);
-      values.set(vectors[name], 4 * (layout.offsets.get(layer.name)! + quads));
+      this.#values.set(stored[name], 4 * (this.offsets.get(layer.name)! + quads));
     }
   }
-  return values;
 }

@@ -4,12 +4,14 @@
  */
 import { hash32 } from '../../random.js';
 import type { Window } from '../compiled/layers.js';
-import { Gpu } from './device.js';
+import { Gpu, type Precision } from './device.js';
 import { frozenWeights } from './deviceWeights.js';
-import { geometryOf, type MapShape, quadsOf } from './features.js';
+import { geometryOf, type MapShape, quadsOf, runOf } from './features.js';
 import type { Kernel } from './kernel.js';
 import {
   forwardKernel,
+  forwardWeights,
+  gradientWeights,
   inputGradientKernel,
   type ProductPath,
   weightGradientKernel,
@@ -92,7 +94,7 @@ export function expectedProducts({
 export async function computedProducts(
   gpu: Gpu,
   path: ProductPath,
-  { pixels, inChannels, outChannels, x, weights, dy }: ConvProblem,
+  { pixels, inChannels, outChannels, x, weights: levels, dy }: ConvProblem,
 ): Promise<ConvProducts> {
   const window: Window = { name: 'check', inChannels, outChannels, kernel: 1, stride: 1, padding: 0 };
   const shape = (channels: number): MapShape => {
@@ -101,37 +103,49 @@ export async function computedProducts(
   const geometry = geometryOf(window, shape(inChannels), shape(outChannels));
   const builder = new PlanBuilder(gpu);
   const scales = new Float32Array(outChannels).fill(1);
-  const w = frozenWeights(
+  const weights = frozenWeights(
     builder,
     window,
-    { kind: 'levels', levels: weights, scales, bits: 4 },
+    { kind: 'levels', levels, scales, bits: 4 },
     path.kind === 'matrix',
   );
   const largest = Float32Array.of(15 * GRADIENT_UNIT);
   const tensors: Record<string, Tensor> = {
     x: builder.persistent('levels', x.byteLength, x),
-    w: w.values,
-    scales: w.scales,
     dy: builder.persistent('gradient', dy.byteLength, dy),
     range: builder.persistent('range', 4, largest),
     y: builder.persistent('y', 4 * pixels * outChannels),
     dx: builder.persistent('dx', 4 * pixels * inChannels),
     dw: builder.persistent('dw', 4 * inChannels * outChannels),
   };
-  const variant = { path, dense: true, input: 'levels' } as const;
+  const variant = {
+    path,
+    dense: true,
+    inRun: runOf(quadsOf(inChannels)),
+    outRun: runOf(quadsOf(outChannels)),
+    input: 'levels',
+    output: 'float32',
+    gradient: 'float32',
+    inputGradient: 'float32',
+  } as const;
   const split = Math.ceil(pixels / MAX_DEPTH) * MAX_DEPTH;
   const params: Record<string, number> = {
     ...geometry,
-    inputStep: 1,
-    largestScale: 1,
+    factor: 1,
     rangeIndex: 0,
     pixelsPerSplit: split,
   };
-  const dispatch = (kernel: Kernel, rows: number, columns: number) =>
-    builder.dispatch(kernel, { params, tensors, workgroups: [...tilesOf(path, { rows, columns }), 1] });
-  dispatch(forwardKernel(variant) as Kernel, pixels, outChannels);
-  dispatch(inputGradientKernel(variant), pixels, inChannels);
-  dispatch(weightGradientKernel(variant), inChannels, outChannels);
+  const dispatch = (kernel: Kernel, w: Tensor, rows: number, columns: number) =>
+    builder.dispatch(kernel, {
+      params,
+      tensors: { ...tensors, w },
+      workgroups: [...tilesOf(path, { rows, columns }), 1],
+    });
+  const float16: ProductPath = path.kind === 'matrix' ? { ...path, numbers: 'float16' } : path;
+  const gradient = { ...variant, path: float16 };
+  dispatch(forwardKernel(variant), weights.in(forwardWeights(path)), pixels, outChannels);
+  dispatch(inputGradientKernel(gradient), weights.in(gradientWeights(path)), pixels, inChannels);
+  dispatch(weightGradientKernel(gradient), tensors.dy, inChannels, outChannels);
   const plan = await builder.finish();
   try {
     const [y, dx, dw] = await plan.run([tensors.y, tensors.dx, tensors.dw]);
@@ -151,7 +165,7 @@ export function firstDifference(found: ConvProducts, expected: ConvProducts): st
 }
 
 /** Opens an adapter's device, with its matrix units where they are there and right. @throws UserError when it does not open */
-export async function openCheckedGpu(adapter: GPUAdapter, precision: 'mixed' | 'float32'): Promise<Gpu> {
+export async function openCheckedGpu(adapter: GPUAdapter, precision: Precision): Promise<Gpu> {
   const gpu = await Gpu.open(adapter, precision);
   await checkMatrixUnits(gpu);
   return gpu;
@@ -169,10 +183,14 @@ export async function checkMatrixUnits(gpu: Gpu): Promise<void> {
   const tiles = matrixTiles(units, gpu.limits);
   // A software GPU takes minutes to compile the large ones.
   for (const tile of gpu.isSoftware ? tiles.slice(-1) : tiles) {
-    const found = await computedProducts(gpu, { kind: 'matrix', tile, units }, problem);
-    const difference = firstDifference(found, expected);
-    if (difference === null) continue;
-    gpu.leaveUnits(`this driver's are wrong (${tile.rows}×${tile.columns} tiles: ${difference})`);
-    return;
+    for (const numbers of units.integers ? (['float16', 'int8'] as const) : (['float16'] as const)) {
+      const found = await computedProducts(gpu, { kind: 'matrix', tile, units, numbers }, problem);
+      const difference = firstDifference(found, expected);
+      if (difference === null) continue;
+      gpu.leaveUnits(
+        `this driver's are wrong (${numbers}, ${tile.rows}×${tile.columns} tiles: ${difference})`,
+      );
+      return;
+    }
   }
 }

@@ -1,14 +1,14 @@
 import type { BatchNormLayer } from '../../model/graph.js';
 import type { TrainingPlan } from '../engine.js';
-import { type FeatureMap, quadsOf } from './features.js';
+import { type ChunkStatistics, channelUnits, type FeatureMap, quadsOf } from './features.js';
 import {
   affineUpdateKernel,
-  channelWorkgroups,
+  normWorkgroups,
   statisticsKernel,
   statisticsSumsKernel,
 } from './kernels/batchNorm.js';
 import { sumBytes, sumGrid } from './kernels/channelSums.js';
-import { coefficientLayout, frozenCoefficients } from './normalization.js';
+import { coefficientLayout, FrozenNorms } from './normalization.js';
 import type { Tensor } from './plan.js';
 import type { PlanBuilder } from './planBuilder.js';
 import type { TaskTensors } from './taskTensors.js';
@@ -18,8 +18,10 @@ export class TaskNorms {
   readonly coefficients: Tensor;
   /** Of each batch norm's coefficients, in quads. */
   readonly offsets: ReadonlyMap<string, number>;
+  /** Where the running statistics do not change. */
+  readonly #frozen: FrozenNorms | null;
 
-  /** @param initial the task's tensors: its running statistics, where frozen, do not change */
+  /** @param initial the task's tensors */
   constructor(
     readonly builder: PlanBuilder,
     readonly training: TrainingPlan,
@@ -27,38 +29,55 @@ export class TaskNorms {
     initial: Readonly<Record<string, Float32Array>>,
   ) {
     const { graph, method } = training;
-    const layout = coefficientLayout(graph);
-    const frozen = method.trainBatchNorm ? null : frozenCoefficients(graph, layout, initial);
-    this.coefficients = builder.persistent('batch norm coefficients', layout.bytes, frozen);
-    this.offsets = layout.offsets;
+    this.#frozen = method.trainBatchNorm ? null : new FrozenNorms(builder, graph, initial);
+    const { offsets, bytes } = coefficientLayout(graph);
+    this.offsets = offsets;
+    this.coefficients = this.#frozen?.coefficients ?? builder.persistent('batch norm coefficients', bytes);
   }
 
-  emitStatistics(layer: BatchNormLayer, { tensor: x, shape }: FeatureMap): void {
-    if (!this.training.method.trainBatchNorm) return;
-    const { lanes, chunks, pixelsPerChunk, workgroups } = sumGrid(shape.pixels, shape.quads);
-    const sums = this.builder.transient(`sums of ${layer.name}`, sumBytes(shape.quads, chunks));
-    this.builder.dispatch(statisticsSumsKernel(lanes), {
-      params: { quads: shape.quads, pixels: shape.pixels, pixelsPerChunk },
-      tensors: { x, sums },
-      workgroups,
-    });
+  emitStatistics(layer: BatchNormLayer, input: FeatureMap): void {
+    if (this.#frozen) {
+      this.#frozen.add(layer, input);
+      return;
+    }
+    const { shape } = input;
+    const { sums, chunks, pixelsPerChunk } = input.statistics ?? this.#chunkStatistics(layer, input);
     const { layout, tensors } = this.task;
+    const units = channelUnits(input);
     this.builder.dispatch(statisticsKernel, {
       params: {
         ...this.#params(layer, chunks, shape.pixels),
+        pixelsPerChunk,
         meanOffset: layout.offset(`${layer.name}.running_mean`),
         varianceOffset: layout.offset(`${layer.name}.running_var`),
       },
-      tensors: { x, sums, coefficients: this.coefficients, tensors },
-      workgroups: channelWorkgroups(shape.quads),
+      tensors: {
+        sums,
+        units: this.builder.persistent(`units of ${layer.name}'s input`, units.byteLength, units),
+        coefficients: this.coefficients,
+        tensors,
+      },
+      workgroups: normWorkgroups(shape.quads),
     });
+  }
+
+  #chunkStatistics({ name }: BatchNormLayer, { tensor: x, shape, format }: FeatureMap): ChunkStatistics {
+    const { pixels, quads } = shape;
+    const { lanes, chunks, pixelsPerChunk, workgroups } = sumGrid(pixels, quads);
+    const sums = this.builder.transient(`sums of ${name}`, sumBytes(quads, chunks));
+    this.builder.dispatch(statisticsSumsKernel(lanes, format), {
+      params: { quads, pixels, pixelsPerChunk },
+      tensors: { x, sums },
+      workgroups,
+    });
+    return { sums, chunks, pixelsPerChunk };
   }
 
   update(layer: BatchNormLayer, sums: Tensor, chunks: number, pixels: number): void {
     this.builder.dispatch(affineUpdateKernel(this.training.optimizer), {
       params: this.#params(layer, chunks, pixels),
       tensors: { sums, coefficients: this.coefficients, ...this.task.optimized },
-      workgroups: channelWorkgroups(quadsOf(layer.channels)),
+      workgroups: normWorkgroups(quadsOf(layer.channels)),
     });
   }
 

@@ -1,21 +1,20 @@
 /** @file What a task's convolutions and head compute with, made anew each step, and how a step updates it. */
 import { maskShape, rowsPerBit } from '../../adaption/geometry.js';
-import { levelLimit } from '../../model/backbone.js';
 import type { ConvLayer, LinearLayer } from '../../model/graph.js';
 import { hashString } from '../../random.js';
-import { type FusedGraph, feedsBatchNormOnly, readsLevels } from '../compiled/fusion.js';
+import { type FusedGraph, readsLevels } from '../compiled/fusion.js';
 import { type Window, windowOf } from '../compiled/layers.js';
 import type { TrainingPlan } from '../engine.js';
-import { channelScales, frozenWeights, weightBytes } from './deviceWeights.js';
-import { quadsOf } from './features.js';
+import { frozenWeights, gridOf, oncePerLayout, weightBytes } from './deviceWeights.js';
+import { quadsOf, weightCount } from './features.js';
 import { linearWorkgroups } from './kernel.js';
+import type { WeightLayout } from './kernels/convolution.js';
 import { biasUpdateKernel } from './kernels/ends.js';
 import {
   gridWeightsKernel,
   maskedWeightsKernel,
   maskUpdateKernel,
   plainWeightsKernel,
-  type WeightType,
   weightUpdateKernel,
 } from './kernels/weights.js';
 import type { Tensor } from './plan.js';
@@ -27,8 +26,9 @@ export class TaskWeights {
   readonly #weights = new Map<string, Weights>();
   /** Of masked convolutions: the backbone's levels, every bit on. */
   readonly #frozen = new Map<string, Weights>();
+  /** Of trained levels, on the device. */
+  readonly #scales = new Map<string, Tensor>();
 
-  /** Emits what makes all weights. */
   constructor(
     readonly builder: PlanBuilder,
     readonly training: TrainingPlan,
@@ -39,9 +39,9 @@ export class TaskWeights {
     for (const node of fused.nodes) {
       if (node.kind === 'linear') this.#weights.set(node.name, this.#plain(windowOf(node)));
       if (node.kind !== 'conv') continue;
-      const format = readsLevels(fused, node) ? 'levels' : 'float';
+      const format = readsLevels(fused, node) ? 'levels' : 'float32';
       const grid = this.training.backbone.convs[node.name].kind;
-      const onMatrixUnits = products.canUseMatrixUnits(format, grid) && feedsBatchNormOnly(fused, node);
+      const onMatrixUnits = products.canUseMatrixUnits(format, grid);
       this.#weights.set(node.name, this.#conv(node, onMatrixUnits));
     }
   }
@@ -57,22 +57,22 @@ export class TaskWeights {
 
   update(layer: ConvLayer | LinearLayer, dw: Tensor, dy: Tensor): void {
     const { method, optimizer } = this.training;
-    const { window, scales, onMatrixUnits } = this.get(layer);
+    const { window, limit, onMatrixUnits } = this.get(layer);
     if (layer.kind === 'conv' && method.mask) {
       const [outChannels, bitsPerFilter] = maskShape(layer, method.mask);
-      const frozen = this.#frozen.get(layer.name)!.values;
-      this.builder.dispatch(maskUpdateKernel(method.mask, optimizer, typeOf(onMatrixUnits)), {
+      const layout = { order: 'rows', type: onMatrixUnits ? 'f16' : 'f32' } as const;
+      const frozen = this.#frozen.get(layer.name)!.in(layout);
+      this.builder.dispatch(maskUpdateKernel(method.mask, optimizer, layout.type), {
         params: { ...this.#params(window, 'scores'), ...this.#maskParams(layer) },
-        tensors: { frozen, scales, dw, ...this.task.optimized },
+        tensors: { frozen, dw, ...this.task.optimized },
         workgroups: linearWorkgroups(outChannels * bitsPerFilter),
       });
       return;
     }
-    const limit = layer.kind === 'conv' ? this.#limit(layer) : null;
     const group = layer.kind === 'linear' ? 'Head' : 'Weights';
     this.builder.dispatch(weightUpdateKernel(optimizer, group, limit !== null), {
       params: { ...this.#params(window, 'weight'), limit: limit ?? 0 },
-      tensors: { dw, scales, ...this.task.optimized },
+      tensors: { dw, ...this.#scaleTensor(layer.name), ...this.task.optimized },
       workgroups: linearWorkgroups(window.outChannels * window.inChannels * window.kernel ** 2),
     });
     if (layer.kind === 'linear') this.#updateBias(layer, dy);
@@ -85,41 +85,53 @@ export class TaskWeights {
     const frozen = frozenWeights(this.builder, layer, grid, onMatrixUnits);
     if (!method.mask) return frozen;
     this.#frozen.set(layer.name, frozen);
-    const values = this.#transient(layer, onMatrixUnits);
-    this.builder.dispatch(maskedWeightsKernel(method.mask, typeOf(onMatrixUnits)), {
-      params: { ...this.#params(layer, 'scores'), ...this.#maskParams(layer) },
-      tensors: { frozen: frozen.values, tensors: this.task.tensors, w: values },
-      workgroups: elements(values, onMatrixUnits),
+    const { mask } = method;
+    const inLayout = oncePerLayout((layout) => {
+      const values = this.#transient(layer, layout);
+      this.builder.dispatch(maskedWeightsKernel(mask, layout), {
+        params: { ...this.#params(layer, 'scores'), ...this.#maskParams(layer) },
+        tensors: { frozen: frozen.in(layout), tensors: this.task.tensors, w: values },
+        workgroups: threadPerQuad(layer),
+      });
+      return values;
     });
-    return { ...frozen, values };
+    return { ...frozen, in: inLayout };
   }
 
   #trained(layer: ConvLayer, onMatrixUnits: boolean): Weights {
-    const limit = this.#limit(layer);
-    if (limit === null) return this.#plain(layer);
-    const scales = channelScales(this.builder, layer, this.training.backbone.convs[layer.name]);
-    const values = this.#transient(layer, onMatrixUnits);
-    this.builder.dispatch(gridWeightsKernel(typeOf(onMatrixUnits)), {
-      params: { ...this.#params(layer, 'weight'), limit },
-      tensors: { tensors: this.task.tensors, scales: scales.scales, w: values },
-      workgroups: elements(values, onMatrixUnits),
+    const grid = gridOf(layer, this.training.backbone.convs[layer.name]);
+    if (grid.limit === null) return this.#plain(layer);
+    const scales = this.#uploadScales(layer);
+    const { limit } = grid;
+    const inLayout = oncePerLayout((layout) => {
+      const values = this.#transient(layer, layout);
+      this.builder.dispatch(gridWeightsKernel(layout), {
+        params: { ...this.#params(layer, 'weight'), limit },
+        tensors: { tensors: this.task.tensors, scales, w: values },
+        workgroups: threadPerQuad(layer),
+      });
+      return values;
     });
-    return { window: layer, values, ...scales, onMatrixUnits };
+    return { window: layer, in: inLayout, ...grid, onMatrixUnits };
   }
 
   /** Trained weights as they are. */
   #plain(window: Window): Weights {
-    const values = this.#transient(window, false);
-    this.builder.dispatch(plainWeightsKernel, {
-      params: this.#params(window, 'weight'),
-      tensors: { tensors: this.task.tensors, w: values },
-      workgroups: elements(values, false),
+    const layout = { order: 'rows', type: 'f32' } as const;
+    const inLayout = oncePerLayout(() => {
+      const values = this.#transient(window, layout);
+      this.builder.dispatch(plainWeightsKernel, {
+        params: this.#params(window, 'weight'),
+        tensors: { tensors: this.task.tensors, w: values },
+        workgroups: threadPerQuad(window),
+      });
+      return values;
     });
-    return { window, values, ...channelScales(this.builder, window, null), onMatrixUnits: false };
+    return { window, in: inLayout, ...gridOf(window, null), onMatrixUnits: false };
   }
 
-  #transient(window: Window, onMatrixUnits: boolean): Tensor {
-    return this.builder.transient(`weights of ${window.name}`, weightBytes(window, onMatrixUnits));
+  #transient(window: Window, layout: WeightLayout): Tensor {
+    return this.builder.transient(`weights of ${window.name}`, weightBytes(window, layout));
   }
 
   #params({ name, inChannels, outChannels, kernel }: Window, suffix: 'scores' | 'weight') {
@@ -139,10 +151,19 @@ export class TaskWeights {
     };
   }
 
-  /** Largest level of a convolution's grid; null without one. */
-  #limit({ name }: ConvLayer): number | null {
-    const grid = this.training.backbone.convs[name];
-    return grid.kind === 'levels' ? levelLimit(grid.bits) : null;
+  /** Of the backbone's levels, as they are: those of all-zero filters are 0. */
+  #uploadScales({ name }: ConvLayer): Tensor {
+    const weights = this.training.backbone.convs[name];
+    if (weights.kind !== 'levels') throw new Error(`the weights of ${name} have no levels`);
+    const values = new Float32Array(weights.scales);
+    const scales = this.builder.persistent(`scales of ${name}`, values.byteLength, values);
+    this.#scales.set(name, scales);
+    return scales;
+  }
+
+  #scaleTensor(name: string): { scales?: Tensor } {
+    const scales = this.#scales.get(name);
+    return scales ? { scales } : {};
   }
 
   #updateBias({ name, outFeatures }: LinearLayer, dlogits: Tensor): void {
@@ -159,7 +180,4 @@ export class TaskWeights {
   }
 }
 
-const typeOf = (onMatrixUnits: boolean): WeightType => (onMatrixUnits ? 'f16' : 'f32');
-
-const elements = ({ bytes }: Tensor, onMatrixUnits: boolean) =>
-  linearWorkgroups(bytes / (onMatrixUnits ? 2 : 4));
+const threadPerQuad = (window: Window) => linearWorkgroups(weightCount(window) / 4);

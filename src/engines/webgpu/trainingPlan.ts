@@ -1,6 +1,6 @@
 /** @file Compiles a training step: weights, forward pass, loss, backward pass with the updates. */
 import { headOf, layersOfKind } from '../../model/graph.js';
-import { fuseGraph } from '../compiled/fusion.js';
+import { fuseGraph, layersNeedingGradient } from '../compiled/fusion.js';
 import type { StateVector } from '../compiled/stateVector.js';
 import type { TrainingPlan } from '../engine.js';
 import { type BackwardContext, emitBackward } from './backward.js';
@@ -45,6 +45,10 @@ export async function compileTraining(
   builder.clearFirst(range);
 
   const head = headOf(graph);
+  const needed = layersNeedingGradient(fused, {
+    trainsWeights: (layer) => weights.areTrained(layer),
+    trainsBatchNorm: method.trainBatchNorm,
+  });
   const context: BackwardContext = {
     builder,
     fused,
@@ -57,6 +61,8 @@ export async function compileTraining(
     weights: (layer) => weights.get(layer),
     coefficients: norms.coefficients,
     normOffsets: norms.offsets,
+    usesBatchStatistics: method.trainBatchNorm,
+    isTransient: (layer, { members }) => [layer, ...members].every(({ name }) => !needed.has(name)),
     statistics: (layer, input) => norms.emitStatistics(layer, input),
     bias: { tensors: task.tensors, offset: task.layout.offset(`${head.name}.bias`) },
     range,

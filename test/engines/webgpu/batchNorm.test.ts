@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import {
-  channelWorkgroups,
+  normWorkgroups,
   statisticsKernel,
   statisticsSumsKernel,
 } from '../../../src/engines/webgpu/kernels/batchNorm.js';
@@ -37,15 +37,19 @@ describe('statistics of a batch norm', { skip }, () => {
         const values = Array.from({ length: pixels }, (_, pixel) => value(pixel, channel));
         const mean = values.reduce((sum, v) => sum + v, 0) / pixels;
         const variance = values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / pixels;
-        const inverse = 1 / Math.sqrt(variance + BATCH_NORM_EPSILON);
+        const unit = unitOf(channel);
+        const inverse = unit / Math.sqrt(variance * unit ** 2 + BATCH_NORM_EPSILON);
         close(found.mean[channel], mean, 1e-6);
         close(found.inverse[channel], inverse, 1e-5);
-        close(found.runningMean[channel], 0.1 * mean, 1e-6);
-        close(found.runningVariance[channel], (0.1 * variance * pixels) / (pixels - 1), 2e-5);
+        close(found.runningMean[channel], 0.1 * mean * unit, 1e-6);
+        close(found.runningVariance[channel], (0.1 * variance * unit ** 2 * pixels) / (pixels - 1), 2e-5);
       }
     });
   }
 });
+
+/** What a stored 1 stands for. */
+const unitOf = (channel: number) => Math.fround(0.01 * 1.07 ** channel);
 
 const close = (found: number, expected: number, tolerance: number) =>
   assert.ok(Math.abs(found - expected) <= tolerance * Math.abs(expected), `${found}, expected ${expected}`);
@@ -56,10 +60,12 @@ async function statistics(x: Float32Array<ArrayBuffer>, pixels: number, channels
   const input = builder.persistent('x', x.byteLength, x);
   const { lanes, chunks, pixelsPerChunk, workgroups } = sumGrid(pixels, quads);
   const sums = builder.transient('sums', sumBytes(quads, chunks));
+  const unitValues = Float32Array.from({ length: 4 * quads }, (_, channel) => unitOf(channel));
+  const units = builder.persistent('units', unitValues.byteLength, unitValues);
   const coefficients = builder.persistent('coefficients', COEFFICIENTS.length * quads * 16);
   // Weight and bias, running mean and variance, one after the other.
   const tensors = builder.persistent('tensors', 4 * channels * 4);
-  builder.dispatch(statisticsSumsKernel(lanes), {
+  builder.dispatch(statisticsSumsKernel(lanes, 'float32'), {
     params: { quads, pixels, pixelsPerChunk },
     tensors: { x: input, sums },
     workgroups,
@@ -71,13 +77,14 @@ async function statistics(x: Float32Array<ArrayBuffer>, pixels: number, channels
       chunks,
       norm: 0,
       count: pixels,
+      pixelsPerChunk,
       weightOffset: 0,
       biasOffset: channels,
       meanOffset: 2 * channels,
       varianceOffset: 3 * channels,
     },
-    tensors: { x: input, sums, coefficients, tensors },
-    workgroups: channelWorkgroups(quads),
+    tensors: { sums, units, coefficients, tensors },
+    workgroups: normWorkgroups(quads),
   });
   const plan = await builder.finish();
   const [coefficientBytes, tensorBytes] = await plan.run([coefficients, tensors]);

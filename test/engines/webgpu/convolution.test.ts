@@ -6,8 +6,9 @@ import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import type { Window } from '../../../src/engines/compiled/layers.js';
 import type { Gpu } from '../../../src/engines/webgpu/device.js';
-import { geometryOf, isDense, padWeights, quadsOf } from '../../../src/engines/webgpu/features.js';
+import { geometryOf, isDense, padWeights, quadsOf, runOf } from '../../../src/engines/webgpu/features.js';
 import { type Kernel, linearWorkgroups } from '../../../src/engines/webgpu/kernel.js';
+import { sumBytes } from '../../../src/engines/webgpu/kernels/channelSums.js';
 import {
   forwardKernel,
   inputGradientKernel,
@@ -15,10 +16,16 @@ import {
   type ProductPath,
   weightGradientKernel,
 } from '../../../src/engines/webgpu/kernels/convolution.js';
+import {
+  type FeatureFormat,
+  formats as quadBytes,
+  readValues,
+} from '../../../src/engines/webgpu/kernels/formats.js';
 import { floatTiles } from '../../../src/engines/webgpu/kernels/gemm.js';
 import { matrixTiles } from '../../../src/engines/webgpu/kernels/matrixGemm.js';
 import { MAX_DEPTH } from '../../../src/engines/webgpu/kernels/product.js';
 import { sumSplitsKernel } from '../../../src/engines/webgpu/kernels/weights.js';
+import type { Tensor } from '../../../src/engines/webgpu/plan.js';
 import { PlanBuilder } from '../../../src/engines/webgpu/planBuilder.js';
 import { tilesOf } from '../../../src/engines/webgpu/products.js';
 import { hash32 } from '../../../src/random.js';
@@ -49,31 +56,42 @@ const paths: ProductPath[][] = [floatTiles.map((tile) => ({ kind: 'float', tile 
 if (gpu?.units) {
   const { units } = gpu;
   const tiles = matrixTiles(units, gpu.limits);
-  paths.push(tiles.map((tile) => ({ kind: 'matrix', tile, units })));
+  for (const numbers of units.integers ? (['float16', 'int8'] as const) : (['float16'] as const))
+    paths.push(tiles.map((tile) => ({ kind: 'matrix', tile, units, numbers })));
 }
+
+/** What the products read and write, in 32 and in 16 bits. */
+const wide = { output: 'float32', gradient: 'float32', inputGradient: 'float32' } as const;
+const narrow = { output: 'float16', gradient: 'bfloat16', inputGradient: 'bfloat16' } as const;
 
 describe('products of a convolution', { skip }, () => {
   if (!gpu) return;
   for (const path of paths.flat()) {
     for (const [title, { window, size, batch }] of Object.entries(windows)) {
       if (facts?.software && !isForSoftware(path, title)) continue;
-      const where = path.kind === 'matrix' ? 'matrix units' : 'float32';
-      test(`${where}, ${path.tile.rows}×${path.tile.columns}: ${title}`, () =>
-        productsAgree(gpu, path, window, size, batch));
+      const where = path.kind === 'matrix' ? `matrix units, ${path.numbers}` : 'float32';
+      for (const formats of path.kind === 'matrix' ? [wide, narrow] : [wide]) {
+        test(`${where}, ${path.tile.rows}×${path.tile.columns}, ${formats.output}: ${title}`, () =>
+          productsAgree(gpu, path, formats, window, size, batch));
+      }
     }
   }
 });
 
-/** A software GPU takes seconds to minutes to compile a kernel: the smallest tile, and one window in the largest. */
+/**
+ * A software GPU takes seconds to compile a kernel in float32, and up to ten minutes one for matrix units: the smallest
+ * tile, and one window in the largest float32 one.
+ */
 function isForSoftware(path: ProductPath, title: string): boolean {
   const kind = paths.find((tiles) => tiles.includes(path))!;
   const i = kind.indexOf(path);
-  return i === kind.length - 1 || (i === 0 && title === (path.kind === 'float' ? '3×3, stride 2' : '1×1'));
+  return i === kind.length - 1 || (path.kind === 'float' && i === 0 && title === '3×3, stride 2');
 }
 
 async function productsAgree(
   gpu: Gpu,
   path: ProductPath,
+  formats: typeof wide | typeof narrow,
   window: Window,
   size: number,
   batch: number,
@@ -89,14 +107,13 @@ async function productsAgree(
     pixels: batch * side * side,
   });
   const [input, output] = [shape(inChannels, size), shape(outChannels, outSize)];
-  const step = 0.25;
+  const factor = 0.25;
   const draw = (count: number, value: (i: number) => number) =>
     Float64Array.from({ length: count }, (_, i) => value(i));
   const levels = draw(input.pixels * inChannels, (i) => hash32(1, i) % 16);
   const weights = draw(outChannels * inChannels * kernel ** 2, (i) => (hash32(2, i) % 15) - 7);
-  const scales = draw(outChannels, (i) => 0.01 + (hash32(3, i) % 100) / 1000);
   // Tiny, as gradients are: float16 holds nothing below 6e-8 unless it is scaled.
-  const dy = draw(output.pixels * outChannels, (i) => Math.fround(1e-9 * gaussian(4, i)));
+  const dy = draw(output.pixels * outChannels, (i) => toBfloat16(1e-9 * gaussian(4, i)));
 
   const y = new Float64Array(output.pixels * outChannels);
   const dx = new Float64Array(input.pixels * inChannels);
@@ -113,9 +130,9 @@ async function productsAgree(
         const gradient = dy[pixel * outChannels + out];
         for (let channel = 0; channel < inChannels; channel++) {
           const w = (out * inChannels + channel) * kernel ** 2 + tap;
-          y[pixel * outChannels + out] += levels[source + channel] * step * weights[w] * scales[out];
-          dx[source + channel] += gradient * weights[w] * scales[out];
-          dw[w] += gradient * levels[source + channel] * step;
+          y[pixel * outChannels + out] += levels[source + channel] * weights[w] * factor;
+          dx[source + channel] += gradient * weights[w] * factor;
+          dw[w] += gradient * levels[source + channel] * factor;
         }
       }
     }
@@ -138,39 +155,59 @@ async function productsAgree(
       | Uint16Array<ArrayBuffer>
       | Uint32Array<ArrayBuffer>,
   ) => builder.persistent(name, data.byteLength, data);
-  const paddedScales = new Float32Array(output.quads * 4);
-  paddedScales.set(scales);
-  const paddedWeights = padWeights(weights, window);
+  const paddedWeights = padWeights(weights, window, 'rows');
+  const filters = padWeights(weights, window, 'filters');
   const largest = Math.fround(dy.reduce((a, b) => Math.max(a, Math.abs(b)), 0));
+  const paddedGradient = padMap(dy, outChannels, output.pixels);
   const tensors = {
     x: upload('x', Uint8Array.from(padMap(levels, inChannels, input.pixels))),
-    w: upload('w', isMatrix ? toHalf(paddedWeights) : paddedWeights),
-    scales: upload('scales', paddedScales),
-    dy: upload('dy', padMap(dy, outChannels, output.pixels)),
+    dy: upload('dy', formats === wide ? paddedGradient : upperHalves(paddedGradient)),
     range: upload('range', new Uint32Array(Float32Array.of(0, largest).buffer)),
   };
   const geometry = geometryOf(window, input, output);
-  const dense = isDense(window);
+  const variant = {
+    dense: isDense(window),
+    inRun: runOf(input.quads),
+    outRun: runOf(output.quads),
+    input: 'levels',
+    ...formats,
+  } as const;
+  const gradientPath: ProductPath = path.kind === 'matrix' ? { ...path, numbers: 'float16' } : path;
+  const filtersOf = (path: ProductPath) => {
+    if (path.kind === 'float') return paddedWeights;
+    return path.numbers === 'int8' ? Uint8Array.from(filters, (level) => level & 0xff) : toHalf(filters);
+  };
+  const rows = upload('rows', isMatrix ? toHalf(paddedWeights) : paddedWeights);
+  const chunkPixels = path.kind === 'matrix' ? path.tile.subgroupRows : output.pixels;
+  const chunks = Math.ceil(output.pixels / chunkPixels);
+  const sums = builder.persistent('sums', sumBytes(output.quads, chunks));
   const results: {
     name: string;
     actual: ReturnType<typeof builder.persistent>;
     read: (v: Float32Array) => Float64Array;
+    format: FeatureFormat;
     expected: Float64Array;
   }[] = [];
   const run = (
     name: string,
     kernelOf: Kernel,
+    w: Tensor,
     params: Record<string, number>,
     target: string,
-    bytes: number,
+    format: FeatureFormat,
+    values: number,
     grid: [number, number, number],
     expected: Float64Array,
     read: (values: Float32Array) => Float64Array,
   ) => {
-    const actual = builder.persistent(target, bytes);
-    const all: Record<string, number> = { ...geometry, inputStep: step, rangeIndex: 1, ...params };
-    builder.dispatch(kernelOf, { params: all, tensors: { ...tensors, [target]: actual }, workgroups: grid });
-    results.push({ name, actual, read, expected });
+    const actual = builder.persistent(target, (values / 4) * quadBytes[format].bytes);
+    const all: Record<string, number> = { ...geometry, factor, rangeIndex: 1, ...params };
+    builder.dispatch(kernelOf, {
+      params: all,
+      tensors: { ...tensors, sums, w, [target]: actual },
+      workgroups: grid,
+    });
+    results.push({ name, actual, read, format, expected });
   };
   const unpad = (channels: number, pixels: number) => (values: Float32Array) =>
     Float64Array.from(
@@ -180,10 +217,12 @@ async function productsAgree(
 
   run(
     'forward',
-    forwardKernel({ path, dense, input: 'levels' }) as Kernel,
+    forwardKernel({ ...variant, path, statistics: isMatrix }),
+    upload('filters', filtersOf(path)),
     {},
     'y',
-    output.pixels * output.quads * 16,
+    formats.output,
+    output.pixels * output.quads * 4,
     [...tilesOf(path, { rows: output.pixels, columns: 4 * output.quads }), 1],
     y,
     unpad(outChannels, output.pixels),
@@ -191,10 +230,12 @@ async function productsAgree(
   const { phases, pixels } = inputPhases(geometry);
   run(
     'input gradient',
-    inputGradientKernel({ path, dense }),
-    { largestScale: Math.max(...paddedScales) },
+    inputGradientKernel({ ...variant, path: gradientPath }),
+    rows,
+    {},
     'dx',
-    input.pixels * input.quads * 16,
+    formats.inputGradient,
+    input.pixels * input.quads * 4,
     [...tilesOf(path, { rows: batch * pixels, columns: 4 * input.quads }), phases],
     dx,
     unpad(inChannels, input.pixels),
@@ -203,10 +244,12 @@ async function productsAgree(
   const splits = Math.ceil(output.pixels / pixelsPerSplit);
   run(
     'weight gradient',
-    weightGradientKernel({ path, dense, input: 'levels' }),
+    weightGradientKernel({ ...variant, path: gradientPath }),
+    rows,
     { pixelsPerSplit },
     'dw',
-    splits * paddedWeights.byteLength,
+    'float32',
+    splits * paddedWeights.length,
     [...tilesOf(path, { rows: kernel ** 2 * 4 * input.quads, columns: 4 * output.quads }), splits],
     dw,
     (values) => {
@@ -225,15 +268,65 @@ async function productsAgree(
   });
 
   const plan = await builder.finish();
-  const read = await plan.run(results.map(({ actual }) => actual));
+  const read = await plan.run([...results.map(({ actual }) => actual), sums]);
   plan.close();
-  results.forEach(({ name, read: unpadded, expected }, i) => {
-    // Levels are exact on matrix units, gradients rounded to the 11 bits of float16.
-    const tolerance = isMatrix && name !== 'forward' ? 1e-3 : 3e-6;
-    assertClose(unpadded(new Float32Array(read[i])), expected, tolerance, name);
+  results.forEach(({ name, read: unpadded, format, expected }, i) => {
+    // Levels are exact on matrix units, gradients rounded to the 11 bits of float16; then the result is rounded.
+    const product = isMatrix && name !== 'forward' ? 1e-3 : 3e-6;
+    assertClose(unpadded(readValues(read[i], format)), expected, product + rounding[format], name);
   });
   assert.equal(results.length, 3);
+  if (!isMatrix) return;
+  const stored = results[0].read(readValues(read[0], results[0].format));
+  statisticsAgree(stored, output.pixels, outChannels, chunkPixels, new Float32Array(read[3]));
 }
+
+/** Means and squared deviations of chunks of pixels, from what was stored: [pixels, channels]. */
+function statisticsAgree(
+  stored: Float64Array,
+  pixels: number,
+  channels: number,
+  chunkPixels: number,
+  sums: Float32Array,
+): void {
+  const quads = quadsOf(channels);
+  for (let chunk = 0; chunk * chunkPixels < pixels; chunk++) {
+    const end = Math.min(pixels, (chunk + 1) * chunkPixels);
+    for (let channel = 0; channel < channels; channel++) {
+      const values = Array.from({ length: end - chunk * chunkPixels }, (_, i) => {
+        return stored[(chunk * chunkPixels + i) * channels + channel];
+      });
+      const mean = values.reduce((a, b) => a + b, 0) / values.length;
+      const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+      const at = 8 * (chunk * quads + (channel >> 2)) + (channel & 3);
+      const where = `chunk ${chunk}, channel ${channel}`;
+      const spread = Math.sqrt(squares / values.length) + Math.abs(mean);
+      assert.ok(Math.abs(sums[at] - mean) <= 1e-5 * spread, `mean of ${where}: ${sums[at]}, not ${mean}`);
+      assert.ok(
+        Math.abs(sums[at + 4] - squares) <= 1e-4 * squares + 1e-6,
+        `squares of ${where}: ${sums[at + 4]}, not ${squares}`,
+      );
+    }
+  }
+}
+
+const rounding: Readonly<Record<FeatureFormat, number>> = {
+  float32: 0,
+  float16: 2 ** -11,
+  bfloat16: 2 ** -8,
+  levels: 0,
+};
+
+/** The nearest value that bfloat16 has, ties away from zero. */
+function toBfloat16(value: number): number {
+  const bits = new Uint32Array(Float32Array.of(value).buffer);
+  bits[0] = (bits[0] + 0x8000) & 0xffff0000;
+  return new Float32Array(bits.buffer)[0];
+}
+
+/** What bfloat16 has of each value. */
+const upperHalves = (values: Float32Array<ArrayBuffer>): Uint16Array<ArrayBuffer> =>
+  Uint16Array.from(new Uint32Array(values.buffer), (bits) => bits >>> 16);
 
 /** Small integers in float16. */
 function toHalf(values: Float32Array): Uint16Array<ArrayBuffer> {

@@ -8,7 +8,7 @@ const limits = {
   maxComputeInvocationsPerWorkgroup: 1024,
   maxComputeWorkgroupSizeX: 1024,
 };
-const units = { rows: 16, columns: 16, depth: 16, subgroupSize: 32 };
+const units = { rows: 16, columns: 16, depth: 16, subgroupSize: 32, integers: null };
 
 test('subgroups of 64 make workgroups of 512 threads: only where the device allows them', () => {
   const wide = { ...units, subgroupSize: 64 };
@@ -57,6 +57,7 @@ test('an adapter has matrix units when a tile fits one of its shapes, not only t
     columns: 16,
     depth: 16,
     subgroupSize: 32,
+    integers: null,
   });
 });
 

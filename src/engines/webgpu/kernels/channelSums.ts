@@ -37,38 +37,50 @@ export function sumGrid(pixels: number, quads: number): SumGrid {
 /** Bytes of one pair of sums per channel and chunk. */
 export const sumBytes = (quads: number, chunks: number): number => quads * chunks * 2 * 16;
 
-/** WGSL: `columnTotal` adds up a column of a workgroup's threads; only its first row gets the total. */
-export const columnTotal = (type: 'vec2f' | 'vec4f', rows: number, columns: number): string => `
-var<workgroup> partial: array<${type}, ${rows * columns}>;
+/** WGSL: `columnTotal` adds up a column of a workgroup's threads, which all get the total. */
+export const columnTotal = (rows: number, columns: number): string => `
+var<workgroup> partial: array<vec4f, ${rows * columns}>;
 
-fn columnTotal(local: u32, value: ${type}) -> ${type} {
+fn columnTotal(local: u32, value: vec4f) -> vec4f {
   workgroupBarrier();
   partial[local] = value;
   for (var rows = ${rows / 2}u; rows > 0u; rows /= 2u) {
     workgroupBarrier();
     if (local < rows * ${columns}u) { partial[local] += partial[local + rows * ${columns}u]; }
   }
-  return partial[local];
+  workgroupBarrier();
+  return partial[local % ${columns}u];
 }
 `;
 
 /**
  * WGSL of a kernel with {@link SUM_PARAMS} and `quads`.
  * @param perPixel statements that see `i` (pixel · quads + quad) and `quad`
- * @param sums pairs of vec4f expressions to add up; target[(chunk · quads + quad) · 2 + 0 or 1]
+ * @param sums pairs of vec4f expressions to add up; target[(chunk · quads + quad) · 2 + 0 or 1] are their totals, or what
+ * `stored` makes of these and of `count`, the chunk's pixels
  */
 export function channelSums(source: {
   lanes: number;
   /** Statements before the pixels, which see `quad`. */
   perChannel?: string;
   perPixel: string;
-  sums: readonly { target: string; values: readonly [string, string] }[];
+  sums: readonly {
+    target: string;
+    values: readonly [string, string];
+    stored?: (first: string, second: string) => readonly [string, string];
+  }[];
 }): string {
   const { lanes, perChannel = '', perPixel, sums } = source;
   const rows = THREADS / lanes;
+  const stores = ({ target, stored }: (typeof sums)[number], s: number) => {
+    const totals = [`total${s}_0`, `total${s}_1`] as const;
+    return (stored?.(...totals) ?? totals)
+      .map((value, part) => `    ${target}[at + ${part}u] = ${value};`)
+      .join('\n');
+  };
   const each = (line: (s: number, part: number) => string) =>
     sums.flatMap((_, s) => [0, 1].map((part) => line(s, part))).join('\n');
-  return `${columnTotal('vec4f', rows, lanes)}
+  return `${columnTotal(rows, lanes)}
 @compute @workgroup_size(${THREADS})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
   let quad = group.x * ${lanes}u + local % ${lanes}u;
@@ -86,7 +98,8 @@ ${sums.map(({ values }, s) => values.map((value, part) => `      sum${s}_${part}
 ${each((s, part) => `  let total${s}_${part} = columnTotal(local, sum${s}_${part});`)}
   if (row == 0u && quad < params.quads) {
     let at = (group.y * params.quads + quad) * 2u;
-${sums.map(({ target }, s) => [0, 1].map((part) => `    ${target}[at + ${part}u] = total${s}_${part};`).join('\n')).join('\n')}
+    let count = f32(end - group.y * params.pixelsPerChunk);
+${sums.map(stores).join('\n')}
   }
 }
 `;

@@ -1,21 +1,29 @@
 /**
  * @file The three products of a convolution as implicit matrix products: no unrolled image is ever in memory.
  *
- * Feature maps are [pixels, channels] with pixels = batch · height · width, weights [taps · inChannels, outChannels]
- * with the tap kh · kernel + kw outermost; both pad channels to a multiple of four with zeros. "Quads" count groups of
- * four channels. Inputs are float32, or levels packed four to a word, whose step the caller gives as `inputStep`. Weights
- * are levels, whose value per output channel is in `scales`, or float32 with scales of 1.
+ * Feature maps are [pixels, channels] with pixels = batch · height · width; weights are [taps · inChannels, outChannels]
+ * with the tap kh · kernel + kw outermost, or the other way round ("filters"); all pad channels to a multiple of four with
+ * zeros. "Quads" count groups of four channels. Inputs and weights are levels or real values, and what is computed are
+ * sums of their products as they are: what a level stands for is the business of whoever reads the sums (features.ts,
+ * ConvolutionSums).
  *
- * On matrix units both operands are float16. Levels are exact in it, and so are their sums in float32 up to 2^24 (4 bits:
- * at most 15 · 7 · 4,608): the forward pass loses nothing. Gradients are scaled by a power of two so that the largest of
- * the tensor lies in [2^13, 2^14): those within a factor 2^-27 of it keep 11 bits, those beyond 2^-38 vanish.
+ * On matrix units both operands are float16, or int8 in the forward pass. Levels are exact in both, and so are their sums
+ * up to 2^24 (4 bits: at most 15 · 7 · 4,608): the products lose nothing. Gradients are scaled by a power of two so that
+ * the largest of the tensor lies in [2^13, 2^14): those within a factor 2^-27 of it keep 11 bits, those beyond 2^-38
+ * vanish.
  */
-import { type BufferType, defineKernel, type Kernel, type ScalarType } from '../kernel.js';
-import { gemm } from './gemm.js';
-import { type MatrixTile, type MatrixUnits, matrixExtensions, matrixGemm } from './matrixGemm.js';
-import { type Product, quotientFunction, type Tile } from './product.js';
-
-export type FeatureFormat = 'float' | 'levels';
+import { type BufferType, defineKernel, type ElementType, type Kernel, type ScalarType } from '../kernel.js';
+import { type FeatureFormat, formats } from './formats.js';
+import { FLOAT_RUN, gemm } from './gemm.js';
+import {
+  type MatrixNumbers,
+  type MatrixTile,
+  type MatrixUnits,
+  matrixExtensions,
+  matrixGemm,
+} from './matrixGemm.js';
+import { type Epilogue, epilogueSource } from './pointwise.js';
+import { type Operand, type Product, quotientFunction, runElement, type Tile } from './product.js';
 
 /** Scalars that describe a convolution's geometry; "in" is its input's side, "out" its output's. */
 export const GEOMETRY = {
@@ -35,36 +43,73 @@ export type Geometry = Readonly<Record<keyof typeof GEOMETRY, number>>;
 /** How a product is computed. */
 export type ProductPath =
   | { readonly kind: 'float'; readonly tile: Tile }
-  | { readonly kind: 'matrix'; readonly tile: MatrixTile; readonly units: MatrixUnits };
+  | {
+      readonly kind: 'matrix';
+      readonly tile: MatrixTile;
+      readonly units: MatrixUnits;
+      readonly numbers: MatrixNumbers;
+    };
+
+/** How weights lie in memory for a product: `rows` as [taps · inChannels, outChannels], `filters` the other way round. */
+export interface WeightLayout {
+  readonly order: 'rows' | 'filters';
+  readonly type: 'f32' | 'f16' | 'i8';
+}
+
+/** Forward: matrix units want both operands along the inner dimension. */
+export function forwardWeights(path: ProductPath): WeightLayout {
+  if (path.kind === 'float') return { order: 'rows', type: 'f32' };
+  return { order: 'filters', type: path.numbers === 'int8' ? 'i8' : 'f16' };
+}
+
+export const gradientWeights = ({ kind }: ProductPath): WeightLayout => {
+  return { order: 'rows', type: kind === 'matrix' ? 'f16' : 'f32' };
+};
 
 export interface ConvVariant {
   readonly path: ProductPath;
   /** Kernel 1, stride 1: rows of input and output correspond, nothing to gather. */
   readonly dense: boolean;
+  /** Padded channels of input and output are multiples of these; 4, 8 or 16. */
+  readonly inRun: number;
+  readonly outRun: number;
   readonly input: FeatureFormat;
+  readonly output: FeatureFormat;
+  /** Of the gradient of the output. */
+  readonly gradient: FeatureFormat;
+  /** Of the gradient of the input. */
+  readonly inputGradient: FeatureFormat;
 }
 
-function productKernel<P extends string, B extends string>(
+function productKernel<P extends string>(
   path: ProductPath,
-  kernel: { label: string; params: Record<P, ScalarType>; buffers: Record<B, BufferType> },
+  kernel: { label: string; params: Record<P, ScalarType>; buffers: Record<string, BufferType> },
   product: Product,
-): Kernel<P, B> {
-  return path.kind === 'float'
-    ? defineKernel({ ...kernel, body: gemm(product, path.tile) })
-    : defineKernel({
-        ...kernel,
-        extensions: matrixExtensions,
-        body: matrixGemm(product, path.tile, path.units),
-      });
+): Kernel<P, string> {
+  const { left, right } = product;
+  const define = (
+    leftElement: ElementType,
+    rightElement: ElementType,
+    source: { body: string; extensions?: readonly string[] },
+  ) => {
+    const operands = {
+      [left.buffer]: `read ${leftElement}`,
+      [right.buffer]: `read ${rightElement}`,
+    } as const;
+    return defineKernel({ ...kernel, buffers: { ...operands, ...kernel.buffers }, ...source });
+  };
+  if (path.kind === 'float') {
+    const element = ({ format }: Operand) => runElement(format, FLOAT_RUN);
+    return define(element(left), element(right), { body: gemm(product, path.tile) });
+  }
+  const { body, leftElement, rightElement } = matrixGemm(product, path.tile, path.units, path.numbers);
+  return define(leftElement, rightElement, { body, extensions: matrixExtensions });
 }
 
-const loadInput = (format: FeatureFormat): string => `
-fn loadInput(i: u32) -> vec4f {
-  return ${format === 'levels' ? 'vec4f(unpack4xU8(x[i]))' : 'x[i]'};
-}`;
+const writes = (format: FeatureFormat) => `read_write ${formats[format].element}` as const;
 
-const inputBuffer = (format: FeatureFormat) => (format === 'levels' ? 'read u32' : 'read vec4f');
-const weightBuffer = ({ kind }: ProductPath) => (kind === 'matrix' ? 'read vec4<f16>' : 'read vec4f');
+/** Weights as an operand; integers are bytes that nothing converts. */
+const weightFormats = { f32: 'float32', f16: 'float16', i8: 'levels' } as const;
 
 /** WGSL: splits \`pixel\` of an image of the given size into \`image\`, \`y\` and \`x0\`. */
 const splitPixel = (height: string, width: string): string => `
@@ -73,68 +118,84 @@ const splitPixel = (height: string, width: string): string => `
   let y = quotient(within, ${width});
   let x0 = within - y * ${width};`;
 
-/** WGSL: columns are quads of a matrix with \`quads\` of them. */
-const quadColumns = (quads: string): string => `
-alias Column = u32;
-fn columnOf(column: u32, split: u32) -> Column { return column / 4u; }
-fn isColumn(quad: Column) -> bool { return quad < ${quads}; }`;
-
 /**
- * y[pixel, outC] = inputStep · scales[outC] · Σ x[gathered pixel, inC] · w[tap · inC, outC]
+ * y[pixel, outC] = factor · Σ x[gathered pixel, inC] · w[tap · inC, outC]; on matrix units with `statistics` also the sums
+ * that statisticsSumsKernel computes, for chunks of the tile's `subgroupRows` pixels. With an epilogue y is not stored,
+ * but what a group of element-wise layers makes of it.
  * Grid: tiles of output pixels × tiles of output channels.
  */
 export function forwardKernel(
-  variant: ConvVariant,
-): Kernel<keyof typeof GEOMETRY | 'inputStep', 'x' | 'w' | 'scales' | 'y'> {
-  const { path, dense, input } = variant;
+  variant: Pick<ConvVariant, 'path' | 'dense' | 'inRun' | 'outRun' | 'input' | 'output'> & {
+    statistics?: boolean;
+    epilogue?: Epilogue;
+  },
+): Kernel<keyof typeof GEOMETRY | 'factor'> {
+  const { path, dense, inRun, outRun, input, output, statistics = false, epilogue } = variant;
+  const after = epilogue && epilogueSource(epilogue);
+  const { order, type } = forwardWeights(path);
   const product: Product = {
     functions: `${quotientFunction}
-${loadInput(input)}
 fn outPixels() -> u32 { return params.batch * params.outHeight * params.outWidth; }
 fn innerQuads() -> u32 { return params.kernel * params.kernel * params.inQuads; }
 ${dense ? denseRows('outPixels()', 'params.inQuads') : gatheredRows}
-fn leftQuad(row: Row, inner: u32) -> vec4f {
+fn leftAt(row: Row, inner: u32) -> Place {
   let quad = inner / 4u;
-  if (!row.exists || quad >= innerQuads()) { return vec4f(); }
 ${
   dense
-    ? '  return loadInput(row.start + quad);'
+    ? '  return Place(row.exists & (quad < params.inQuads), row.start + quad);'
     : `  let tap = quotient(quad, params.inQuads);
   let tapY = quotient(tap, params.kernel);
-  let inY = row.y + i32(tapY);
-  let inX = row.x + i32(tap - tapY * params.kernel);
-  if (inY < 0 || inX < 0 || inY >= i32(params.inHeight) || inX >= i32(params.inWidth)) { return vec4f(); }
-  let source = row.start + u32(inY) * params.inWidth + u32(inX);
-  return loadInput(source * params.inQuads + quad - tap * params.inQuads);`
+  let inY = u32(row.y + i32(tapY)); // what lies before the first line or column wraps to beyond the last
+  let inX = u32(row.x + i32(tap - tapY * params.kernel));
+  let isInside = (inY < params.inHeight) & (inX < params.inWidth);
+  let source = row.start + inY * params.inWidth + inX;
+  return Place(row.exists & isInside & (quad < innerQuads()), source * params.inQuads + quad - tap * params.inQuads);`
 }
 }
-${quadColumns('params.outQuads')}
-fn rightQuad(inner: u32, column: Column) -> vec4f {
-  if (!isColumn(column) || inner >= 4u * innerQuads()) { return vec4f(); }
-  return vec4f(w[inner * params.outQuads + column]);
+struct Column { exists: bool, start: u32 }
+fn columnOf(column: u32, split: u32) -> Column {
+  let exists = column < 4u * params.outQuads;
+  return Column(exists, ${order === 'filters' ? 'column * innerQuads()' : 'column / 4u'});
+}
+fn rightAt(inner: u32, column: Column) -> Place {
+  let exists = column.exists & (inner < 4u * innerQuads());
+  return Place(exists, column.start + ${order === 'filters' ? 'inner / 4u' : 'inner * params.outQuads'});
 }
 fn storeQuad(pixel: u32, column: u32, split: u32, value: vec4f) {
   let quad = column / 4u;
   if (pixel >= outPixels() || quad >= params.outQuads) { return; }
-  y[pixel * params.outQuads + quad] = value * params.inputStep * scales[quad];
-}`,
-    leftAlong: 'inner',
-    rightAlong: 'columns',
+  let i = pixel * params.outQuads + quad;
+${after ? `  let product = value * params.factor;\n${after.body}` : `  y[i] = ${formats[output].store('value * params.factor')};`}
+}
+${statistics ? statisticsFunctions(output) : ''}`,
+    statistics,
+    left: { buffer: 'x', format: input, along: 'inner', run: inRun },
+    right: {
+      buffer: 'w',
+      format: weightFormats[type],
+      along: order === 'filters' ? 'inner' : 'side',
+      run: order === 'filters' ? inRun : outRun,
+    },
     innerStart: '0u',
     innerEnd: '4u * innerQuads()',
   };
-  const kernel = {
-    label: 'convolution',
-    params: { ...GEOMETRY, inputStep: 'f32' },
-    buffers: {
-      x: inputBuffer(input),
-      w: weightBuffer(path),
-      scales: 'read vec4f',
-      y: 'read_write vec4f',
-    },
-  } as const;
-  return productKernel(path, kernel, product);
+  const params = { ...GEOMETRY, factor: 'f32', ...after?.params } as const;
+  const buffers: Record<string, BufferType> = after?.buffers ?? { y: writes(output) };
+  if (statistics) buffers.sums = 'read_write vec4f';
+  return productKernel(path, { label: 'convolution', params, buffers }, product);
 }
+
+const statisticsFunctions = (output: FeatureFormat): string => `
+fn rowCount() -> u32 { return outPixels(); }
+fn storedValue(value: vec4f) -> vec4f {
+  return ${formats[output].load(formats[output].store('(value * params.factor)'))};
+}
+fn storeStatistics(chunk: u32, column: u32, mean: vec4f, squares: vec4f) {
+  if (column >= 4u * params.outQuads) { return; }
+  let at = 2u * (chunk * params.outQuads + column / 4u);
+  sums[at] = mean;
+  sums[at + 1u] = squares;
+}`;
 
 /** WGSL: rows are pixels of a map with \`quads\` quads each, read as they lie. */
 const denseRows = (pixels: string, quads: string): string => `
@@ -221,30 +282,29 @@ fn rowOf(row: u32, split: u32) -> Row {
     innerQuads(split),
   );
 }
-fn leftQuad(row: Row, inner: u32) -> vec4f {
+fn leftAt(row: Row, inner: u32) -> Place {
   let quad = inner / 4u;
-  if (!row.exists || quad >= row.quads) { return vec4f(); }
   let tap = quotient(quad, params.outQuads);
   let tapY = quotient(tap, row.tapsX);
-  let outY = row.y - i32(tapY);
-  let outX = row.x - i32(tap - tapY * row.tapsX);
-  if (outY < 0 || outX < 0 || outY >= i32(params.outHeight) || outX >= i32(params.outWidth)) { return vec4f(); }
-  let pixel = row.start + u32(outY) * params.outWidth + u32(outX);
-  return scaledGradient(pixel, quad - tap * params.outQuads);
+  let outY = u32(row.y - i32(tapY)); // negative ones wrap to beyond the last
+  let outX = u32(row.x - i32(tap - tapY * row.tapsX));
+  let isInside = (outY < params.outHeight) & (outX < params.outWidth);
+  let pixel = row.start + outY * params.outWidth + outX;
+  return Place(row.exists & isInside & (quad < row.quads), pixel * params.outQuads + quad - tap * params.outQuads);
 }
 struct Column { index: u32, first: u32, tapsX: u32, quads: u32 }
 fn columnOf(column: u32, split: u32) -> Column {
   let phase = phaseOf(split);
   return Column(column, phase.firstY * params.kernel + phase.firstX, phase.tapsX, innerQuads(split));
 }
-fn rightQuad(inner: u32, column: Column) -> vec4f {
+fn rightAt(inner: u32, column: Column) -> Place {
   let quad = inner / 4u;
-  if (column.index >= 4u * params.inQuads || quad >= column.quads) { return vec4f(); }
+  let exists = (column.index < 4u * params.inQuads) & (quad < column.quads);
   let phaseTap = quotient(quad, params.outQuads);
   let tapY = quotient(phaseTap, column.tapsX);
   let tap = column.first + params.stride * (tapY * params.kernel + phaseTap - tapY * column.tapsX);
   let row = tap * 4u * params.inQuads + column.index;
-  return vec4f(w[row * params.outQuads + quad - phaseTap * params.outQuads]);
+  return Place(exists, row * params.outQuads + quad - phaseTap * params.outQuads);
 }
 fn storeQuad(row: u32, column: u32, split: u32, value: vec4f) {
   let position = positionOf(row, split);
@@ -256,72 +316,61 @@ fn storeQuad(row: u32, column: u32, split: u32, value: vec4f) {
 const denseGradientRows = `
 fn inPixels() -> u32 { return params.batch * params.inHeight * params.inWidth; }
 fn innerQuads(split: u32) -> u32 { return params.outQuads; }
-${denseRows('inPixels()', '1u')}
-fn leftQuad(row: Row, inner: u32) -> vec4f {
+${denseRows('inPixels()', 'params.outQuads')}
+fn leftAt(row: Row, inner: u32) -> Place {
   let quad = inner / 4u;
-  if (!row.exists || quad >= params.outQuads) { return vec4f(); }
-  return scaledGradient(row.start, quad);
+  return Place(row.exists & (quad < params.outQuads), row.start + quad);
 }
 alias Column = u32;
 fn columnOf(column: u32, split: u32) -> Column { return column; }
-fn rightQuad(inner: u32, column: Column) -> vec4f {
+fn rightAt(inner: u32, column: Column) -> Place {
   let quad = inner / 4u;
-  if (column >= 4u * params.inQuads || quad >= params.outQuads) { return vec4f(); }
-  return vec4f(w[column * params.outQuads + quad]);
+  let exists = (column < 4u * params.inQuads) & (quad < params.outQuads);
+  return Place(exists, column * params.outQuads + quad);
 }
 fn storeQuad(pixel: u32, column: u32, split: u32, value: vec4f) {
   if (pixel < inPixels()) { storeAt(pixel, column / 4u, value); }
 }`;
 
 /**
- * dx[pixel, inC] = Σ dy[pixels that read it, outC] · scales[outC] · w[tap · inC, outC]
+ * dx[pixel, inC] = factor · Σ dy[pixels that read it, outC] · w[tap · inC, outC]
  * Grid: tiles of input pixels × tiles of input channels × phases ({@link inputPhases}; one where dense).
- * `largestScale`, the largest of the scales, keeps their product with dy in float16's range.
  */
 export function inputGradientKernel(
-  variant: Pick<ConvVariant, 'path' | 'dense'>,
-): Kernel<keyof typeof GEOMETRY | 'largestScale' | 'rangeIndex'> {
-  const { path, dense } = variant;
+  variant: Pick<ConvVariant, 'path' | 'dense' | 'outRun' | 'gradient' | 'inputGradient'>,
+): Kernel<keyof typeof GEOMETRY | 'factor' | 'rangeIndex'> {
+  const { path, dense, outRun, gradient, inputGradient } = variant;
+  const { type } = gradientWeights(path);
   const product: Product = {
     functions: `${quotientFunction}
 ${gradientScale(path)}
-fn scaledGradient(pixel: u32, quad: u32) -> vec4f {
-  return dy[pixel * params.outQuads + quad] * (scales[quad] * (gradientScale() / params.largestScale));
-}
 fn storeAt(pixel: u32, quad: u32, value: vec4f) {
   if (quad >= params.inQuads) { return; }
-  dx[pixel * params.inQuads + quad] = value * (params.largestScale / gradientScale());
+  dx[pixel * params.inQuads + quad] = ${formats[inputGradient].store('value * (params.factor / gradientScale())')};
 }
 ${dense ? denseGradientRows : phasedRows}`,
-    leftAlong: 'inner',
-    rightAlong: 'inner',
+    left: { buffer: 'dy', format: gradient, along: 'inner', run: outRun, scale: 'gradientScale()' },
+    right: { buffer: 'w', format: weightFormats[type], along: 'inner', run: outRun },
     innerStart: '0u',
     innerEnd: '4u * innerQuads(split)',
   };
-  const buffers: Record<string, BufferType> = {
-    dy: 'read vec4f',
-    w: weightBuffer(path),
-    scales: 'read vec4f',
-    dx: 'read_write vec4f',
-    ...rangeBuffer(path),
-  };
-  const params = { ...GEOMETRY, largestScale: 'f32', ...RANGE } as const;
+  const buffers = { dx: writes(inputGradient), ...rangeBuffer(path) };
+  const params = { ...GEOMETRY, factor: 'f32', ...RANGE } as const;
   return productKernel(path, { label: 'input gradient', params, buffers }, product);
 }
 
 /**
- * dw[split, tap · inC, outC] = inputStep · Σ over the split's output pixels of x[gathered pixel, inC] · dy[pixel, outC]
+ * dw[split, tap · inC, outC] = factor · Σ over the split's output pixels of x[gathered pixel, inC] · dy[pixel, outC]
  * Grid: tiles of weight rows × tiles of output channels × splits. Splits start at multiples of MAX_DEPTH; sumSplitsKernel
  * adds them up.
  */
 export function weightGradientKernel(
-  variant: ConvVariant,
-): Kernel<keyof typeof GEOMETRY | 'inputStep' | 'pixelsPerSplit' | 'rangeIndex'> {
-  const { path, dense, input } = variant;
+  variant: Pick<ConvVariant, 'path' | 'dense' | 'inRun' | 'outRun' | 'input' | 'gradient'>,
+): Kernel<keyof typeof GEOMETRY | 'factor' | 'pixelsPerSplit' | 'rangeIndex'> {
+  const { path, dense, inRun, outRun, input, gradient } = variant;
   const product: Product = {
     functions: `${quotientFunction}
 ${gradientScale(path)}
-${loadInput(input)}
 fn outPixels() -> u32 { return params.batch * params.outHeight * params.outWidth; }
 fn rowQuads() -> u32 { return params.kernel * params.kernel * params.inQuads; }
 struct Row { exists: bool, quad: u32, tapY: i32, tapX: i32 }
@@ -335,41 +384,35 @@ fn rowOf(row: u32, split: u32) -> Row {
     i32(tap - tapY * params.kernel) - i32(params.padding),
   );
 }
-fn leftQuad(row: Row, pixel: u32) -> vec4f {
-  if (!row.exists || pixel >= outPixels()) { return vec4f(); }
+fn leftAt(row: Row, pixel: u32) -> Place {
 ${
   dense
-    ? '  return loadInput(pixel * params.inQuads + row.quad);'
+    ? '  return Place(row.exists & (pixel < outPixels()), pixel * params.inQuads + row.quad);'
     : `${splitPixel('params.outHeight', 'params.outWidth')}
-  let inY = i32(y * params.stride) + row.tapY;
-  let inX = i32(x0 * params.stride) + row.tapX;
-  if (inY < 0 || inX < 0 || inY >= i32(params.inHeight) || inX >= i32(params.inWidth)) { return vec4f(); }
-  let source = (image * params.inHeight + u32(inY)) * params.inWidth + u32(inX);
-  return loadInput(source * params.inQuads + row.quad);`
+  let inY = u32(i32(y * params.stride) + row.tapY); // negative ones wrap to beyond the last
+  let inX = u32(i32(x0 * params.stride) + row.tapX);
+  let isInside = (inY < params.inHeight) & (inX < params.inWidth);
+  let source = (image * params.inHeight + inY) * params.inWidth + inX;
+  return Place(row.exists & isInside & (pixel < outPixels()), source * params.inQuads + row.quad);`
 }
 }
-${quadColumns('params.outQuads')}
-fn rightQuad(pixel: u32, column: Column) -> vec4f {
-  if (!isColumn(column) || pixel >= outPixels()) { return vec4f(); }
-  return dy[pixel * params.outQuads + column] * gradientScale();
+alias Column = u32;
+fn columnOf(column: u32, split: u32) -> Column { return column / 4u; }
+fn rightAt(pixel: u32, quad: Column) -> Place {
+  return Place((quad < params.outQuads) & (pixel < outPixels()), pixel * params.outQuads + quad);
 }
 fn storeQuad(row: u32, column: u32, split: u32, value: vec4f) {
   let quad = column / 4u;
   let rows = 4u * rowQuads();
   if (row >= rows || quad >= params.outQuads) { return; }
-  dw[(split * rows + row) * params.outQuads + quad] = value * (params.inputStep / gradientScale());
+  dw[(split * rows + row) * params.outQuads + quad] = value * (params.factor / gradientScale());
 }`,
-    leftAlong: 'rows',
-    rightAlong: 'columns',
+    left: { buffer: 'x', format: input, along: 'side', run: inRun },
+    right: { buffer: 'dy', format: gradient, along: 'side', run: outRun, scale: 'gradientScale()' },
     innerStart: 'split * params.pixelsPerSplit',
     innerEnd: 'min(outPixels(), (split + 1u) * params.pixelsPerSplit)',
   };
-  const buffers: Record<string, BufferType> = {
-    x: inputBuffer(input),
-    dy: 'read vec4f',
-    dw: 'read_write vec4f',
-    ...rangeBuffer(path),
-  };
-  const params = { ...GEOMETRY, inputStep: 'f32', pixelsPerSplit: 'u32', ...RANGE } as const;
+  const buffers = { dw: 'read_write vec4f', ...rangeBuffer(path) } as const;
+  const params = { ...GEOMETRY, factor: 'f32', pixelsPerSplit: 'u32', ...RANGE } as const;
   return productKernel(path, { label: 'weight gradient', params, buffers }, product);
 }

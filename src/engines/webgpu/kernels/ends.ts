@@ -1,6 +1,7 @@
 /** @file The two ends of a step: pixels into feature maps, and logits into loss, metrics and gradients. */
 import type { OptimizerSpec } from '../../../adaption/method.js';
 import { defineKernel, linearEntry } from '../kernel.js';
+import { type FeatureFormat, formats } from './formats.js';
 import { optimizerSource } from './optimizer.js';
 
 /** Bytes RGBRGB… → (value/255 − mean)/deviation, the fourth channel 0. One thread per pixel. */
@@ -138,11 +139,14 @@ ${linearEntry(`
 }
 
 /** Adds up gradients that several readers of one tensor hand back. */
-export const addKernel = defineKernel({
-  label: 'element-wise gradient',
-  params: { size: 'u32' },
-  buffers: { a: 'read vec4f', b: 'read vec4f', sum: 'read_write vec4f' },
-  body: linearEntry(`
+export function addKernel(gradients: FeatureFormat) {
+  const { element, load, store } = formats[gradients];
+  return defineKernel({
+    label: 'element-wise gradient',
+    params: { size: 'u32' },
+    buffers: { a: `read ${element}`, b: `read ${element}`, sum: `read_write ${element}` },
+    body: linearEntry(`
   if (i >= params.size) { return; }
-  sum[i] = a[i] + b[i];`),
-});
+  sum[i] = ${store(`${load('a[i]')} + ${load('b[i]')}`)};`),
+  });
+}

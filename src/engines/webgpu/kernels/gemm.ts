@@ -2,7 +2,8 @@
  * @file A matrix product in float32 on any GPU: 256 threads compute a tile, each a part of it in registers, from two
  * tiles in workgroup memory, both [inner][rows or columns].
  */
-import { lines, operandQuad, type Product, type Tile } from './product.js';
+import { formats } from './formats.js';
+import { lines, loadRun, type Operand, type Product, placeType, quadWords, type Tile } from './product.js';
 
 const THREADS = 256;
 /** Threads along each side of a tile. */
@@ -23,13 +24,16 @@ export function gemm(product: Product, tile: Tile): string {
   const sum = (row: number, quad: number) => `sum${row}_${quad}`;
   const sums = (line: (row: number, quad: number) => string) =>
     lines(4 * rowQuads, (row) => lines(columnQuads, (quad) => line(row, quad)));
-  const left = new Operand('left', 'row', tile.rows, tile.depth, product.leftAlong === 'inner');
-  const right = new Operand('right', 'column', tile.columns, tile.depth, product.rightAlong === 'inner');
+  const left = new OperandTile('left', 'row', tile.rows, tile.depth, product.left.along === 'inner');
+  const right = new OperandTile('right', 'column', tile.columns, tile.depth, product.right.along === 'inner');
 
   return `
 var<workgroup> left: array<vec4f, ${(tile.rows * tile.depth) / 4}>;
 var<workgroup> right: array<vec4f, ${(tile.columns * tile.depth) / 4}>;
+${placeType}
 ${product.functions}
+${quadFunction(product.left, 'leftQuad(row: Row, inner: u32)', 'leftAt(row, inner)')}
+${quadFunction(product.right, 'rightQuad(inner: u32, column: Column)', 'rightAt(inner, column)')}
 
 @compute @workgroup_size(${THREADS})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
@@ -65,8 +69,26 @@ ${sums((row, quad) => {
 `;
 }
 
+/** Values that a load brings. */
+export const FLOAT_RUN = 4;
+
+/** WGSL: four neighbours of an operand, zeros outside. */
+function quadFunction(operand: Operand, signature: string, place: string): string {
+  const { format, scale } = operand;
+  const values = formats[format].values(quadWords('run', format, FLOAT_RUN, 0));
+  return `
+fn ${signature} -> vec4f {
+  let at = ${place};
+  let run = ${loadRun(operand, 'at', FLOAT_RUN)};
+  return select(vec4f(), ${values}${scale ? ` * ${scale}` : ''}, at.exists);
+}`;
+}
+
+const operandQuad = (operand: 'left' | 'right', place: string, inner: string): string =>
+  operand === 'left' ? `leftQuad(${place}, ${inner})` : `rightQuad(${inner}, ${place})`;
+
 /** One operand's tile in workgroup memory, element (inner, s) at [inner · side/4 + s/4], and how threads fill it. */
-class Operand {
+class OperandTile {
   /** Quads along the inner dimension are read four at a time and stored turned. */
   readonly #items: number;
   readonly #perThread: number;

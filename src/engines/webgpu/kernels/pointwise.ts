@@ -7,7 +7,7 @@
 import type { PointwiseGroup, PointwiseLayer } from '../../compiled/fusion.js';
 import { type BufferType, defineKernel, type Kernel, linearEntry, type ScalarType } from '../kernel.js';
 import { channelSums, SUM_PARAMS } from './channelSums.js';
-import type { FeatureFormat } from './convolution.js';
+import { type FeatureFormat, formats } from './formats.js';
 
 /**
  * Per batch norm, vectors of `quads` vec4f, in this order, at its offset in the coefficient buffer.
@@ -20,9 +20,14 @@ type Coefficient = (typeof COEFFICIENTS)[number];
 /** What the generated source of a group depends on. */
 export interface GroupShape {
   readonly group: PointwiseGroup;
-  /** Format of each input, by layer name. */
+  /** Format of each input and output, by layer name. */
   readonly formats: ReadonlyMap<string, FeatureFormat>;
+  /** Of all gradients. */
+  readonly gradients: FeatureFormat;
 }
+
+/** Whether values of an input are multiples of a step, which is a parameter. */
+const hasStep = (format: FeatureFormat): boolean => format === 'levels';
 
 const index = <T extends { name: string }>(members: readonly T[], name: string): number =>
   members.findIndex((member) => member.name === name);
@@ -32,12 +37,17 @@ class GroupSource {
   readonly params: Record<string, ScalarType> = { size: 'u32', quads: 'u32' };
   readonly buffers: Record<string, BufferType> = {};
 
-  constructor(readonly shape: GroupShape) {
-    const { group, formats } = shape;
+  /** @param inRegisters an input that the caller's source declares as `product` */
+  constructor(
+    readonly shape: GroupShape,
+    readonly inRegisters?: string,
+  ) {
+    const { group } = shape;
     group.inputs.forEach((name, i) => {
-      const levels = formats.get(name) === 'levels';
-      this.buffers[inputName(i)] = levels ? 'read u32' : 'read vec4f';
-      if (levels) this.params[`inputStep${i}`] = 'f32';
+      if (name === inRegisters) return;
+      const format = shape.formats.get(name)!;
+      this.buffers[inputName(i)] = `read ${formats[format].element}`;
+      if (hasStep(format)) this.params[`inputStep${i}`] = 'f32';
     });
     if (group.members.some(({ kind }) => kind === 'batchNorm')) this.buffers.coefficients = 'read vec4f';
     group.members.forEach(({ kind }, m) => {
@@ -57,12 +67,13 @@ class GroupSource {
 
   /** Declares all inputs' and members' values; needs `i` (element) and `quad` (which four channels). */
   forward(): string {
-    const { group, formats } = this.shape;
-    const inputs = group.inputs.map((name, n) =>
-      formats.get(name) === 'levels'
-        ? `  let in${n} = vec4f(unpack4xU8(${inputName(n)}[i])) * params.inputStep${n};`
-        : `  let in${n} = ${inputName(n)}[i];`,
-    );
+    const { group } = this.shape;
+    const inputs = group.inputs.map((name, n) => {
+      if (name === this.inRegisters) return `  let in${n} = product;`;
+      const format = this.shape.formats.get(name)!;
+      const step = hasStep(format) ? ` * params.inputStep${n}` : '';
+      return `  let in${n} = ${formats[format].load(`${inputName(n)}[i]`)}${step};`;
+    });
     return [...inputs, ...group.members.map((member, m) => this.#member(member, m))].join('\n');
   }
 
@@ -123,17 +134,33 @@ export const groupParams = {
   inputStep: (shape: GroupShape, name: string) => `inputStep${shape.group.inputs.indexOf(name)}`,
 };
 
-/** Computes the group and writes its outputs: quantised ones as levels, four to a word. */
+/** Computes the group and writes its outputs. */
 export function groupForwardKernel(shape: GroupShape): Kernel {
-  const source = new GroupSource(shape);
+  const { params, buffers, body } = forwardSource(new GroupSource(shape));
+  return defineKernel({ label: 'element-wise', params, buffers, body: elementEntry(body) });
+}
+
+/** A group that is computed where its last input is, in the kernel of a convolution. */
+export interface Epilogue {
+  readonly shape: GroupShape;
+  /** The convolution. */
+  readonly input: string;
+}
+
+/** Parameters, buffers and WGSL of an epilogue; the source sees `product`, and `i` and `quad` as a group's kernels do. */
+export const epilogueSource = ({ shape, input }: Epilogue) => forwardSource(new GroupSource(shape, input));
+
+function forwardSource(source: GroupSource) {
+  const { shape } = source;
   const stores = shape.group.outputs.map((name) => {
     const m = index(shape.group.members, name);
-    const levels = shape.group.members[m].kind === 'quantize';
-    source.buffers[outputName(m)] = levels ? 'read_write u32' : 'read_write vec4f';
-    return `  ${outputName(m)}[i] = ${levels ? `pack4xU8(vec4u(level${m}))` : `value${m}`};`;
+    const format = formats[shape.formats.get(name)!];
+    const isQuantized = shape.group.members[m].kind === 'quantize';
+    source.buffers[outputName(m)] = `read_write ${format.element}`;
+    return `  ${outputName(m)}[i] = ${format.store(isQuantized ? `level${m}` : `value${m}`)};`;
   });
-  const body = elementEntry(`${source.forward()}\n${stores.join('\n')}`);
-  return defineKernel({ label: 'element-wise', params: source.params, buffers: source.buffers, body });
+  const { params, buffers } = source;
+  return { params, buffers, body: `${source.forward()}\n${stores.join('\n')}` };
 }
 
 /** Which gradients a group's backward pass gets and owes. */
@@ -178,8 +205,9 @@ export function groupBackwardKernel(shape: GroupShape, gradients: GroupGradients
   const stores = gradients.owed.map((input, n) => {
     const parts = shape.group.members.flatMap((reader) => backward.contributions(reader, input));
     const target = groupBuffers.inputGradient(shape, input);
-    source.buffers[target] = 'read_write vec4f';
-    const store = `  let result${n} = ${parts.join(' + ')};\n  ${target}[i] = result${n};`;
+    const format = formats[shape.gradients];
+    source.buffers[target] = `read_write ${format.element}`;
+    const store = `  let result${n} = ${parts.join(' + ')};\n  ${target}[i] = ${format.store(`result${n}`)};`;
     const r = ranged.indexOf(input);
     return r < 0 ? store : `${store}\n  atomicMax(&largest[${r}], bitcast<u32>(largestOf(abs(result${n}))));`;
   });
@@ -223,7 +251,8 @@ class BackwardSource {
   ) {
     for (const [name, count] of gradients.received) {
       for (let n = 0; n < count; n++) {
-        forward.buffers[groupBuffers.gradient(forward.shape, name, n)] = 'read vec4f';
+        const { element } = formats[forward.shape.gradients];
+        forward.buffers[groupBuffers.gradient(forward.shape, name, n)] = `read ${element}`;
       }
     }
   }
@@ -235,7 +264,7 @@ class BackwardSource {
     return members
       .map((member, m) => {
         const received = Array.from({ length: this.gradients.received.get(member.name) ?? 0 }, (_, n) => {
-          return `${groupBuffers.gradient(shape, member.name, n)}[i]`;
+          return formats[shape.gradients].load(`${groupBuffers.gradient(shape, member.name, n)}[i]`);
         });
         const passed = members.flatMap((reader) => this.contributions(reader, member.name));
         return `  let g${m} = ${[...received, ...passed].join(' + ') || 'vec4f()'};`;

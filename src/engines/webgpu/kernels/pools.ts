@@ -1,6 +1,7 @@
 /** @file Pools. One thread has four channels of one pixel; feature maps as in convolution.ts. */
 import { defineKernel, linearEntry } from '../kernel.js';
 import { GEOMETRY } from './convolution.js';
+import { type FeatureFormat, formats } from './formats.js';
 
 const MAX_POOL = { ...GEOMETRY } as const;
 
@@ -36,11 +37,16 @@ export const maxPoolKernel = defineKernel({
 });
 
 /** Each input pixel gets the gradients of the windows it won. */
-export const maxPoolGradientKernel = defineKernel({
-  label: 'pool gradient',
-  params: MAX_POOL,
-  buffers: { dy: 'read vec4f', winners: 'read u32', dx: 'read_write vec4f' },
-  body: linearEntry(`${split('params.inHeight', 'params.inWidth')}
+export const maxPoolGradientKernel = (gradients: FeatureFormat) =>
+  defineKernel({
+    label: 'pool gradient',
+    params: MAX_POOL,
+    buffers: {
+      dy: `read ${formats[gradients].element}`,
+      winners: 'read u32',
+      dx: `read_write ${formats[gradients].element}`,
+    },
+    body: linearEntry(`${split('params.inHeight', 'params.inWidth')}
   var sum = vec4f();
   for (var tap = 0u; tap < params.kernel * params.kernel; tap++) {
     let outY = i32(y0 + params.padding) - i32(tap / params.kernel);
@@ -51,10 +57,10 @@ export const maxPoolGradientKernel = defineKernel({
     if (windowY * params.stride != u32(outY) || windowX * params.stride != u32(outX)) { continue; }
     if (windowY >= params.outHeight || windowX >= params.outWidth) { continue; }
     let window = ((image * params.outHeight + windowY) * params.outWidth + windowX) * quads + quad;
-    sum += select(vec4f(), dy[window], unpack4xU8(winners[window]) == vec4u(tap));
+    sum += select(vec4f(), ${formats[gradients].load('dy[window]')}, unpack4xU8(winners[window]) == vec4u(tap));
   }
-  dx[i] = sum;`),
-});
+  dx[i] = ${formats[gradients].store('sum')};`),
+  });
 
 const AVERAGE = { batch: 'u32', pixels: 'u32', quads: 'u32' } as const;
 
@@ -74,12 +80,14 @@ export const averagePoolKernel = defineKernel({
   y[i] = sum / f32(params.pixels);`),
 });
 
-export const averagePoolGradientKernel = defineKernel({
-  label: 'pool gradient',
-  params: AVERAGE,
-  buffers: { dy: 'read vec4f', dx: 'read_write vec4f' },
-  body: linearEntry(`
+export const averagePoolGradientKernel = (gradients: FeatureFormat) =>
+  defineKernel({
+    label: 'pool gradient',
+    params: AVERAGE,
+    buffers: { dy: `read ${formats[gradients].element}`, dx: `read_write ${formats[gradients].element}` },
+    body: linearEntry(`
   if (i >= params.batch * params.pixels * params.quads) { return; }
   let image = i / (params.pixels * params.quads);
-  dx[i] = dy[image * params.quads + i % params.quads] / f32(params.pixels);`),
-});
+  let gradient = ${formats[gradients].load('dy[image * params.quads + i % params.quads]')};
+  dx[i] = ${formats[gradients].store('gradient / f32(params.pixels)')};`),
+  });

@@ -2,27 +2,82 @@
  * @file What a matrix product reads and writes, whichever way it is computed: in float32 registers (gemm.ts) or on
  * matrix units (matrixGemm.ts). product[row, column] = Σ over inner of left[row, inner] · right[inner, column].
  */
+import type { BufferType, ElementType } from '../kernel.js';
+import { type FeatureFormat, formats } from './formats.js';
+
+/** One of the two matrices, read in runs of neighbours. */
+export interface Operand {
+  /** The buffer it lies in, as words. */
+  readonly buffer: string;
+  readonly format: FeatureFormat;
+  /** Which way neighbours in memory lie: along the inner dimension, or along the rows or columns. */
+  readonly along: 'inner' | 'side';
+  /** Neighbours in memory that are in the matrix together or not at all; a multiple of 4. */
+  readonly run: number;
+  /** WGSL expression by which all values are multiplied; none where undefined. */
+  readonly scale?: string;
+}
 
 /**
- * WGSL of a product. What depends on the row or column alone is computed once per thread, before the loop along the
- * inner dimension. The functions may read `params` and buffers; outside the matrices they return zeros and store
- * nothing.
+ * A product, as WGSL. What depends on the row or column alone is computed once per thread, before the loop along the
+ * inner dimension. Places are computed without branches, so that loads can be issued together and waited for late.
  */
 export interface Product {
   /**
    * Declares the types `Row` and `Column` and
    * `rowOf(row: u32, split: u32) -> Row`, `columnOf(column: u32, split: u32) -> Column`,
-   * `leftQuad(row: Row, inner: u32) -> vec4f`: four neighbours along `leftAlong`,
-   * `rightQuad(inner: u32, column: Column) -> vec4f`: four neighbours along `rightAlong`,
-   * `storeQuad(row: u32, column: u32, split: u32, value: vec4f)`: four neighbouring columns.
+   * `leftAt(row: Row, inner: u32) -> Place`, `rightAt(inner: u32, column: Column) -> Place`: where the first of the
+   * neighbours lies, and whether it is in the matrix; a `Place` outside may have any index,
+   * `storeQuad(row: u32, column: u32, split: u32, value: vec4f)`: four neighbouring columns; outside nothing is stored.
+   * May read `params` and buffers.
    */
   readonly functions: string;
-  readonly leftAlong: 'inner' | 'rows';
-  readonly rightAlong: 'inner' | 'columns';
+  readonly left: Operand;
+  readonly right: Operand;
+  /**
+   * On matrix units only: means over chunks of rows, those of a subgroup's tile, and sums of squared deviations from them.
+   * The functions then also declare `rowCount() -> u32`, `storedValue(value: vec4f) -> vec4f`: what a reader of the stored
+   * quad will read, and `storeStatistics(chunk: u32, column: u32, mean: vec4f, squares: vec4f)`.
+   */
+  readonly statistics?: boolean;
   /** Expressions of `split` (index along z): the range of the inner dimension that it adds up. */
   readonly innerStart: string;
   readonly innerEnd: string;
 }
+
+/** WGSL: where a run of an operand lies. */
+export const placeType = 'struct Place { exists: bool, quad: u32 }';
+
+/** The type of a buffer that is read in runs of `count` values. */
+export function runElement(format: FeatureFormat, count: number): ElementType {
+  const words = wordsOf(format, count);
+  return words === 1 ? 'u32' : words === 2 ? 'vec2u' : 'vec4u';
+}
+
+export const runBuffer = (operand: Operand, count: number): BufferType =>
+  `read ${runElement(operand.format, count)}`;
+
+/** WGSL expressions of the words of the q-th quad in a run. */
+export function quadWords(run: string, format: FeatureFormat, count: number, q: number): string[] {
+  const perQuad = formats[format].words;
+  if (wordsOf(format, count) === 1) return [run];
+  return Array.from({ length: perQuad }, (_, i) => `${run}.${'xyzw'[q * perQuad + i]}`);
+}
+
+const wordsOf = (format: FeatureFormat, count: number): number => (count / 4) * formats[format].words;
+
+/** The longest run of an operand that one load can bring (16 bytes) and for which `fits`. */
+export function longestRun({ format, run }: Operand, fits: (count: number) => boolean): number {
+  const fitting = [16, 8, 4].filter(
+    (count) => run % count === 0 && wordsOf(format, count) <= 4 && fits(count),
+  );
+  if (fitting.length === 0) throw new Error('no run of an operand fits its tile');
+  return fitting[0];
+}
+
+/** WGSL expression that loads the run at `place` (a variable), or any where there is none. */
+export const loadRun = ({ buffer }: Operand, place: string, count: number): string =>
+  `${buffer}[select(0u, ${place}.quad, ${place}.exists) / ${count / 4}u]`;
 
 /** Sides of the tile that a workgroup computes, and how far it goes along the inner dimension at a time. */
 export interface Tile {
@@ -32,7 +87,7 @@ export interface Tile {
 }
 
 /** Splits of the inner dimension start at multiples of this, the largest depth there is. */
-export const MAX_DEPTH = 32;
+export const MAX_DEPTH = 64;
 
 /**
  * The first tile that the product fills by more than half along both sides and that makes enough workgroups to keep a
@@ -59,16 +114,13 @@ export const lines = (count: number, line: (i: number) => string): string =>
   Array.from({ length: count }, (_, i) => line(i)).join('\n');
 
 /**
- * WGSL of a division by what many threads divide by; cheaper than the operator, whose divisor may be anything.
- * Exact for quotients below 2^22: float32 is off by less than one there, which the remainder shows.
+ * WGSL of a division by what many threads divide by; cheaper than the operator, whose divisor may be anything, and whose
+ * reciprocal is computed before the loop. Exact for quotients below 2^20: the product is off by less than one there,
+ * which the remainder shows.
  */
 export const quotientFunction = `
 fn quotient(n: u32, divisor: u32) -> u32 {
-  let guess = u32(f32(n) / f32(divisor));
+  let guess = u32(f32(n) * (1.0 / f32(divisor)));
   let rest = i32(n) - i32(guess * divisor);
   return select(select(guess, guess + 1u, rest >= i32(divisor)), guess - 1u, rest < 0);
 }`;
-
-/** WGSL expression of an operand's quad at `inner`; `place`: its row or column. */
-export const operandQuad = (operand: 'left' | 'right', place: string, inner: string): string =>
-  operand === 'left' ? `leftQuad(${place}, ${inner})` : `rightQuad(${inner}, ${place})`;

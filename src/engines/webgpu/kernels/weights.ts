@@ -1,11 +1,11 @@
 /**
  * @file The weights a convolution computes with, made anew each step, and the updates of what they are made from.
- * On the device they lie as [taps · inChannels, outChannels], padded (see convolution.ts): levels where there is a grid,
- * else real values; float16 for matrix units. A task's own tensors lie as on the host: scores [outC, bitsPerFilter],
+ * On the device they lie in the layouts of convolution.ts, padded: levels where there is a grid, else real values. A task's own tensors lie as on the host: scores [outC, bitsPerFilter],
  * weights [outC, inC, k, k].
  */
 import type { MaskSpec, OptimizerSpec } from '../../../adaption/method.js';
-import { type BufferType, defineKernel, linearEntry, type ScalarType } from '../kernel.js';
+import { type BufferType, defineKernel, type ElementType, linearEntry, type ScalarType } from '../kernel.js';
+import type { WeightLayout } from './convolution.js';
 import { gumbelNoiseSource } from './noise.js';
 import { optimizerSource, wgslFloat } from './optimizer.js';
 
@@ -49,60 +49,96 @@ fn derivative(index: u32) -> f32 {
 }`;
 }
 
-/** How a weight lies in memory. */
-export type WeightType = 'f32' | 'f16';
+/** How four neighbouring weights lie in memory. */
+const quadsOfType = {
+  f32: { element: 'vec4f', load: (quad: string) => quad, store: (values: string) => values },
+  f16: {
+    element: 'vec4<f16>',
+    load: (quad: string) => `vec4f(${quad})`,
+    store: (values: string) => `vec4<f16>(${values})`,
+  },
+  i8: {
+    element: 'u32',
+    load: (quad: string) => `vec4f(unpack4xI8(${quad}))`,
+    store: (values: string) => `pack4xI8(vec4i(${values}))`,
+  },
+} as const satisfies Record<WeightLayout['type'], { element: ElementType; [convert: string]: unknown }>;
 
-/** WGSL: which weight element \`i\` of the padded device layout is; returns from main for padding. */
-const elementOfLayout = `
-  let outPadded = 4u * params.outQuads;
-  if (i >= params.taps * 4u * params.inQuads * outPadded) { return; }
-  let outChannel = i % outPadded;
-  let row = i / outPadded;
-  let inChannel = row % (4u * params.inQuads);
-  let tap = row / (4u * params.inQuads);
-  if (inChannel >= params.inChannels || outChannel >= params.outChannels) {
-    w[i] = Weight(0);
-    return;
-  }`;
+/**
+ * WGSL of a kernel with one thread per quad of the layout: `weightOf(outChannel, inChannel, tap)` is the value of
+ * each weight that is no padding.
+ * @param factor by which a quad's values are multiplied; sees `i`, the quad
+ */
+function weightsEntry({ order, type }: WeightLayout, factor?: string): string {
+  const { store } = quadsOfType[type];
+  const values = factor === undefined ? 'values' : `values * ${factor}`;
+  const place =
+    order === 'rows'
+      ? `
+  let row = i / params.outQuads;
+  let first = vec3u(4u * (i % params.outQuads), row % inPadded, row / inPadded);
+  let next = vec3u(1u, 0u, 0u);`
+      : `
+  let quadsPerFilter = params.taps * params.inQuads;
+  let inner = 4u * (i % quadsPerFilter);
+  let first = vec3u(i / quadsPerFilter, inner % inPadded, inner / inPadded);
+  let next = vec3u(0u, 1u, 0u);`;
+  return linearEntry(`
+  if (i >= params.taps * params.inQuads * 4u * params.outQuads) { return; }
+  let inPadded = 4u * params.inQuads;${place}
+  var values = vec4f();
+  for (var part = 0u; part < 4u; part++) {
+    let at = first + part * next;
+    if (at.x < params.outChannels && at.y < params.inChannels) { values[part] = weightOf(at.x, at.y, at.z); }
+  }
+  w[i] = ${store(values)};`);
+}
 
-/** w = frozen · bit. One thread per element of \`w\`. */
-export function maskedWeightsKernel(mask: MaskSpec, type: WeightType) {
+/** w = frozen · bit. One thread per quad of `w`. */
+export function maskedWeightsKernel(mask: MaskSpec, layout: WeightLayout) {
+  const { element, load } = quadsOfType[layout.type];
   return defineKernel({
     label: 'weights',
     params: { ...LAYER, ...MASK },
     usesStep: mask.noise,
-    buffers: { frozen: `read ${type}`, tensors: 'read f32', w: `read_write ${type}` },
-    body: `alias Weight = ${type};
-${binarizer(mask)}
-${linearEntry(`${elementOfLayout}
+    buffers: { frozen: `read ${element}`, tensors: 'read f32', w: `read_write ${element}` },
+    body: `${binarizer(mask)}
+fn weightOf(outChannel: u32, inChannel: u32, tap: u32) -> f32 {
   let bit = outChannel * params.bitsPerFilter + (inChannel * params.taps + tap) / params.rowsPerBit;
-  w[i] = select(Weight(0), frozen[i], isOn(bit));`)}`,
+  return select(0.0, 1.0, isOn(bit));
+}
+${weightsEntry(layout, load('frozen[i]'))}`,
   });
 }
 
-/** Trained weights as they are: full precision, and the head. One thread per element of \`w\`. */
+const tensorAt = `
+fn tensorAt(outChannel: u32, inChannel: u32, tap: u32) -> f32 {
+  return tensors[params.offset + (outChannel * params.inChannels + inChannel) * params.taps + tap];
+}`;
+
+/** Trained weights as they are: full precision, and the head. One thread per quad of `w`. */
 export const plainWeightsKernel = defineKernel({
   label: 'weights',
   params: LAYER,
-  buffers: { tensors: 'read f32', w: 'read_write f32' },
-  body: `alias Weight = f32;
-${linearEntry(`${elementOfLayout}
-  w[i] = tensors[params.offset + (outChannel * params.inChannels + inChannel) * params.taps + tap];`)}`,
+  buffers: { tensors: 'read f32', w: 'read_write vec4f' },
+  body: `${tensorAt}
+fn weightOf(outChannel: u32, inChannel: u32, tap: u32) -> f32 { return tensorAt(outChannel, inChannel, tap); }
+${weightsEntry({ order: 'rows', type: 'f32' })}`,
 });
 
-/** Levels of trained weights on the backbone's grid: round(clip(w/scale, −limit, limit)). */
-export function gridWeightsKernel(type: WeightType) {
+/** Levels of trained weights on the backbone's grid: round(clip(w/scale, −limit, limit)). One thread per quad of `w`. */
+export function gridWeightsKernel(layout: WeightLayout) {
   return defineKernel({
     label: 'weights',
     params: { ...LAYER, ...GRID },
-    buffers: { tensors: 'read f32', scales: 'read f32', w: `read_write ${type}` },
-    body: `alias Weight = ${type};
-${linearEntry(`${elementOfLayout}
+    buffers: { tensors: 'read f32', scales: 'read f32', w: `read_write ${quadsOfType[layout.type].element}` },
+    body: `${tensorAt}
+fn weightOf(outChannel: u32, inChannel: u32, tap: u32) -> f32 {
   let scale = scales[outChannel];
-  let value = tensors[params.offset + (outChannel * params.inChannels + inChannel) * params.taps + tap];
-  var level = 0.0;
-  if (scale != 0.0) { level = round(clamp(value / scale, -params.limit, params.limit)); }
-  w[i] = Weight(level);`)}`,
+  if (scale == 0.0) { return 0.0; }
+  return round(clamp(tensorAt(outChannel, inChannel, tap) / scale, -params.limit, params.limit));
+}
+${weightsEntry(layout)}`,
   });
 }
 
@@ -122,16 +158,17 @@ export const sumSplitsKernel = defineKernel({
 });
 
 /**
- * One thread per mask bit: dL/dbit = scale · Σ over its rows of frozen · dL/dw, through the binariser, into the
- * optimiser.
+ * One thread per mask bit: dL/dbit = Σ over its rows of frozen · dL/dw, both in levels, through the binariser, into
+ * the optimiser.
  */
-export function maskUpdateKernel(mask: MaskSpec, optimizer: OptimizerSpec, type: WeightType) {
+/** @param type of `frozen`, which lies as `rows` */
+export function maskUpdateKernel(mask: MaskSpec, optimizer: OptimizerSpec, type: WeightLayout['type']) {
   const update = optimizerSource(optimizer);
   return defineKernel({
     label: 'update',
     params: { ...LAYER, ...MASK },
     usesStep: true,
-    buffers: { frozen: `read ${type}`, scales: 'read f32', dw: 'read f32', ...update.buffers },
+    buffers: { frozen: type === 'f16' ? 'read f16' : 'read f32', dw: 'read f32', ...update.buffers },
     body: `${binarizer(mask)}
 ${update.functions}
 ${linearEntry(`
@@ -147,15 +184,14 @@ ${linearEntry(`
     sum += f32(frozen[at]) * dw[at];
   }
   let bit = outChannel * params.bitsPerFilter + segment;
-  let gradient = sum * scales[outChannel];
-  update(params.offset + bit, gradient * derivative(bit), step.learningRateMasks);`)}`,
+  update(params.offset + bit, sum * derivative(bit), step.learningRateMasks);`)}`,
   });
 }
 
 type TrainedGroup = 'Weights' | 'Head';
 
 /**
- * One thread per trained weight; `grid`: the gradient passes where |w| ≤ limit · scale. Not |w/scale| ≤ limit: weights
+ * One thread per trained weight; `grid`: dw is by level, and the gradient passes where |w| ≤ limit · scale. Not |w/scale| ≤ limit: weights
  * start as level · scale, many of them on that very edge, and a GPU's division may end on either side of it.
  */
 export function weightUpdateKernel(optimizer: OptimizerSpec, group: TrainedGroup, grid: boolean) {
@@ -180,7 +216,9 @@ ${
   grid
     ? `
   let scale = scales[outChannel];
-  if (scale != 0.0 && abs(tensors[index]) > params.limit * scale) { gradient = 0.0; }`
+  if (scale != 0.0) {
+    gradient = select(gradient / scale, 0.0, abs(tensors[index]) > params.limit * scale);
+  }`
     : ''
 }
   update(index, gradient, step.learningRate${group});`)}`,
