@@ -10,6 +10,7 @@ import { benchOptions } from './arguments.js';
 import { Contender } from './cpu/contender.js';
 import { buildProblem, type Configuration, writeProblem } from './cpu/problem.js';
 import { type Ceilings, measureCeilings } from './gpu/ceilings.js';
+import { printCounts } from './gpu/count.js';
 import { cudaPython, peerCommand } from './gpu/peer.js';
 import { openBenchmarkGpu, type Row, type RowReport, rowCommand } from './gpu/row.js';
 
@@ -18,7 +19,9 @@ const values = benchOptions(
   --methods xbm,piggyback,finetune,classifier,evaluation   which rows
   --float32   without matrix units                         --no-peer   without PyTorch
   --software  a software GPU will do                       --require-matrix   fail where there are no matrix units
-  --compile   torch.compile beside eager PyTorch           $XBM_BENCH_PYTHON: a Python with PyTorch and CUDA`,
+  --float32-maps  matrix units, but 32 bits in memory
+  --compile   torch.compile beside eager PyTorch           $XBM_BENCH_PYTHON: a Python with PyTorch and CUDA
+  --count [--tflops 100 --gbs 2400]   no GPU: what each row computes and moves, and how long that takes at these rates`,
   {
     network: { type: 'string', default: 'resnet50' },
     size: { type: 'string', default: '224' },
@@ -27,6 +30,10 @@ const values = benchOptions(
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '3' },
     float32: { type: 'boolean', default: false },
+    'float32-maps': { type: 'boolean', default: false },
+    count: { type: 'boolean', default: false },
+    tflops: { type: 'string' },
+    gbs: { type: 'string' },
     software: { type: 'boolean', default: false },
     'require-matrix': { type: 'boolean', default: false },
     compile: { type: 'boolean', default: false },
@@ -34,7 +41,22 @@ const values = benchOptions(
   },
 );
 
-const precision = values.float32 ? 'float32' : 'mixed';
+const precision = values.float32 ? 'float32' : values['float32-maps'] ? 'products' : 'mixed';
+const rows = values.methods.split(',').map((method): Row => {
+  return {
+    network: values.network,
+    imageSize: Number(values.size),
+    batchSize: Number(values.batch),
+    method: method as Row['method'],
+    precision,
+  };
+});
+if (values.count) {
+  const { tflops, gbs } = values;
+  const rate = tflops && gbs ? { flops: 1e12 * Number(tflops), bytesPerSecond: 1e9 * Number(gbs) } : null;
+  for (const row of rows) printCounts(row, rate);
+  process.exit(0);
+}
 const gpu = await openBenchmarkGpu(precision, {
   software: values.software,
   matrixUnits: values['require-matrix'],
@@ -50,26 +72,19 @@ gpu.gpu.device.destroy();
 const python = values['no-peer'] ? null : cudaPython();
 const scratch = mkdtempSync(join(tmpdir(), 'xbm-bench-'));
 try {
-  for (const method of values.methods.split(',')) await measure(method as Row['method']);
+  for (const row of rows) await measure(row);
 } finally {
   rmSync(scratch, { recursive: true, force: true });
 }
 
-async function measure(method: Row['method']): Promise<void> {
-  const row: Row = {
-    network: values.network,
-    imageSize: Number(values.size),
-    batchSize: Number(values.batch),
-    method,
-    precision,
-  };
+async function measure(row: Row): Promise<void> {
   const ours = await Contender.start('webgpu engine', rowCommand(row));
   const contenders = [ours.contender];
   try {
     contenders.push(...(await startPeers(row)));
     for (let round = 0; round < Number(values.rounds); round++)
       for (const contender of contenders) await contender.round(Number(values.seconds));
-    console.log(`\n${row.network}, ${row.imageSize} px, batch ${row.batchSize}, ${method}`);
+    console.log(`\n${row.network}, ${row.imageSize} px, batch ${row.batchSize}, ${row.method}`);
     const rate = (contender: Contender) => (1000 * row.batchSize) / contender.median;
     for (const contender of contenders) {
       const ratio =

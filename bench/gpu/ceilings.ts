@@ -66,7 +66,7 @@ async function product(gpu: Gpu, path: ProductPath, side: number): Promise<numbe
       },
     );
   }
-  return (REPEATS * 2 * side ** 3) / (await seconds(builder));
+  return (REPEATS * 2 * side ** 3) / (await seconds(gpu, builder));
 }
 
 const copyKernel = defineKernel({
@@ -85,16 +85,16 @@ async function copying(gpu: Gpu): Promise<number> {
     const workgroups = linearWorkgroups(size);
     builder.dispatch(copyKernel, { params: { size }, tensors: { original, copied }, workgroups });
   }
-  return (REPEATS * 2 * bytes) / 1e9 / (await seconds(builder));
+  return (REPEATS * 2 * bytes) / 1e9 / (await seconds(gpu, builder));
 }
 
 /** Milliseconds: a GPU takes some to raise its clock, and a run is timed from here, with its submission and the way back. */
 const [WARM_UP, TIMED] = [500, 300];
 
 /** Seconds of one run among as many as fill the time, submitted together. */
-async function seconds(builder: PlanBuilder): Promise<number> {
+async function seconds(gpu: Gpu, builder: PlanBuilder): Promise<number> {
   const marker = builder.persistent('marker', 4); // reading it back waits for what was submitted before
-  const plan = await builder.finish();
+  const plan = await builder.finish(gpu);
   const timed = async (runs: number) => {
     const started = performance.now();
     await Promise.all(Array.from({ length: runs }, () => plan.run([marker])));

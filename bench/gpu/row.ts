@@ -1,16 +1,41 @@
 /** @file One row of bench:webgpu, in a process of its own: `rowProcess.js ROW`. */
 import { fileURLToPath } from 'node:url';
 import type { MethodName } from '../../src/adaption/method.js';
-import { adapterFacts, describeMatrix, type Gpu, requestAdapter } from '../../src/engines/webgpu/device.js';
+import { initialTaskState, type TaskState } from '../../src/adaption/parameters.js';
+import type { TrainingPlan } from '../../src/engines/engine.js';
+import {
+  adapterFacts,
+  describeMatrix,
+  type Gpu,
+  type Precision,
+  requestAdapter,
+} from '../../src/engines/webgpu/device.js';
 import type { KernelUse } from '../../src/engines/webgpu/plan.js';
 import { openCheckedGpu } from '../../src/engines/webgpu/selfCheck.js';
+import { withClasses } from '../../src/model/graph.js';
+import { buildNetwork } from '../../src/model/networks.js';
+import { adam, randomBackbone, tinyMethod } from '../../test/engines/fixtures.js';
 
 export interface Row {
   readonly network: string;
   readonly imageSize: number;
   readonly batchSize: number;
   readonly method: MethodName | 'evaluation';
-  readonly precision: 'mixed' | 'float32';
+  readonly precision: Precision;
+}
+
+const CLASSES = 102;
+
+/** The step or, for `evaluation`, the network that a row measures; with random weights. */
+export function rowProblem({ network, imageSize, batchSize, method: name }: Row): {
+  plan: TrainingPlan;
+  state: TaskState;
+} {
+  const backbone = randomBackbone(buildNetwork(network, CLASSES));
+  const method = tinyMethod(name === 'evaluation' ? 'xbm' : name, { rows: 72 });
+  const graph = withClasses(backbone.graph, CLASSES);
+  const plan = { graph, backbone, method, optimizer: adam, batchSize, imageSize, seed: 0 };
+  return { plan, state: initialTaskState(graph, backbone, method, adam, 0) };
 }
 
 export interface RowReport {

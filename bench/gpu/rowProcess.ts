@@ -1,30 +1,13 @@
 /** @file The measured process of bench:webgpu; answers like bench/peer/peer.py, and to `report` with a {@link RowReport}. */
 import { createInterface } from 'node:readline';
-import { initialTaskState } from '../../src/adaption/parameters.js';
 import { WebGpuInferenceSession } from '../../src/engines/webgpu/inferenceSession.js';
 import { WebGpuTrainingSession } from '../../src/engines/webgpu/trainingSession.js';
-import { withClasses } from '../../src/model/graph.js';
-import { buildNetwork } from '../../src/model/networks.js';
-import {
-  adam,
-  folded,
-  learningRates,
-  randomBackbone,
-  tinyBatch,
-  tinyMethod,
-} from '../../test/engines/fixtures.js';
-import { openBenchmarkGpu, type Row, type RowReport } from './row.js';
-
-const CLASSES = 102;
+import { folded, learningRates, tinyBatch } from '../../test/engines/fixtures.js';
+import { openBenchmarkGpu, type Row, type RowReport, rowProblem } from './row.js';
 
 const row: Row = JSON.parse(process.argv[2]);
 const { gpu } = await openBenchmarkGpu(row.precision, { software: true }); // bench:webgpu has asked
-const backbone = randomBackbone(buildNetwork(row.network, CLASSES));
-const method = tinyMethod(row.method === 'evaluation' ? 'xbm' : row.method, { rows: 72 });
-const { batchSize, imageSize } = row;
-const graph = withClasses(backbone.graph, CLASSES);
-const plan = { graph, backbone, method, optimizer: adam, batchSize, imageSize, seed: 0 };
-const state = initialTaskState(graph, backbone, method, adam, 0);
+const { plan, state } = rowProblem(row);
 const batch = tinyBatch(row);
 
 const answer = (message: object) => console.log(JSON.stringify(message));
@@ -71,6 +54,7 @@ async function training() {
 
 async function evaluation() {
   const network = folded(plan, state);
+  const { batchSize, imageSize } = plan;
   const session = await WebGpuInferenceSession.open(gpu, { network, batchSize, imageSize });
   return { session, submit: () => session.predict(batch) };
 }

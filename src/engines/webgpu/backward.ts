@@ -155,7 +155,7 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
     const [rowTiles, columnTiles] = tilesOf(path, extent);
     const { pixels } = output.shape;
     const wanted = Math.min(
-      Math.ceil((2 * ENOUGH_WORKGROUPS) / (rowTiles * columnTiles)),
+      Math.max(1, Math.floor(ENOUGH_WORKGROUPS / (rowTiles * columnTiles))),
       Math.ceil(pixels / MIN_PIXELS_PER_SPLIT),
     );
     const pixelsPerSplit = MAX_DEPTH * Math.ceil(pixels / wanted / MAX_DEPTH);
@@ -223,6 +223,10 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
     };
     const params = groupParameters(context, shape, maps);
     const tensors = groupInputs(context, shape, maps);
+    for (const name of request.owed) {
+      tensors[groupBuffers.inputGradient(shape, name)] = gradients.owe(name);
+      params[groupParams.range(shape, name)] = rangeIndex(name);
+    }
     for (const name of group.outputs) {
       gradients.parts(name).forEach((tensor, n) => {
         tensors[groupBuffers.gradient(shape, name, n)] = tensor;
@@ -247,10 +251,6 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
     }
     if (request.owed.length === 0) return;
     tensors.range = context.range;
-    for (const name of request.owed) {
-      tensors[groupBuffers.inputGradient(shape, name)] = gradients.owe(name);
-      params[groupParams.range(shape, name)] = rangeIndex(name);
-    }
     builder.dispatch(groupBackwardKernel(shape, request), {
       params,
       tensors,

@@ -1,7 +1,7 @@
 /** @file Weights from the host to the device, as the products read them. */
 import { type ConvWeights, levelLimit } from '../../model/backbone.js';
 import type { Window } from '../compiled/layers.js';
-import { padWeights, weightCount } from './features.js';
+import { type DeviceWindow, padWeights, weightCount } from './features.js';
 import type { WeightLayout } from './kernels/convolution.js';
 import type { Tensor } from './plan.js';
 import type { PlanBuilder } from './planBuilder.js';
@@ -10,13 +10,13 @@ import type { Weights } from './products.js';
 const bytesOfType = { f32: 4, f16: 2, i8: 1 } as const satisfies Record<WeightLayout['type'], number>;
 
 /** Bytes of a padded weight matrix. */
-export const weightBytes = (window: Window, { type }: WeightLayout): number =>
+export const weightBytes = (window: DeviceWindow, { type }: WeightLayout): number =>
   weightCount(window) * bytesOfType[type];
 
 /** Weights that no step changes: levels and their scales, or real values and scales of 1. */
 export function frozenWeights(
   builder: PlanBuilder,
-  window: Window,
+  window: DeviceWindow,
   weights: ConvWeights,
   onMatrixUnits: boolean,
 ): Weights {

@@ -89,28 +89,41 @@ export function geometryOf(
 export const isDense = ({ kernel, stride, padding }: Window): boolean =>
   kernel === 1 && stride === 1 && padding === 0;
 
+/** A layer as its products see it. Copies of the input's channels lie side by side and have the same weights. */
+export interface DeviceWindow extends Window {
+  /** 2: a float32 input as two float16 values, the nearest one and what is missing from it. */
+  readonly copies: 1 | 2;
+}
+
+export const inQuadsOf = ({ inChannels, copies }: DeviceWindow): number => copies * quadsOf(inChannels);
+
 /** Rows of the padded weight matrix: taps · padded input channels. */
-export const weightRows = ({ kernel, inChannels }: Window): number => kernel ** 2 * 4 * quadsOf(inChannels);
+export const weightRows = (window: DeviceWindow): number => window.kernel ** 2 * 4 * inQuadsOf(window);
 
 /** Values of the padded weight matrix. */
-export const weightCount = (window: Window): number => weightRows(window) * quadsOf(window.outChannels) * 4;
+export const weightCount = (window: DeviceWindow): number =>
+  weightRows(window) * quadsOf(window.outChannels) * 4;
 
 /** [outC, inC, k, k] → [taps · inC, outC], or as filters [outC, taps · inC], padded with zeros. */
 export function padWeights(
   values: ArrayLike<number>,
-  window: Window,
+  window: DeviceWindow,
   order: WeightLayout['order'],
 ): Float32Array<ArrayBuffer> {
-  const { inChannels, outChannels, kernel } = window;
+  const { inChannels, outChannels, kernel, copies } = window;
   const taps = kernel ** 2;
-  const [inPadded, outPadded] = [4 * quadsOf(inChannels), 4 * quadsOf(outChannels)];
+  const [inPadded, outPadded] = [4 * inQuadsOf(window), 4 * quadsOf(outChannels)];
+  const copyStep = inPadded / copies;
   const [rowStep, outStep] = order === 'rows' ? [outPadded, 1] : [1, taps * inPadded];
   const padded = new Float32Array(taps * inPadded * outPadded);
   let i = 0;
   for (let out = 0; out < outChannels; out++) {
     for (let channel = 0; channel < inChannels; channel++) {
       for (let tap = 0; tap < taps; tap++) {
-        padded[(tap * inPadded + channel) * rowStep + out * outStep] = values[i++];
+        for (let copy = 0; copy < copies; copy++) {
+          padded[(tap * inPadded + copy * copyStep + channel) * rowStep + out * outStep] = values[i];
+        }
+        i++;
       }
     }
   }

@@ -1,7 +1,13 @@
 /** @file Emits the dispatches of the forward pass. */
 import type { Normalization } from '../../model/backbone.js';
 import type { BatchNormLayer, ConvLayer, LinearLayer, MaxPoolLayer } from '../../model/graph.js';
-import { type FusedGraph, feedsBatchNormOnly, groupAfter, type PointwiseGroup } from '../compiled/fusion.js';
+import {
+  type FusedGraph,
+  feedsBatchNormOnly,
+  groupAfter,
+  layersOfNode,
+  type PointwiseGroup,
+} from '../compiled/fusion.js';
 import { clipOf, computed, productFlop, topLevel } from '../compiled/layers.js';
 import {
   type ChunkStatistics,
@@ -62,9 +68,13 @@ export function emitForward(context: ForwardContext): ForwardValues {
   const winners = new Map<string, Tensor>();
   const withProduct = new Set<PointwiseGroup>();
 
-  const make = (name: string, lies: Partial<Omit<FeatureMap, 'tensor' | 'shape'>> = {}): FeatureMap => {
-    const shape = shapes.get(name)!;
-    const { format = 'float32', step = 1 } = lies;
+  const make = (
+    name: string,
+    how: Partial<Omit<FeatureMap, 'tensor' | 'shape'>> & { copies?: number } = {},
+  ): FeatureMap => {
+    const { format = 'float32', step = 1, copies = 1, ...lies } = how;
+    const one = shapes.get(name)!;
+    const shape = { ...one, quads: copies * one.quads };
     const tensor = builder.transient(name, mapBytes(shape, format));
     const map = { ...lies, tensor, shape, format, step };
     maps.set(name, map);
@@ -77,12 +87,16 @@ export function emitForward(context: ForwardContext): ForwardValues {
     return map;
   };
 
-  emitNormalize(context, make('input'));
+  const readers = context.fused.nodes.filter((node) =>
+    layersOfNode(node).some(({ inputs }) => inputs[0] === 'input'),
+  );
+  const isSplit = readers.every((node) => node.kind === 'conv' && context.weights(node).window.copies === 2);
+  emitNormalize(context, make('input', isSplit ? { format: 'float16', copies: 2 } : {}));
   for (const node of context.fused.nodes) {
     switch (node.kind) {
       case 'conv': {
         const input = mapOf(node.inputs[0]);
-        const path = productPath(context, node);
+        const path = productPath(context, node, input);
         const group = context.usesBatchStatistics ? null : groupAfter(context.fused, node);
         if (group && context.isTransient(node, group)) {
           const product = make(node.name, convolutionSums(context, node, input, 'float32'));
@@ -97,8 +111,8 @@ export function emitForward(context: ForwardContext): ForwardValues {
         break;
       }
       case 'linear': {
-        const logits = make(node.name);
-        emitProduct(context, node, productPath(context, node), mapOf(node.inputs[0]), logits);
+        const [input, logits] = [mapOf(node.inputs[0]), make(node.name)];
+        emitProduct(context, node, productPath(context, node, input), input, logits);
         emitBias(context, node, logits);
         break;
       }
@@ -228,7 +242,7 @@ function emitGroup(
 function emitNormalize({ builder, normalization, pixels }: ForwardContext, output: FeatureMap): void {
   const [meanRed, meanGreen, meanBlue] = normalization.mean;
   const [deviationRed, deviationGreen, deviationBlue] = normalization.std;
-  builder.dispatch(normalizeKernel, {
+  builder.dispatch(normalizeKernel(output.format === 'float16' ? 'float16' : 'float32'), {
     params: {
       pixels: output.shape.pixels,
       meanRed,
@@ -245,11 +259,15 @@ function emitNormalize({ builder, normalization, pixels }: ForwardContext, outpu
 
 const extentOf = ({ pixels, quads }: MapShape) => ({ rows: pixels, columns: 4 * quads });
 
-function productPath(context: ForwardContext, layer: ConvLayer | LinearLayer): ProductPath {
+function productPath(
+  context: ForwardContext,
+  layer: ConvLayer | LinearLayer,
+  { format }: FeatureMap,
+): ProductPath {
   const { products, activationBits, shapes } = context;
   const { onMatrixUnits } = context.weights(layer);
   const extent = extentOf(shapes.get(layer.name)!);
-  return products.path(onMatrixUnits, extent, ENOUGH_WORKGROUPS, products.numbers(activationBits));
+  return products.path(onMatrixUnits, extent, ENOUGH_WORKGROUPS, products.numbers(format, activationBits));
 }
 
 /** What a convolution on matrix units can compute for the batch norm that reads it: one pass over its output less. */

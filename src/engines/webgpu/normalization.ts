@@ -37,7 +37,7 @@ export class FrozenNorms {
     this.offsets = offsets;
     this.#values = new Float32Array(bytes / 4);
     // Filled in until the plan is compiled: what an input's values stand for is known when it is emitted.
-    this.coefficients = builder.persistent('batch norm coefficients', bytes, this.#values);
+    this.coefficients = builder.persistent('batch norm coefficients', bytes, this.#values, { inParts: true });
   }
 
   add(layer: BatchNormLayer, input: FeatureMap): void {

@@ -8,6 +8,8 @@ export interface Tensor {
   readonly label: string;
   readonly bytes: number;
   readonly transient: boolean;
+  /** A dispatch that binds it reads or writes a small part of it. */
+  readonly inParts?: boolean;
 }
 
 /** What all dispatches of one kind of kernel did in one run. */
@@ -16,7 +18,7 @@ export interface KernelUse {
   readonly microseconds: number;
   /** Floating-point operations of products; 0 for other kernels. */
   readonly flop: number;
-  /** Of all tensors bound, each counted once: what has to move at least. */
+  /** Of all tensors bound whole, each counted once per dispatch: what has to move at least. */
   readonly bytes: number;
 }
 

@@ -12,7 +12,7 @@ import {
   UNIFORM_ALIGNMENT,
   type Workgroups,
 } from './kernel.js';
-import { type Encoded, Plan, type Tensor, writeBuffer } from './plan.js';
+import { type Encoded, type KernelUse, Plan, type Tensor, writeBuffer } from './plan.js';
 
 interface Dispatch {
   readonly kernel: Kernel;
@@ -22,13 +22,44 @@ interface Dispatch {
   readonly flop: number;
 }
 
+/** What a step is emitted for; compiling it needs the GPU itself. */
+export type GpuFacts = Pick<Gpu, 'units' | 'precision' | 'limits'>;
+
+export interface DispatchCount extends Omit<KernelUse, 'microseconds'> {
+  readonly dispatches: number;
+  /** How long they take where every dispatch is bound either by computing or by memory. */
+  seconds(rate: { readonly flops: number; readonly bytesPerSecond: number }): number;
+}
+
+const bytesOf = ({ tensors }: Dispatch): number =>
+  tensors.reduce((sum, { bytes, inParts }) => sum + (inParts ? 0 : bytes), 0);
+
 /** Collects dispatches, then compiles them. */
 export class PlanBuilder {
   readonly #dispatches: Dispatch[] = [];
   readonly #cleared: Tensor[] = [];
   readonly #initial = new Map<Tensor, ArrayBufferView<ArrayBuffer> | null>();
 
-  constructor(readonly gpu: Gpu) {}
+  constructor(readonly gpu: GpuFacts) {}
+
+  /** What has been collected so far, by kernel label: what a step computes and moves. */
+  counts(): DispatchCount[] {
+    const counts = new Map<string, DispatchCount>();
+    for (const dispatch of this.#dispatches) {
+      const { label } = dispatch.kernel;
+      const sum = counts.get(label) ?? { label, dispatches: 0, flop: 0, bytes: 0, seconds: () => 0 };
+      const bytes = bytesOf(dispatch);
+      counts.set(label, {
+        label,
+        dispatches: sum.dispatches + 1,
+        flop: sum.flop + dispatch.flop,
+        bytes: sum.bytes + bytes,
+        seconds: (rate) =>
+          sum.seconds(rate) + Math.max(dispatch.flop / rate.flops, bytes / rate.bytesPerSecond),
+      });
+    }
+    return [...counts.values()];
+  }
 
   /** A tensor that need not outlive the step. */
   transient(label: string, bytes: number): Tensor {
@@ -36,8 +67,13 @@ export class PlanBuilder {
   }
 
   /** A tensor with a buffer of its own. @param data its contents at first; null: zeros */
-  persistent(label: string, bytes: number, data: ArrayBufferView<ArrayBuffer> | null = null): Tensor {
-    const tensor = { label, bytes: alignBytes(bytes), transient: false };
+  persistent(
+    label: string,
+    bytes: number,
+    data: ArrayBufferView<ArrayBuffer> | null = null,
+    { inParts = false } = {},
+  ): Tensor {
+    const tensor = { label, bytes: alignBytes(bytes), transient: false, inParts };
     this.#initial.set(tensor, data);
     return tensor;
   }
@@ -67,8 +103,7 @@ export class PlanBuilder {
    * @param keep transient tensors that are read back after the step: nothing may overwrite them
    * @throws UserError when they do not fit the device
    */
-  async finish(keep: readonly Tensor[] = []): Promise<Plan> {
-    const { gpu } = this;
+  async finish(gpu: Gpu, keep: readonly Tensor[] = []): Promise<Plan> {
     const kept = new Set(keep);
     const transients = [
       ...new Set(this.#dispatches.flatMap(({ tensors }) => tensors).filter((t) => t.transient)),
@@ -100,11 +135,11 @@ export class PlanBuilder {
     for (const [tensor, data] of this.#initial) {
       if (data) writeBuffer(gpu, buffers.get(tensor)!, data);
     }
-    const uniforms = this.#uniforms();
+    const uniforms = this.#uniforms(gpu);
     made.push(uniforms.params, uniforms.step);
     const encoded = this.#dispatches.map((dispatch, i): Encoded => {
-      const { kernel, workgroups, flop, tensors } = dispatch;
-      const bytes = tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
+      const { kernel, workgroups, flop } = dispatch;
+      const bytes = bytesOf(dispatch);
       const bindGroup = bind(gpu, dispatch, pipelines[i], i, uniforms, buffers);
       return { label: kernel.label, flop, bytes, pipeline: pipelines[i], bindGroup, workgroups };
     });
@@ -139,8 +174,7 @@ export class PlanBuilder {
     }
   }
 
-  #uniforms(): { params: GPUBuffer; step: GPUBuffer } {
-    const { device } = this.gpu;
+  #uniforms({ device }: Gpu): { params: GPUBuffer; step: GPUBuffer } {
     const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
     const bytes = Math.max(1, this.#dispatches.length) * UNIFORM_ALIGNMENT;
     const values = new ArrayBuffer(bytes);

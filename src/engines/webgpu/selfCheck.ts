@@ -3,10 +3,9 @@
  * (its `vulkan_enable_f16_on_nvidia` says why), and a driver that gets it wrong would train nonsense without a word.
  */
 import { hash32 } from '../../random.js';
-import type { Window } from '../compiled/layers.js';
 import { Gpu, type Precision } from './device.js';
 import { frozenWeights } from './deviceWeights.js';
-import { geometryOf, type MapShape, quadsOf, runOf } from './features.js';
+import { type DeviceWindow, geometryOf, type MapShape, quadsOf, runOf } from './features.js';
 import type { Kernel } from './kernel.js';
 import {
   forwardKernel,
@@ -96,7 +95,15 @@ export async function computedProducts(
   path: ProductPath,
   { pixels, inChannels, outChannels, x, weights: levels, dy }: ConvProblem,
 ): Promise<ConvProducts> {
-  const window: Window = { name: 'check', inChannels, outChannels, kernel: 1, stride: 1, padding: 0 };
+  const window: DeviceWindow = {
+    name: 'check',
+    inChannels,
+    outChannels,
+    kernel: 1,
+    stride: 1,
+    padding: 0,
+    copies: 1,
+  };
   const shape = (channels: number): MapShape => {
     return { batch: 1, height: pixels, width: 1, channels, quads: quadsOf(channels), pixels };
   };
@@ -146,7 +153,7 @@ export async function computedProducts(
   dispatch(forwardKernel(variant), weights.in(forwardWeights(path)), pixels, outChannels);
   dispatch(inputGradientKernel(gradient), weights.in(gradientWeights(path)), pixels, inChannels);
   dispatch(weightGradientKernel(gradient), tensors.dy, inChannels, outChannels);
-  const plan = await builder.finish();
+  const plan = await builder.finish(gpu);
   try {
     const [y, dx, dw] = await plan.run([tensors.y, tensors.dx, tensors.dw]);
     return { y: new Float32Array(y), dx: new Float32Array(dx), dw: new Float32Array(dw) };

@@ -32,7 +32,9 @@ export class TaskNorms {
     this.#frozen = method.trainBatchNorm ? null : new FrozenNorms(builder, graph, initial);
     const { offsets, bytes } = coefficientLayout(graph);
     this.offsets = offsets;
-    this.coefficients = this.#frozen?.coefficients ?? builder.persistent('batch norm coefficients', bytes);
+    this.coefficients =
+      this.#frozen?.coefficients ??
+      builder.persistent('batch norm coefficients', bytes, null, { inParts: true });
   }
 
   emitStatistics(layer: BatchNormLayer, input: FeatureMap): void {

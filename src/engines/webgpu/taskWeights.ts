@@ -2,11 +2,11 @@
 import { maskShape, rowsPerBit } from '../../adaption/geometry.js';
 import type { ConvLayer, LinearLayer } from '../../model/graph.js';
 import { hashString } from '../../random.js';
-import { type FusedGraph, readsLevels } from '../compiled/fusion.js';
-import { type Window, windowOf } from '../compiled/layers.js';
+import type { FusedGraph } from '../compiled/fusion.js';
+import { windowOf } from '../compiled/layers.js';
 import type { TrainingPlan } from '../engine.js';
 import { frozenWeights, gridOf, oncePerLayout, weightBytes } from './deviceWeights.js';
-import { quadsOf, weightCount } from './features.js';
+import { type DeviceWindow, inQuadsOf, quadsOf, weightCount } from './features.js';
 import { linearWorkgroups } from './kernel.js';
 import type { WeightLayout } from './kernels/convolution.js';
 import { biasUpdateKernel } from './kernels/ends.js';
@@ -37,12 +37,11 @@ export class TaskWeights {
     products: Products,
   ) {
     for (const node of fused.nodes) {
-      if (node.kind === 'linear') this.#weights.set(node.name, this.#plain(windowOf(node)));
+      if (node.kind === 'linear') this.#weights.set(node.name, this.#plain({ ...windowOf(node), copies: 1 }));
       if (node.kind !== 'conv') continue;
-      const format = readsLevels(fused, node) ? 'levels' : 'float32';
-      const grid = this.training.backbone.convs[node.name].kind;
-      const onMatrixUnits = products.canUseMatrixUnits(format, grid);
-      this.#weights.set(node.name, this.#conv(node, onMatrixUnits));
+      const { kind } = this.training.backbone.convs[node.name];
+      const onMatrixUnits = products.usesMatrixUnits(fused, node, kind);
+      this.#weights.set(node.name, this.#conv(products.windowOf(node, onMatrixUnits), onMatrixUnits));
     }
   }
 
@@ -78,7 +77,7 @@ export class TaskWeights {
     if (layer.kind === 'linear') this.#updateBias(layer, dy);
   }
 
-  #conv(layer: ConvLayer, onMatrixUnits: boolean): Weights {
+  #conv(layer: ConvLayer & DeviceWindow, onMatrixUnits: boolean): Weights {
     const { backbone, method } = this.training;
     const grid = backbone.convs[layer.name];
     if (method.trainWeights) return this.#trained(layer, onMatrixUnits);
@@ -98,7 +97,7 @@ export class TaskWeights {
     return { ...frozen, in: inLayout };
   }
 
-  #trained(layer: ConvLayer, onMatrixUnits: boolean): Weights {
+  #trained(layer: ConvLayer & DeviceWindow, onMatrixUnits: boolean): Weights {
     const grid = gridOf(layer, this.training.backbone.convs[layer.name]);
     if (grid.limit === null) return this.#plain(layer);
     const scales = this.#uploadScales(layer);
@@ -116,7 +115,7 @@ export class TaskWeights {
   }
 
   /** Trained weights as they are. */
-  #plain(window: Window): Weights {
+  #plain(window: DeviceWindow): Weights {
     const layout = { order: 'rows', type: 'f32' } as const;
     const inLayout = oncePerLayout(() => {
       const values = this.#transient(window, layout);
@@ -130,14 +129,16 @@ export class TaskWeights {
     return { window, in: inLayout, ...gridOf(window, null), onMatrixUnits: false };
   }
 
-  #transient(window: Window, layout: WeightLayout): Tensor {
+  #transient(window: DeviceWindow, layout: WeightLayout): Tensor {
     return this.builder.transient(`weights of ${window.name}`, weightBytes(window, layout));
   }
 
-  #params({ name, inChannels, outChannels, kernel }: Window, suffix: 'scores' | 'weight') {
-    const [inQuads, outQuads] = [quadsOf(inChannels), quadsOf(outChannels)];
+  #params(window: DeviceWindow, suffix: 'scores' | 'weight') {
+    const { name, inChannels, outChannels, kernel } = window;
+    const [inQuads, outQuads] = [inQuadsOf(window), quadsOf(outChannels)];
+    const copyChannels = 4 * quadsOf(inChannels);
     const offset = this.task.layout.offset(`${name}.${suffix}`);
-    return { inChannels, outChannels, inQuads, outQuads, taps: kernel ** 2, offset };
+    return { inChannels, copyChannels, outChannels, inQuads, outQuads, taps: kernel ** 2, offset };
   }
 
   #maskParams(layer: ConvLayer) {
@@ -180,4 +181,4 @@ export class TaskWeights {
   }
 }
 
-const threadPerQuad = (window: Window) => linearWorkgroups(weightCount(window) / 4);
+const threadPerQuad = (window: DeviceWindow) => linearWorkgroups(weightCount(window) / 4);

@@ -1,4 +1,4 @@
-/** @file Compiles a training step: weights, forward pass, loss, backward pass with the updates. */
+/** @file A training step, emitted and compiled. */
 import { headOf, layersOfKind } from '../../model/graph.js';
 import { fuseGraph, layersNeedingGradient } from '../compiled/fusion.js';
 import type { StateVector } from '../compiled/stateVector.js';
@@ -33,8 +33,19 @@ export async function compileTraining(
   training: TrainingPlan,
   initial: Readonly<Record<string, Float32Array>>,
 ): Promise<CompiledTraining> {
-  const { graph, backbone, method, batchSize, imageSize } = training;
   const builder = new PlanBuilder(gpu);
+  const emitted = emitTraining(builder, training, initial);
+  return { ...emitted, plan: await builder.finish(gpu) };
+}
+
+/** Emits a training step: weights, forward pass, loss, backward pass with the updates. */
+export function emitTraining(
+  builder: PlanBuilder,
+  training: TrainingPlan,
+  initial: Readonly<Record<string, Float32Array>>,
+): Omit<CompiledTraining, 'plan'> {
+  const { graph, backbone, method, batchSize, imageSize } = training;
+  const { gpu } = builder;
   const fused = fuseGraph(graph, backbone.activationBits);
   const products = new Products(gpu);
   const pixels = builder.persistent('pixels', batchSize * imageSize * imageSize * 3);
@@ -74,9 +85,8 @@ export async function compileTraining(
   const values = emitForward(context);
   const loss = emitLoss(builder, values.maps.get(head.name)!.tensor, batchSize, head.outFeatures);
   emitBackward(context, values, loss.gradient);
-  const plan = await builder.finish();
   const { labels, metrics } = loss;
-  return { plan, layout: task.layout, pixels, labels, metrics, state: task.vectors };
+  return { layout: task.layout, pixels, labels, metrics, state: task.vectors };
 }
 
 /** Mean cross-entropy of logits [batch, padded classes], its gradient and the metrics. */

@@ -86,7 +86,7 @@ async function statistics(x: Float32Array<ArrayBuffer>, pixels: number, channels
     tensors: { sums, units, coefficients, tensors },
     workgroups: normWorkgroups(quads),
   });
-  const plan = await builder.finish();
+  const plan = await builder.finish(gpu!);
   const [coefficientBytes, tensorBytes] = await plan.run([coefficients, tensors]);
   plan.close();
   const coefficient = (name: (typeof COEFFICIENTS)[number]) =>

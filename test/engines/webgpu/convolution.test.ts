@@ -4,9 +4,15 @@
  */
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import type { Window } from '../../../src/engines/compiled/layers.js';
 import type { Gpu } from '../../../src/engines/webgpu/device.js';
-import { geometryOf, isDense, padWeights, quadsOf, runOf } from '../../../src/engines/webgpu/features.js';
+import {
+  type DeviceWindow,
+  geometryOf,
+  isDense,
+  padWeights,
+  quadsOf,
+  runOf,
+} from '../../../src/engines/webgpu/features.js';
 import { type Kernel, linearWorkgroups } from '../../../src/engines/webgpu/kernel.js';
 import { sumBytes } from '../../../src/engines/webgpu/kernels/channelSums.js';
 import {
@@ -38,12 +44,12 @@ const gpu = skip ? null : await open();
 after(() => gpu?.device.destroy());
 
 /** Padded as residual networks pad: an odd kernel keeps the size at stride 1. */
-const windowOf = (inChannels: number, outChannels: number, kernel: number, stride: number): Window => {
-  return { name: 'c', inChannels, outChannels, kernel, stride, padding: (kernel - 1) / 2 };
+const windowOf = (inChannels: number, outChannels: number, kernel: number, stride: number): DeviceWindow => {
+  return { name: 'c', inChannels, outChannels, kernel, stride, padding: (kernel - 1) / 2, copies: 1 };
 };
 
 /** Sizes that fill more than one tile, with remainders everywhere. */
-const windows: Readonly<Record<string, { window: Window; size: number; batch: number }>> = {
+const windows: Readonly<Record<string, { window: DeviceWindow; size: number; batch: number }>> = {
   '1×1': { window: windowOf(70, 133, 1, 1), size: 7, batch: 3 },
   '1×1, stride 2': { window: windowOf(36, 70, 1, 2), size: 9, batch: 3 },
   '3×3': { window: windowOf(18, 69, 3, 1), size: 8, batch: 3 },
@@ -92,7 +98,7 @@ async function productsAgree(
   gpu: Gpu,
   path: ProductPath,
   formats: typeof wide | typeof narrow,
-  window: Window,
+  window: DeviceWindow,
   size: number,
   batch: number,
 ): Promise<void> {
@@ -267,7 +273,7 @@ async function productsAgree(
     workgroups: linearWorkgroups(paddedWeights.length / 4),
   });
 
-  const plan = await builder.finish();
+  const plan = await builder.finish(gpu);
   const read = await plan.run([...results.map(({ actual }) => actual), sums]);
   plan.close();
   results.forEach(({ name, read: unpadded, format, expected }, i) => {
@@ -278,16 +284,27 @@ async function productsAgree(
   assert.equal(results.length, 3);
   if (!isMatrix) return;
   const stored = results[0].read(readValues(read[0], results[0].format));
-  statisticsAgree(stored, output.pixels, outChannels, chunkPixels, new Float32Array(read[3]));
+  statisticsAgree(
+    stored,
+    output.pixels,
+    outChannels,
+    chunkPixels,
+    new Float32Array(read[3]),
+    formats === wide ? 1e-5 : 1e-3,
+  );
 }
 
-/** Means and squared deviations of chunks of pixels, from what was stored: [pixels, channels]. */
+/**
+ * Means and squared deviations of chunks of pixels, from what was stored: [pixels, channels]. Drivers may round a tie to
+ * float16 up when it is stored and down when it is summed up.
+ */
 function statisticsAgree(
   stored: Float64Array,
   pixels: number,
   channels: number,
   chunkPixels: number,
   sums: Float32Array,
+  tolerance: number,
 ): void {
   const quads = quadsOf(channels);
   for (let chunk = 0; chunk * chunkPixels < pixels; chunk++) {
@@ -301,9 +318,12 @@ function statisticsAgree(
       const at = 8 * (chunk * quads + (channel >> 2)) + (channel & 3);
       const where = `chunk ${chunk}, channel ${channel}`;
       const spread = Math.sqrt(squares / values.length) + Math.abs(mean);
-      assert.ok(Math.abs(sums[at] - mean) <= 1e-5 * spread, `mean of ${where}: ${sums[at]}, not ${mean}`);
       assert.ok(
-        Math.abs(sums[at + 4] - squares) <= 1e-4 * squares + 1e-6,
+        Math.abs(sums[at] - mean) <= tolerance * spread,
+        `mean of ${where}: ${sums[at]}, not ${mean}`,
+      );
+      assert.ok(
+        Math.abs(sums[at + 4] - squares) <= 10 * tolerance * squares + 1e-6,
         `squares of ${where}: ${sums[at + 4]}, not ${squares}`,
       );
     }

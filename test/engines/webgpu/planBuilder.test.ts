@@ -30,7 +30,7 @@ function builderOf(count: number, bytes: number, workgroups: Workgroups): PlanBu
 }
 
 const refused = (builder: PlanBuilder, message: RegExp, hint: RegExp) =>
-  assert.rejects(builder.finish(), (error) => {
+  assert.rejects(builder.finish(gpu), (error) => {
     assert.ok(error instanceof UserError, String(error));
     assert.match(error.message, message);
     assert.match(error.hint ?? '', hint);

@@ -25,6 +25,7 @@ describe('update of trained weights', { skip }, () => {
     builder.dispatch(weightUpdateKernel(plainSgd, 'Weights', true), {
       params: {
         inChannels: 1,
+        copyChannels: 4,
         outChannels: channels,
         inQuads: 1,
         outQuads: channels / 4,
@@ -40,7 +41,7 @@ describe('update of trained weights', { skip }, () => {
       },
       workgroups: [1, 1, 1],
     });
-    const plan = await builder.finish();
+    const plan = await builder.finish(gpu!);
     plan.writeStep({
       learningRateMasks: 0,
       learningRateWeights: 0.5,

@@ -4,28 +4,39 @@ import { defineKernel, linearEntry } from '../kernel.js';
 import { type FeatureFormat, formats } from './formats.js';
 import { optimizerSource } from './optimizer.js';
 
-/** Bytes RGBRGB… → (value/255 − mean)/deviation, the fourth channel 0. One thread per pixel. */
-export const normalizeKernel = defineKernel({
-  label: 'normalise',
-  params: {
-    pixels: 'u32',
-    meanRed: 'f32',
-    meanGreen: 'f32',
-    meanBlue: 'f32',
-    deviationRed: 'f32',
-    deviationGreen: 'f32',
-    deviationBlue: 'f32',
-  },
-  buffers: { bytes: 'read u32', y: 'read_write vec4f' },
-  body: `
+/**
+ * Bytes RGBRGB… → (value/255 − mean)/deviation, the fourth channel 0; as `float16` twice: the nearest values, then what
+ * is missing from them, so that both together have 22 bits. One thread per pixel.
+ */
+export const normalizeKernel = (output: 'float32' | 'float16') =>
+  defineKernel({
+    label: 'normalise',
+    params: {
+      pixels: 'u32',
+      meanRed: 'f32',
+      meanGreen: 'f32',
+      meanBlue: 'f32',
+      deviationRed: 'f32',
+      deviationGreen: 'f32',
+      deviationBlue: 'f32',
+    },
+    buffers: { bytes: 'read u32', y: `read_write ${formats[output].element}` },
+    body: `
 fn byteAt(i: u32) -> f32 { return f32((bytes[i / 4u] >> (8u * (i % 4u))) & 0xffu); }
 ${linearEntry(`
   if (i >= params.pixels) { return; }
   let color = vec3f(byteAt(3u * i), byteAt(3u * i + 1u), byteAt(3u * i + 2u)) / 255.0;
   let mean = vec3f(params.meanRed, params.meanGreen, params.meanBlue);
   let deviation = vec3f(params.deviationRed, params.deviationGreen, params.deviationBlue);
-  y[i] = vec4f((color - mean) / deviation, 0.0);`)}`,
-});
+  let value = vec4f((color - mean) / deviation, 0.0);
+${
+  output === 'float32'
+    ? '  y[i] = value;'
+    : `  let nearest = vec4<f16>(value);
+  y[2u * i] = nearest;
+  y[2u * i + 1u] = vec4<f16>(value - vec4f(nearest));`
+}`)}`,
+  });
 
 /** Adds the head's bias to logits [batch, padded classes]. One thread per logit. */
 export const biasKernel = defineKernel({

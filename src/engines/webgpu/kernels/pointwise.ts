@@ -77,6 +77,26 @@ class GroupSource {
     return [...inputs, ...group.members.map((member, m) => this.#member(member, m))].join('\n');
   }
 
+  /**
+   * The declarations of {@link forward} and others after them that statements need; buffers that none of these reads are
+   * not bound.
+   */
+  neededBy(statements: readonly string[], others: string): string {
+    const declarations = `${this.forward()}\n${others}`.split('\n');
+    let code = statements.join('\n');
+    const needed: string[] = [];
+    for (const line of declarations.reverse()) {
+      const name = /^ *let (\w+) =/.exec(line)?.[1];
+      if (!name || !new RegExp(`\\b${name}\\b`).test(code)) continue;
+      code += `\n${line}`;
+      needed.unshift(line);
+    }
+    for (const buffer of Object.keys(this.buffers)) {
+      if (!new RegExp(`\\b${buffer}\\b`).test(code)) delete this.buffers[buffer];
+    }
+    return needed.join('\n');
+  }
+
   #member(member: PointwiseLayer, m: number): string {
     const [x, y] = member.inputs.map((name) => this.value(name));
     switch (member.kind) {
@@ -176,6 +196,24 @@ export interface GroupGradients {
 }
 
 /**
+ * Sums owed to a shortcut, by the input: the addition whose gradient is the input's, whole. Where a sums kernel runs, it
+ * writes them, and the gradient kernel begins with them: both would have to read all that they are made of otherwise.
+ */
+function shortcuts(
+  { group }: GroupShape,
+  { owed, trainedNorms }: GroupGradients,
+): Map<string, PointwiseLayer> {
+  if (trainedNorms.size === 0) return new Map();
+  const found = owed.flatMap((input) => {
+    const readings = group.members.flatMap((member) =>
+      member.inputs.filter((name) => name === input).map(() => member),
+    );
+    return readings.length === 1 && readings[0].kind === 'add' ? [[input, readings[0]] as const] : [];
+  });
+  return new Map(found);
+}
+
+/**
  * Sums over pixels, for each trained batch norm of the group, of dL/doutput and dL/doutput · x̂: partial sums per chunk
  * of pixels, as {@link channelSums} lays them out.
  */
@@ -192,7 +230,16 @@ export function groupSumsKernel(shape: GroupShape, gradients: GroupGradients, la
       values: [`g${m}`, `g${m} * ${normalizedInput(m, x)}`] as const,
     };
   });
-  const body = channelSums({ lanes, perPixel: `${source.forward()}\n${backward.declarations()}`, sums });
+  const stores = [...shortcuts(shape, gradients)].map(([input, { name }]) => {
+    const target = groupBuffers.inputGradient(shape, input);
+    source.buffers[target] = `read_write ${formats[shape.gradients].element}`;
+    return `${target}[i] = ${formats[shape.gradients].store(`g${index(shape.group.members, name)}`)};`;
+  });
+  const perPixel = source.neededBy(
+    [...stores, ...sums.flatMap(({ target, values }) => [target, ...values])],
+    backward.declarations(),
+  );
+  const body = channelSums({ lanes, perPixel: [perPixel, ...stores].join('\n'), sums });
   const params = { ...source.params, ...SUM_PARAMS };
   return defineKernel({ label: 'batch norm gradient sums', params, buffers: source.buffers, body });
 }
@@ -200,18 +247,20 @@ export function groupSumsKernel(shape: GroupShape, gradients: GroupGradients, la
 /** Gradients of the group's inputs. Batch norm: dx = scale · (g − mean(g) − x̂ · mean(g · x̂)). */
 export function groupBackwardKernel(shape: GroupShape, gradients: GroupGradients): Kernel {
   const source = new GroupSource(shape);
-  const backward = new BackwardSource(source, gradients);
-  const ranged = gradients.owed.filter((name) => gradients.ranged.has(name));
-  const stores = gradients.owed.map((input, n) => {
+  const known = shortcuts(shape, gradients);
+  const backward = new BackwardSource(source, gradients, known);
+  const owed = gradients.owed.filter((name) => !known.has(name));
+  const ranged = owed.filter((name) => gradients.ranged.has(name));
+  const stores = owed.map((input, n) => {
     const parts = shape.group.members.flatMap((reader) => backward.contributions(reader, input));
     const target = groupBuffers.inputGradient(shape, input);
     const format = formats[shape.gradients];
     source.buffers[target] = `read_write ${format.element}`;
     const store = `  let result${n} = ${parts.join(' + ')};\n  ${target}[i] = ${format.store(`result${n}`)};`;
     const r = ranged.indexOf(input);
-    return r < 0 ? store : `${store}\n  atomicMax(&largest[${r}], bitcast<u32>(largestOf(abs(result${n}))));`;
+    return r < 0 ? store : `${store}\n  top${r} = bitcast<u32>(largestOf(abs(result${n})));`;
   });
-  const computed = [source.forward(), backward.declarations(), ...stores].join('\n');
+  const computed = [source.neededBy(stores, backward.declarations()), ...stores].join('\n');
   if (ranged.length > 0) source.buffers.range = 'read_write atomic<u32>';
   ranged.forEach((input) => {
     source.params[groupParams.range(shape, input)] = 'u32';
@@ -221,17 +270,26 @@ export function groupBackwardKernel(shape: GroupShape, gradients: GroupGradients
     label: 'element-wise gradient',
     params: source.params,
     buffers: source.buffers,
+    ...(ranged.length > 0 ? { extensions: ['subgroups'] } : {}),
     body,
   });
 }
 
-/** WGSL: as {@link elementEntry}; the largest magnitudes (whose bits order as they do) go to the range buffer. */
+/**
+ * WGSL: as {@link elementEntry}; the largest magnitudes (whose bits order as they do) go to the range buffer, in as few
+ * atomic operations as may be. Only matrix units want them, and these have subgroups.
+ */
 const rangeEntry = (shape: GroupShape, ranged: readonly string[], computed: string): string => `
 var<workgroup> largest: array<atomic<u32>, ${ranged.length}>;
 fn largestOf(values: vec4f) -> f32 { return max(max(values.x, values.y), max(values.z, values.w)); }
-${linearEntry(`  if (i < params.size) {
+${linearEntry(`${ranged.map((_, r) => `  var top${r} = 0u;`).join('\n')}
+  if (i < params.size) {
   let quad = i % params.quads;
 ${computed}
+  }
+${ranged.map((_, r) => `  top${r} = subgroupMax(top${r});`).join('\n')}
+  if (subgroupElect()) {
+${ranged.map((_, r) => `    atomicMax(&largest[${r}], top${r});`).join('\n')}
   }
   workgroupBarrier();
   if (local == 0u) {
@@ -248,7 +306,13 @@ class BackwardSource {
   constructor(
     readonly forward: GroupSource,
     readonly gradients: GroupGradients,
+    /** Gradients that are in memory already, by the input: that of the addition which reads it. */
+    readonly known: ReadonlyMap<string, PointwiseLayer> = new Map(),
   ) {
+    for (const input of known.keys()) {
+      const { shape } = forward;
+      forward.buffers[groupBuffers.inputGradient(shape, input)] = `read ${formats[shape.gradients].element}`;
+    }
     for (const [name, count] of gradients.received) {
       for (let n = 0; n < count; n++) {
         const { element } = formats[forward.shape.gradients];
@@ -263,6 +327,11 @@ class BackwardSource {
     const { members } = shape.group;
     return members
       .map((member, m) => {
+        const input = [...this.known].find(([, addition]) => addition === member)?.[0];
+        if (input !== undefined) {
+          const buffer = groupBuffers.inputGradient(shape, input);
+          return `  let g${m} = ${formats[shape.gradients].load(`${buffer}[i]`)};`;
+        }
         const received = Array.from({ length: this.gradients.received.get(member.name) ?? 0 }, (_, n) => {
           return formats[shape.gradients].load(`${groupBuffers.gradient(shape, member.name, n)}[i]`);
         });

@@ -9,9 +9,10 @@ import type { WeightLayout } from './convolution.js';
 import { gumbelNoiseSource } from './noise.js';
 import { optimizerSource, wgslFloat } from './optimizer.js';
 
-/** One layer's weights. `offset`: of its tensor in the task's flat state. */
+/** One layer's weights. `offset`: of its tensor in the task's flat state; `copyChannels`: from one copy to the next. */
 const LAYER = {
   inChannels: 'u32',
+  copyChannels: 'u32',
   outChannels: 'u32',
   inQuads: 'u32',
   outQuads: 'u32',
@@ -89,7 +90,8 @@ function weightsEntry({ order, type }: WeightLayout, factor?: string): string {
   var values = vec4f();
   for (var part = 0u; part < 4u; part++) {
     let at = first + part * next;
-    if (at.x < params.outChannels && at.y < params.inChannels) { values[part] = weightOf(at.x, at.y, at.z); }
+    let inChannel = at.y % params.copyChannels;
+    if (at.x < params.outChannels && inChannel < params.inChannels) { values[part] = weightOf(at.x, inChannel, at.z); }
   }
   w[i] = ${store(values)};`);
 }
