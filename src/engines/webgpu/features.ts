@@ -91,7 +91,7 @@ export const isDense = ({ kernel, stride, padding }: Window): boolean =>
 
 /** A layer as its products see it. Copies of the input's channels lie side by side and have the same weights. */
 export interface DeviceWindow extends Window {
-  /** 2: a float32 input as two float16 values, the nearest one and what is missing from it. */
+  /** 2: a float32 input as two float16 values, its upper 11 bits and what is missing from them. */
   readonly copies: 1 | 2;
 }
 

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import {
   feedsBatchNormOnly,
   fuseGraph,
+  groupAfter,
   layersOfNode,
   type PointwiseGroup,
   readsLevels,
@@ -38,6 +39,29 @@ describe('fuseGraph', () => {
       });
     }
   }
+
+  test('every group that begins with a batch norm follows one convolution, the last that it reads', () => {
+    for (const network of networkNames) {
+      const fused = fuseGraph(buildNetwork(network, 10), 4);
+      const convs = layersOfKind(buildNetwork(network, 10), 'conv');
+      const after = new Map(convs.map((conv) => [conv.name, groupAfter(fused, conv)]));
+      const groups = [...after.values()].filter((group) => group !== null);
+      assert.equal(new Set(groups).size, groups.length, network);
+      const beginning = fused.nodes.filter(
+        (node) => node.kind === 'group' && node.members.some(({ kind }) => kind === 'batchNorm'),
+      );
+      assert.deepEqual(new Set(groups), new Set(beginning), network);
+    }
+    const resnet = fuseGraph(buildNetwork('resnet50', 10), 4);
+    const [before, last] = ['layer1.0.conv3', 'layer1.0.downsample.0'].map((name) =>
+      groupAfter(
+        resnet,
+        layersOfKind(buildNetwork('resnet50', 10), 'conv').find((conv) => conv.name === name)!,
+      ),
+    );
+    assert.equal(before, null);
+    assert.ok(last && names(last).includes('layer1.0.add'));
+  });
 
   test('batch norm, ReLU and quantiser become one kernel that writes only the levels', () => {
     const group = groupOf('resnet50', 'layer1.0.bn1');

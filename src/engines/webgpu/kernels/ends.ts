@@ -5,8 +5,8 @@ import { type FeatureFormat, formats } from './formats.js';
 import { optimizerSource } from './optimizer.js';
 
 /**
- * Bytes RGBRGB… → (value/255 − mean)/deviation, the fourth channel 0; as `float16` twice: the nearest values, then what
- * is missing from them, so that both together have 22 bits. One thread per pixel.
+ * Bytes RGBRGB… → (value/255 − mean)/deviation, the fourth channel 0; as `float16` twice: the upper 11 bits, then what is
+ * missing from them, so that both together have 22. One thread per pixel.
  */
 export const normalizeKernel = (output: 'float32' | 'float16') =>
   defineKernel({
@@ -32,9 +32,10 @@ ${linearEntry(`
 ${
   output === 'float32'
     ? '  y[i] = value;'
-    : `  let nearest = vec4<f16>(value);
-  y[2u * i] = nearest;
-  y[2u * i + 1u] = vec4<f16>(value - vec4f(nearest));`
+    : `  // Cut off by their bits: compilers may take a value for what is left of it after a conversion there and back.
+  let upper = bitcast<vec4f>(bitcast<vec4u>(value) & vec4u(0xffffe000u));
+  y[2u * i] = vec4<f16>(upper);
+  y[2u * i + 1u] = vec4<f16>(value - upper);`
 }`)}`,
   });
 
