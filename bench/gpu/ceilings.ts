@@ -8,8 +8,8 @@ import {
 } from '../../src/engines/webgpu/kernels/convolution.js';
 import { floatTiles } from '../../src/engines/webgpu/kernels/gemm.js';
 import { type MatrixNumbers, matrixTiles } from '../../src/engines/webgpu/kernels/matrixGemm.js';
+import { productGrid } from '../../src/engines/webgpu/kernels/product.js';
 import { PlanBuilder } from '../../src/engines/webgpu/planBuilder.js';
-import { tilesOf } from '../../src/engines/webgpu/products.js';
 
 export interface Ceilings {
   /** Floating-point operations per second of a large product, by the tiles that the engine may choose. */
@@ -62,7 +62,7 @@ async function product(gpu: Gpu, path: ProductPath, side: number): Promise<numbe
           w: builder.persistent('weights', side * side * weightBytes),
           y: builder.persistent('product', 4 * side * side),
         },
-        workgroups: [...tilesOf(path, extent), 1],
+        workgroups: productGrid(path.tile, extent),
       },
     );
   }

@@ -25,7 +25,7 @@ const facts = (precision: Row['precision']): GpuFacts => ({
   } as GPUSupportedLimits,
 });
 
-export function countRow(row: Row): DispatchCount[] {
+export function countRow(row: Row): { counts: DispatchCount[]; bytesOfBuffers: number } {
   const { plan, state } = rowProblem(row);
   const builder = new PlanBuilder(facts(row.precision));
   if (row.method !== 'evaluation') emitTraining(builder, plan, state.tensors);
@@ -33,7 +33,8 @@ export function countRow(row: Row): DispatchCount[] {
     const { batchSize, imageSize } = plan;
     emitInference(builder, { network: folded(plan, state), batchSize, imageSize });
   }
-  return builder.counts().sort((a, b) => b.bytes - a.bytes);
+  const counts = builder.counts().sort((a, b) => b.bytes - a.bytes);
+  return { counts, bytesOfBuffers: builder.memory().total };
 }
 
 /** @param rate of products and memory, for the time that a step takes at best; null: not said */
@@ -41,7 +42,7 @@ export function printCounts(
   row: Row,
   rate: { readonly flops: number; readonly bytesPerSecond: number } | null,
 ): void {
-  const counts = countRow(row);
+  const { counts, bytesOfBuffers } = countRow(row);
   const { network, imageSize, batchSize, method, precision } = row;
   const seconds = (count: DispatchCount) => (rate ? count.seconds(rate) : 0);
   const line = (label: string, sums: readonly DispatchCount[]) => {
@@ -60,6 +61,7 @@ export function printCounts(
   );
   for (const count of counts) line(count.label, [count]);
   line('all', counts);
+  console.log(`  ${(bytesOfBuffers / 1e9).toPrecision(3)} GB on the GPU`);
   if (rate) {
     const total = counts.reduce((sum, count) => sum + seconds(count), 0);
     console.log(`  at best ${(batchSize / total).toPrecision(3)} images/s at these rates`);

@@ -2,14 +2,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { countRow } from '../../bench/gpu/count.js';
 import type { Row } from '../../bench/gpu/row.js';
+import { MAX_WORKGROUPS } from '../../src/engines/webgpu/kernel.js';
 import { layerShapes, layersOfKind } from '../../src/model/graph.js';
 import { buildNetwork } from '../../src/model/networks.js';
 
 const row: Row = { network: 'resnet18', imageSize: 64, batchSize: 2, method: 'xbm', precision: 'mixed' };
-const total = (counts: ReturnType<typeof countRow>, of: 'bytes' | 'flop') =>
+const total = (counts: ReturnType<typeof countRow>['counts'], of: 'bytes' | 'flop') =>
   counts.reduce((sum, count) => sum + count[of], 0);
 const flopOf = (changes: Partial<Row>, label: string) =>
-  countRow({ ...row, ...changes }).find((count) => count.label === label)!.flop;
+  countRow({ ...row, ...changes }).counts.find((count) => count.label === label)!.flop;
 
 test('operations are those of the layers: forward once, and twice for the gradients but the first one', () => {
   const graph = buildNetwork('resnet18', 102);
@@ -27,19 +28,27 @@ test('operations are those of the layers: forward once, and twice for the gradie
 
 test('16 bits in memory move less than 32, evaluation less than training', () => {
   const large = { ...row, imageSize: 224, batchSize: 64 };
-  const bytes = (changes: Partial<Row>) => total(countRow({ ...large, ...changes }), 'bytes');
+  const bytes = (changes: Partial<Row>) => total(countRow({ ...large, ...changes }).counts, 'bytes');
   assert.ok(bytes({ precision: 'mixed' }) < 0.75 * bytes({ precision: 'products' }));
   assert.ok(bytes({ precision: 'products' }) < bytes({ precision: 'float32' }));
   assert.ok(bytes({ method: 'evaluation' }) < 0.3 * bytes({}));
 });
 
 test('a dispatch takes what the slower of computing and memory takes', () => {
-  const [count] = countRow(row).filter(({ label }) => label === 'normalise');
+  const [count] = countRow(row).counts.filter(({ label }) => label === 'normalise');
   assert.equal(count.flop, 0);
   assert.equal(count.seconds({ flops: 1, bytesPerSecond: 10 }), count.bytes / 10);
-  const [products] = countRow(row).filter(({ label }) => label === 'convolution');
+  const [products] = countRow(row).counts.filter(({ label }) => label === 'convolution');
   assert.equal(
     products.seconds({ flops: 10, bytesPerSecond: Number.POSITIVE_INFINITY }).toPrecision(6),
     (products.flop / 10).toPrecision(6),
   );
+});
+
+test('no dispatch of a large batch has more workgroups along a dimension than there may be', () => {
+  for (const method of ['xbm', 'evaluation'] as const) {
+    const { counts } = countRow({ ...row, network: 'resnet50', imageSize: 224, batchSize: 512, method });
+    for (const { label, longestSide } of counts)
+      assert.ok(longestSide <= MAX_WORKGROUPS, `${label}: ${longestSide}`);
+  }
 });

@@ -18,7 +18,7 @@ import { inferenceAgrees } from './inferenceAgreement.js';
 import { nativeVariants } from './native/variants.js';
 import { optimizersAgree } from './optimizerAgreement.js';
 
-/** Relative to the largest value of a tensor. Forward passes are float32 or exact in every engine. */
+/** Relative to the largest value of a tensor. Forward passes of networks as small as these are float32 or exact in every engine. */
 const tolerance = {
   loss: 1e-5,
   statistic: 1e-5,

@@ -39,10 +39,10 @@ import {
   groupSumsKernel,
 } from './kernels/pointwise.js';
 import { averagePoolGradientKernel, maxPoolGradientKernel } from './kernels/pools.js';
-import { MAX_DEPTH } from './kernels/product.js';
+import { MAX_DEPTH, productGrid } from './kernels/product.js';
 import { sumSplitsKernel } from './kernels/weights.js';
 import type { Tensor } from './plan.js';
-import { ENOUGH_WORKGROUPS, tilesOf } from './products.js';
+import { ENOUGH_WORKGROUPS, tileCount } from './products.js';
 
 export interface BackwardContext extends ForwardContext {
   /** Largest magnitudes, as bits, of the gradients that are read in float16; zeros at the start of a step. */
@@ -142,7 +142,7 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
         range: context.range,
         dx: gradients.owe(layer.inputs[0]),
       },
-      workgroups: [...tilesOf(path, extent), phases],
+      workgroups: productGrid(path.tile, extent, phases),
       flop: productFlop(window, output.shape),
     });
   }
@@ -152,10 +152,9 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
     const { window, onMatrixUnits } = context.weights(layer);
     const extent = { rows: weightRows(window), columns: 4 * output.shape.quads };
     const path = context.products.path(onMatrixUnits, extent, 1);
-    const [rowTiles, columnTiles] = tilesOf(path, extent);
     const { pixels } = output.shape;
     const wanted = Math.min(
-      Math.max(1, Math.floor(ENOUGH_WORKGROUPS / (rowTiles * columnTiles))),
+      Math.max(1, Math.floor(ENOUGH_WORKGROUPS / tileCount(path, extent))),
       Math.ceil(pixels / MIN_PIXELS_PER_SPLIT),
     );
     const pixelsPerSplit = MAX_DEPTH * Math.ceil(pixels / wanted / MAX_DEPTH);
@@ -178,7 +177,7 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
         rangeIndex: rangeIndex(layer.name),
       },
       tensors: { x: input.tensor, dy, range: context.range, dw },
-      workgroups: [rowTiles, columnTiles, splits],
+      workgroups: productGrid(path.tile, extent, splits),
       flop: productFlop(window, output.shape),
     });
     if (splits > 1) {

@@ -197,6 +197,11 @@ export class Gpu {
     this.#matrix = { units: null, reason };
   }
 
+  /** Sessions opened from now on compute in float16 and float32. */
+  leaveIntegers(): void {
+    if (this.#matrix.units) this.#matrix = { units: { ...this.#matrix.units, integers: null } };
+  }
+
   get limits(): GPUSupportedLimits {
     return this.device.limits;
   }
@@ -267,4 +272,4 @@ export class Gpu {
 }
 
 /** Dawn's messages have a line for each call they come from. */
-const oneLine = (message: string): string => message.trim().replace(/\s*\n\s*(- )?/g, '; ');
+export const oneLine = (message: string): string => message.trim().replace(/\s*\n\s*(- )?/g, '; ');

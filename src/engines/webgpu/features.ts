@@ -47,6 +47,15 @@ export interface ConvolutionSums {
   readonly units: Float32Array<ArrayBuffer>;
 }
 
+/**
+ * What a stored 1 stands for, per channel, padded, where a batch norm reads a map.
+ * @throws Error for levels, which element-wise kernels multiply by their step themselves
+ */
+export function normalizedUnits(map: FeatureMap): Float32Array<ArrayBuffer> {
+  if (map.format === 'levels') throw new Error('a batch norm reads levels');
+  return channelUnits(map);
+}
+
 /** What a stored 1 stands for, per channel, padded. */
 export function channelUnits({ shape, step, sums }: FeatureMap): Float32Array<ArrayBuffer> {
   return sums?.units ?? new Float32Array(4 * shape.quads).fill(step);

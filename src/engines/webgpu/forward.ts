@@ -27,9 +27,10 @@ import { biasKernel, normalizeKernel } from './kernels/ends.js';
 import type { FeatureFormat } from './kernels/formats.js';
 import { type GroupShape, groupBuffers, groupForwardKernel, groupParams } from './kernels/pointwise.js';
 import { averagePoolKernel, maxPoolKernel } from './kernels/pools.js';
+import { productGrid } from './kernels/product.js';
 import type { Tensor } from './plan.js';
 import type { PlanBuilder } from './planBuilder.js';
-import { ENOUGH_WORKGROUPS, type Products, tilesOf, type Weights } from './products.js';
+import { ENOUGH_WORKGROUPS, type Products, type Weights } from './products.js';
 
 export interface ForwardContext {
   readonly builder: PlanBuilder;
@@ -91,6 +92,8 @@ export function emitForward(context: ForwardContext): ForwardValues {
     layersOfNode(node).some(({ inputs }) => inputs[0] === 'input'),
   );
   const isSplit = readers.every((node) => node.kind === 'conv' && context.weights(node).window.copies === 2);
+  if (!isSplit && readers.some((node) => node.kind === 'conv' && context.weights(node).window.copies === 2))
+    throw new Error('only some of the layers that read the input read it as two values');
   emitNormalize(context, make('input', isSplit ? { format: 'float16', copies: 2 } : {}));
   for (const node of context.fused.nodes) {
     switch (node.kind) {
@@ -321,7 +324,7 @@ function emitProduct(
       ...group?.tensors,
       ...(output.statistics ? { sums: output.statistics.sums } : {}),
     },
-    workgroups: [...tilesOf(path, extentOf(output.shape)), 1],
+    workgroups: productGrid(path.tile, extentOf(output.shape)),
     flop: productFlop(window, output.shape),
   });
 }

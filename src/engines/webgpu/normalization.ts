@@ -1,7 +1,7 @@
 /** @file Where each batch norm's coefficient vectors lie in the coefficient buffer, and their values when frozen. */
 import { type BatchNormLayer, type LayerGraph, layersOfKind } from '../../model/graph.js';
 import { frozenNorm } from '../compiled/layers.js';
-import { channelUnits, type FeatureMap, quadsOf } from './features.js';
+import { type FeatureMap, normalizedUnits, quadsOf } from './features.js';
 import { COEFFICIENTS } from './kernels/pointwise.js';
 import type { Tensor } from './plan.js';
 import type { PlanBuilder } from './planBuilder.js';
@@ -41,7 +41,7 @@ export class FrozenNorms {
   }
 
   add(layer: BatchNormLayer, input: FeatureMap): void {
-    const units = channelUnits(input);
+    const units = normalizedUnits(input);
     const { mean, scale, shift } = frozenNorm(layer, this.tensors);
     const stored = {
       mean: mean.map((value, c) => value / units[c]),

@@ -27,6 +27,8 @@ export type GpuFacts = Pick<Gpu, 'units' | 'precision' | 'limits'>;
 
 export interface DispatchCount extends Omit<KernelUse, 'microseconds'> {
   readonly dispatches: number;
+  /** Workgroups along the longest dimension of any of them. */
+  readonly longestSide: number;
   /** How long they take where every dispatch is bound either by computing or by memory. */
   seconds(rate: { readonly flops: number; readonly bytesPerSecond: number }): number;
 }
@@ -47,11 +49,19 @@ export class PlanBuilder {
     const counts = new Map<string, DispatchCount>();
     for (const dispatch of this.#dispatches) {
       const { label } = dispatch.kernel;
-      const sum = counts.get(label) ?? { label, dispatches: 0, flop: 0, bytes: 0, seconds: () => 0 };
+      const sum = counts.get(label) ?? {
+        label,
+        dispatches: 0,
+        longestSide: 0,
+        flop: 0,
+        bytes: 0,
+        seconds: () => 0,
+      };
       const bytes = bytesOf(dispatch);
       counts.set(label, {
         label,
         dispatches: sum.dispatches + 1,
+        longestSide: Math.max(sum.longestSide, ...dispatch.workgroups),
         flop: sum.flop + dispatch.flop,
         bytes: sum.bytes + bytes,
         seconds: (rate) =>
@@ -104,21 +114,11 @@ export class PlanBuilder {
    * @throws UserError when they do not fit the device
    */
   async finish(gpu: Gpu, keep: readonly Tensor[] = []): Promise<Plan> {
-    const kept = new Set(keep);
-    const transients = [
-      ...new Set(this.#dispatches.flatMap(({ tensors }) => tensors).filter((t) => t.transient)),
-    ];
-    const lifetimes = transients.map((tensor) => {
-      const uses = (dispatch: Dispatch) => dispatch.tensors.includes(tensor);
-      const last = kept.has(tensor) ? this.#dispatches.length : this.#dispatches.findLastIndex(uses);
-      return { bytes: tensor.bytes, first: this.#dispatches.findIndex(uses), last };
-    });
+    const { transients, memory, total } = this.memory(keep);
     for (const tensor of [...transients, ...this.#initial.keys()]) this.#checkSize(tensor);
     for (const dispatch of this.#dispatches) this.#checkDispatch(dispatch);
 
-    const memory = planMemory(lifetimes);
     const pipelines = await Promise.all(this.#dispatches.map(({ kernel }) => gpu.pipeline(kernel)));
-    const total = memory.buffers.reduce((sum, bytes) => sum + bytes, 0) + this.#persistentBytes();
     const made: GPUBuffer[] = [];
     const buffers = await allocate(gpu, total, made, () => {
       const create = (bytes: number) => {
@@ -147,8 +147,24 @@ export class PlanBuilder {
     return new Plan(gpu, encoded, cleared, buffers, made, uniforms.step, total);
   }
 
-  #persistentBytes(): number {
-    return [...this.#initial.keys()].reduce((sum, { bytes }) => sum + bytes, 0);
+  /**
+   * Which transient tensors share a buffer, and the bytes of all buffers together.
+   * @param keep as for {@link finish}
+   */
+  memory(keep: readonly Tensor[] = []) {
+    const kept = new Set(keep);
+    const transients = [
+      ...new Set(this.#dispatches.flatMap(({ tensors }) => tensors).filter((t) => t.transient)),
+    ];
+    const lifetimes = transients.map((tensor) => {
+      const uses = (dispatch: Dispatch) => dispatch.tensors.includes(tensor);
+      const last = kept.has(tensor) ? this.#dispatches.length : this.#dispatches.findLastIndex(uses);
+      return { bytes: tensor.bytes, first: this.#dispatches.findIndex(uses), last };
+    });
+    const memory = planMemory(lifetimes);
+    const persistent = [...this.#initial.keys()].reduce((sum, { bytes }) => sum + bytes, 0);
+    const total = memory.buffers.reduce((sum, bytes) => sum + bytes, persistent);
+    return { transients, memory, total };
   }
 
   #checkSize({ label, bytes }: Tensor): void {

@@ -20,7 +20,7 @@ export interface Weights {
   readonly scales: Float32Array;
   /** Largest level; null where the values are real ones. */
   readonly limit: number | null;
-  /** Products of levels with levels. */
+  /** Levels times levels, or times the network's input: see {@link Products.usesMatrixUnits}. */
   readonly onMatrixUnits: boolean;
 }
 
@@ -80,13 +80,11 @@ export class Products {
 }
 
 /** Whether a convolution reads the network's input. */
-export const readsPixels = ({ inputs }: ConvLayer): boolean => inputs[0] === 'input';
+const readsPixels = ({ inputs }: ConvLayer): boolean => inputs[0] === 'input';
 
 /** Workgroups that keep a large GPU's processors busy. */
 export const ENOUGH_WORKGROUPS = 256;
 
-/** Grid of a product's tiles. */
-export const tilesOf = ({ tile }: ProductPath, { rows, columns }: Extent): [number, number] => [
-  Math.ceil(rows / tile.rows),
-  Math.ceil(columns / tile.columns),
-];
+/** Tiles of a product. */
+export const tileCount = ({ tile }: ProductPath, { rows, columns }: Extent): number =>
+  Math.ceil(rows / tile.rows) * Math.ceil(columns / tile.columns);

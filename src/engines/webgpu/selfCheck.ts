@@ -2,12 +2,15 @@
  * @file Whether matrix units compute what they should: float16 on them is still switched on against Dawn's own caution
  * (its `vulkan_enable_f16_on_nvidia` says why), and a driver that gets it wrong would train nonsense without a word.
  */
+import { ExitCode, UserError } from '../../errors.js';
 import { hash32 } from '../../random.js';
-import { Gpu, type Precision } from './device.js';
+import { Gpu, oneLine, type Precision, requestAdapter } from './device.js';
 import { frozenWeights } from './deviceWeights.js';
 import { type DeviceWindow, geometryOf, type MapShape, quadsOf, runOf } from './features.js';
 import type { Kernel } from './kernel.js';
+import { sumBytes } from './kernels/channelSums.js';
 import {
+  type ConvVariant,
   forwardKernel,
   forwardWeights,
   gradientWeights,
@@ -15,11 +18,11 @@ import {
   type ProductPath,
   weightGradientKernel,
 } from './kernels/convolution.js';
-import { matrixTiles } from './kernels/matrixGemm.js';
-import { MAX_DEPTH } from './kernels/product.js';
+import { formats, readValues } from './kernels/formats.js';
+import { type MatrixNumbers, type MatrixTile, type MatrixUnits, matrixTiles } from './kernels/matrixGemm.js';
+import { MAX_DEPTH, productGrid } from './kernels/product.js';
 import type { Tensor } from './plan.js';
 import { PlanBuilder } from './planBuilder.js';
-import { tilesOf } from './products.js';
 
 /** Products of a 1×1 convolution, [rows, columns]. */
 export interface ConvProducts {
@@ -29,6 +32,8 @@ export interface ConvProducts {
   readonly dx: Float32Array;
   /** [inChannels, outChannels] */
   readonly dw: Float32Array;
+  /** Of y, as statisticsSumsKernel lays them out, for chunks of the tile's `subgroupRows`; empty where not wanted. */
+  readonly statistics: Float32Array;
 }
 
 /** Operands that every format holds exactly: levels, weights, and gradients as small as gradients are. */
@@ -36,7 +41,7 @@ export interface ConvProblem {
   readonly pixels: number;
   readonly inChannels: number;
   readonly outChannels: number;
-  /** [pixels, inChannels], 0 … 15 */
+  /** [pixels, inChannels], 0 … 15, or fewer levels */
   readonly x: Uint8Array<ArrayBuffer>;
   /** [outChannels, inChannels], −7 … 7 */
   readonly weights: Int8Array;
@@ -46,14 +51,18 @@ export interface ConvProblem {
 
 const GRADIENT_UNIT = 2 ** -30;
 
-/** More than one tile along every side, with remainders. */
-export function checkProblem(): ConvProblem {
-  const [pixels, inChannels, outChannels] = [140, 72, 260];
+/** More than one tile along every side, with remainders unless told otherwise. */
+export function checkProblem({
+  pixels = 140,
+  inChannels = 72,
+  outChannels = 260,
+  levels = 16,
+} = {}): ConvProblem {
   return {
     pixels,
     inChannels,
     outChannels,
-    x: Uint8Array.from({ length: pixels * inChannels }, (_, i) => hash32(0, i) % 16),
+    x: Uint8Array.from({ length: pixels * inChannels }, (_, i) => hash32(0, i) % levels),
     weights: Int8Array.from({ length: outChannels * inChannels }, (_, i) => (hash32(1, i) % 15) - 7),
     dy: Float32Array.from(
       { length: pixels * outChannels },
@@ -86,14 +95,20 @@ export function expectedProducts({
       }
     }
   }
-  return { y, dx, dw };
+  return { y, dx, dw, statistics: new Float32Array() };
 }
+
+/** What products read and write besides levels. */
+type ProductFormats = Pick<ConvVariant, 'output' | 'gradient' | 'inputGradient'>;
+const wideFormats = { output: 'float32', gradient: 'float32', inputGradient: 'float32' } as const;
+const narrowFormats = { output: 'float16', gradient: 'bfloat16', inputGradient: 'bfloat16' } as const;
 
 /** The products as the GPU computes them, in tiles of `path`. */
 export async function computedProducts(
   gpu: Gpu,
   path: ProductPath,
   { pixels, inChannels, outChannels, x, weights: levels, dy }: ConvProblem,
+  productFormats: ProductFormats = wideFormats,
 ): Promise<ConvProducts> {
   const window: DeviceWindow = {
     name: 'check',
@@ -117,12 +132,16 @@ export async function computedProducts(
     path.kind === 'matrix',
   );
   const largest = Float32Array.of(15 * GRADIENT_UNIT);
+  const gradients = productFormats.gradient === 'bfloat16' ? upperHalves(dy) : dy;
+  const statistics = path.kind === 'matrix' && productFormats.output === 'float16';
+  const chunks = path.kind === 'matrix' ? Math.ceil(pixels / path.tile.subgroupRows) : 1;
   const tensors: Record<string, Tensor> = {
     x: builder.persistent('levels', x.byteLength, x),
-    dy: builder.persistent('gradient', dy.byteLength, dy),
+    dy: builder.persistent('gradient', gradients.byteLength, gradients),
     range: builder.persistent('range', 4, largest),
-    y: builder.persistent('y', 4 * pixels * outChannels),
-    dx: builder.persistent('dx', 4 * pixels * inChannels),
+    y: builder.persistent('y', (formats[productFormats.output].bytes / 4) * pixels * outChannels),
+    dx: builder.persistent('dx', (formats[productFormats.inputGradient].bytes / 4) * pixels * inChannels),
+    sums: builder.persistent('sums', sumBytes(quadsOf(outChannels), chunks)),
     dw: builder.persistent('dw', 4 * inChannels * outChannels),
   };
   const variant = {
@@ -131,9 +150,7 @@ export async function computedProducts(
     inRun: runOf(quadsOf(inChannels)),
     outRun: runOf(quadsOf(outChannels)),
     input: 'levels',
-    output: 'float32',
-    gradient: 'float32',
-    inputGradient: 'float32',
+    ...productFormats,
   } as const;
   const split = Math.ceil(pixels / MAX_DEPTH) * MAX_DEPTH;
   const params: Record<string, number> = {
@@ -146,58 +163,151 @@ export async function computedProducts(
     builder.dispatch(kernel, {
       params,
       tensors: { ...tensors, w },
-      workgroups: [...tilesOf(path, { rows, columns }), 1],
+      workgroups: productGrid(path.tile, { rows, columns }),
     });
   const float16: ProductPath = path.kind === 'matrix' ? { ...path, numbers: 'float16' } : path;
   const gradient = { ...variant, path: float16 };
-  dispatch(forwardKernel(variant), weights.in(forwardWeights(path)), pixels, outChannels);
+  dispatch(forwardKernel({ ...variant, statistics }), weights.in(forwardWeights(path)), pixels, outChannels);
   dispatch(inputGradientKernel(gradient), weights.in(gradientWeights(path)), pixels, inChannels);
   dispatch(weightGradientKernel(gradient), tensors.dy, inChannels, outChannels);
   const plan = await builder.finish(gpu);
   try {
-    const [y, dx, dw] = await plan.run([tensors.y, tensors.dx, tensors.dw]);
-    return { y: new Float32Array(y), dx: new Float32Array(dx), dw: new Float32Array(dw) };
+    const read = [tensors.y, tensors.dx, tensors.dw, ...(statistics ? [tensors.sums] : [])];
+    const [y, dx, dw, sums] = await plan.run(read);
+    return {
+      y: readValues(y, productFormats.output),
+      dx: readValues(dx, productFormats.inputGradient),
+      dw: new Float32Array(dw),
+      statistics: new Float32Array(sums ?? 0),
+    };
   } finally {
     plan.close();
   }
 }
 
-/** The first product that is wrong, in words; null: all are right to the last bit. */
-export function firstDifference(found: ConvProducts, expected: ConvProducts): string | null {
-  for (const name of ['y', 'dx', 'dw'] as const) {
-    const at = expected[name].findIndex((value, i) => value !== found[name][i]);
+/** What bfloat16 has of values. */
+const upperHalves = (values: Float32Array<ArrayBuffer>): Uint16Array<ArrayBuffer> =>
+  Uint16Array.from(new Uint32Array(values.buffer), (bits) => bits >>> 16);
+
+/** Means and squared deviations of chunks of rows of y; channels are a multiple of four. */
+export function chunkStatistics(
+  y: Float32Array,
+  { pixels, outChannels }: Pick<ConvProblem, 'pixels' | 'outChannels'>,
+  rows: number,
+): Float32Array {
+  const chunks = Math.ceil(pixels / rows);
+  const sums = new Float32Array(chunks * 2 * outChannels);
+  for (let chunk = 0; chunk < chunks; chunk++) {
+    const count = Math.min(rows, pixels - chunk * rows);
+    for (let channel = 0; channel < outChannels; channel++) {
+      const values = Array.from({ length: count }, (_, i) => y[(chunk * rows + i) * outChannels + channel]);
+      const mean = values.reduce((a, b) => a + b) / count;
+      const at = 2 * (chunk * outChannels + (channel & ~3)) + (channel & 3);
+      sums[at] = mean;
+      sums[at + 4] = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+    }
+  }
+  return sums;
+}
+
+/**
+ * The first product that is wrong, in words; null: all are right to the last bit, or within a tolerance, relative to the
+ * product's largest.
+ */
+export function firstDifference(
+  found: ConvProducts,
+  expected: ConvProducts,
+  tolerances: Partial<Record<keyof ConvProducts, number>> = {},
+): string | null {
+  for (const name of ['y', 'dx', 'dw', 'statistics'] as const) {
+    const largest = expected[name].reduce((a, b) => Math.max(a, Math.abs(b)), 0);
+    const distance = (tolerances[name] ?? 0) * largest;
+    const at = expected[name].findIndex((value, i) => !(Math.abs(value - found[name][i]) <= distance));
     if (at >= 0) return `${name}[${at}] is ${found[name][at]} instead of ${expected[name][at]}`;
   }
   return null;
 }
 
-/** Opens an adapter's device, with its matrix units where they are there and right. @throws UserError when it does not open */
+/**
+ * Opens an adapter's device, with its matrix units where they are there and right. Where the driver refuses what they need,
+ * or what it computes with them is wrong, training goes on in float32, and the device's description says why.
+ * @throws UserError when the GPU does not even open for float32
+ */
 export async function openCheckedGpu(adapter: GPUAdapter, precision: Precision): Promise<Gpu> {
-  const gpu = await Gpu.open(adapter, precision);
-  await checkMatrixUnits(gpu);
+  let refused: string;
+  try {
+    const gpu = await Gpu.open(adapter, precision);
+    try {
+      await checkMatrixUnits(gpu);
+      return gpu;
+    } catch (error) {
+      gpu.device.destroy();
+      throw error;
+    }
+  } catch (error) {
+    if (precision === 'float32') throw error;
+    refused = oneLine(error instanceof Error ? error.message : String(error));
+  }
+  const another = await requestAdapter(); // an adapter makes one device only
+  if (!another)
+    throw new UserError(`the GPU is gone: ${refused}`, 'See `xbm engines`.', ExitCode.unavailable);
+  const gpu = await Gpu.open(another, 'float32');
+  gpu.leaveUnits(`this driver refuses them: ${refused}`);
   return gpu;
 }
 
 /**
- * Computes a small convolution on the matrix units, in every tile that may be used, and leaves the units alone where
- * anything is wrong: training goes on in float32, and the device's description says so.
+ * Computes small convolutions on the matrix units, in every tile that may be used, with everything in 32 bits and in the
+ * formats of training, and leaves the units alone where anything is wrong; int8 alone where float16 is right.
  */
 export async function checkMatrixUnits(gpu: Gpu): Promise<void> {
   const { units } = gpu;
   if (!units) return;
-  const problem = checkProblem();
-  const expected = expectedProducts(problem);
-  const tiles = matrixTiles(units, gpu.limits);
-  // A software GPU takes minutes to compile the large ones.
-  for (const tile of gpu.isSoftware ? tiles.slice(-1) : tiles) {
-    for (const numbers of units.integers ? (['float16', 'int8'] as const) : (['float16'] as const)) {
-      const found = await computedProducts(gpu, { kind: 'matrix', tile, units, numbers }, problem);
-      const difference = firstDifference(found, expected);
-      if (difference === null) continue;
-      gpu.leaveUnits(
-        `this driver's are wrong (${numbers}, ${tile.rows}×${tile.columns} tiles: ${difference})`,
-      );
-      return;
+  const numbersOf = (units: MatrixUnits): MatrixNumbers[] =>
+    units.integers ? ['float16', 'int8'] : ['float16'];
+  // A software GPU takes minutes to compile the large tiles.
+  const tiles = matrixTiles(units, gpu.limits).slice(gpu.isSoftware ? -1 : 0);
+  for (const numbers of numbersOf(units)) {
+    for (const tile of tiles) {
+      for (const check of [wideCheck(), narrowCheck()]) {
+        const path = { kind: 'matrix', tile, units, numbers } as const;
+        const difference = check.differenceOf(
+          await computedProducts(gpu, path, check.problem, check.formats),
+          tile,
+        );
+        if (difference === null) continue;
+        const reason = `this driver's are wrong (${numbers}, ${tile.rows}×${tile.columns} tiles: ${difference})`;
+        if (numbers === 'int8') gpu.leaveIntegers();
+        else gpu.leaveUnits(reason);
+        return;
+      }
     }
   }
+}
+
+interface Check {
+  readonly problem: ConvProblem;
+  readonly formats: ProductFormats;
+  differenceOf(found: ConvProducts, tile: MatrixTile): string | null;
+}
+
+/** Everything exact, to the last bit. */
+function wideCheck(): Check {
+  const problem = checkProblem();
+  const expected = expectedProducts(problem);
+  return { problem, formats: wideFormats, differenceOf: (found) => firstDifference(found, expected) };
+}
+
+/** As training has it: small sums, which float16 has exactly, and gradients within what bfloat16 rounds. */
+function narrowCheck(): Check {
+  const problem = checkProblem({ pixels: 140, inChannels: 64, outChannels: 256, levels: 4 });
+  const expected = expectedProducts(problem);
+  return {
+    problem,
+    formats: narrowFormats,
+    differenceOf(found, { subgroupRows }) {
+      const statistics = chunkStatistics(expected.y, problem, subgroupRows);
+      return firstDifference(found, { ...expected, statistics }, { dx: 2 ** -8, statistics: 1e-5 });
+    },
+  };
 }

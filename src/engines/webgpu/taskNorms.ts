@@ -1,6 +1,6 @@
 import type { BatchNormLayer } from '../../model/graph.js';
 import type { TrainingPlan } from '../engine.js';
-import { type ChunkStatistics, channelUnits, type FeatureMap, quadsOf } from './features.js';
+import { type ChunkStatistics, type FeatureMap, normalizedUnits, quadsOf } from './features.js';
 import {
   affineUpdateKernel,
   normWorkgroups,
@@ -45,7 +45,7 @@ export class TaskNorms {
     const { shape } = input;
     const { sums, chunks, pixelsPerChunk } = input.statistics ?? this.#chunkStatistics(layer, input);
     const { layout, tensors } = this.task;
-    const units = channelUnits(input);
+    const units = normalizedUnits(input);
     this.builder.dispatch(statisticsKernel, {
       params: {
         ...this.#params(layer, chunks, shape.pixels),

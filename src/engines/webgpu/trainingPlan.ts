@@ -7,7 +7,8 @@ import { type BackwardContext, emitBackward } from './backward.js';
 import type { Gpu } from './device.js';
 import { mapShapes, quadsOf } from './features.js';
 import { emitForward } from './forward.js';
-import { lossKernel, metricsKernel } from './kernels/ends.js';
+import { linearWorkgroups } from './kernel.js';
+import { finiteKernel, lossKernel, metricsKernel } from './kernels/ends.js';
 import type { Plan, Tensor } from './plan.js';
 import { PlanBuilder } from './planBuilder.js';
 import { Products } from './products.js';
@@ -83,14 +84,28 @@ export function emitTraining(
     updateAffine: (layer, sums, chunks, count) => norms.update(layer, sums, chunks, count),
   };
   const values = emitForward(context);
-  const loss = emitLoss(builder, values.maps.get(head.name)!.tensor, batchSize, head.outFeatures);
+  const flag = emitFiniteness(builder, [norms.coefficients, ...(method.trainWeights ? [task.tensors] : [])]);
+  const logits = values.maps.get(head.name)!.tensor;
+  const loss = emitLoss(builder, logits, flag, batchSize, head.outFeatures);
   emitBackward(context, values, loss.gradient);
   const { labels, metrics } = loss;
   return { layout: task.layout, pixels, labels, metrics, state: task.vectors };
 }
 
+/** @returns a word that is 0, or the bits of NaN where one of the tensors' values is not finite */
+function emitFiniteness(builder: PlanBuilder, tensors: readonly Tensor[]): Tensor {
+  const flag = builder.persistent('what is not finite', 4);
+  builder.clearFirst(flag);
+  for (const values of tensors) {
+    const size = values.bytes / 4;
+    const workgroups = linearWorkgroups(size);
+    builder.dispatch(finiteKernel, { params: { size }, tensors: { values, flag }, workgroups });
+  }
+  return flag;
+}
+
 /** Mean cross-entropy of logits [batch, padded classes], its gradient and the metrics. */
-function emitLoss(builder: PlanBuilder, logits: Tensor, batch: number, classes: number) {
+function emitLoss(builder: PlanBuilder, logits: Tensor, flag: Tensor, batch: number, classes: number) {
   const padded = 4 * quadsOf(classes);
   const labels = builder.persistent('labels', 4 * batch);
   const metrics = builder.persistent('metrics', 8);
@@ -103,7 +118,7 @@ function emitLoss(builder: PlanBuilder, logits: Tensor, batch: number, classes: 
   });
   builder.dispatch(metricsKernel, {
     params: { batch },
-    tensors: { perImage, metrics },
+    tensors: { perImage, flag, metrics },
     workgroups: [1, 1, 1],
   });
   return { labels, metrics, gradient };

@@ -7,6 +7,7 @@ import {
 } from '../../../src/engines/webgpu/kernels/batchNorm.js';
 import { sumBytes, sumGrid } from '../../../src/engines/webgpu/kernels/channelSums.js';
 import { COEFFICIENTS } from '../../../src/engines/webgpu/kernels/pointwise.js';
+import type { Tensor } from '../../../src/engines/webgpu/plan.js';
 import { PlanBuilder } from '../../../src/engines/webgpu/planBuilder.js';
 import { BATCH_NORM_EPSILON } from '../../../src/model/graph.js';
 import { uniform } from '../../../src/random.js';
@@ -17,7 +18,38 @@ const gpu = skip ? null : await open();
 after(() => gpu?.device.destroy());
 
 describe('statistics of a batch norm', { skip }, () => {
-  // One chunk; more chunks than threads add them up; channels that do not fill their workgroup.
+  test('of more chunks than threads add them up, the last one a short one', async () => {
+    const [chunks, pixelsPerChunk, quads] = [700, 3, 2];
+    const pixels = chunks * pixelsPerChunk - 2;
+    const value = (pixel: number, channel: number) => 5 + channel + uniform(channel, pixel);
+    const sums = new Float32Array(chunks * quads * 8);
+    for (let chunk = 0; chunk < chunks; chunk++) {
+      const count = Math.min(pixelsPerChunk, pixels - chunk * pixelsPerChunk);
+      for (let channel = 0; channel < 4 * quads; channel++) {
+        const values = Array.from({ length: count }, (_, i) => value(chunk * pixelsPerChunk + i, channel));
+        const mean = values.reduce((a, b) => a + b) / count;
+        const at = 8 * (chunk * quads + (channel >> 2)) + (channel & 3);
+        sums[at] = mean;
+        sums[at + 4] = values.reduce((sum, v) => sum + (v - mean) ** 2, 0);
+      }
+    }
+    const found = await coefficientsOf(pixels, 4 * quads, { chunks, pixelsPerChunk }, (builder) =>
+      builder.persistent('sums', sums.byteLength, sums),
+    );
+    for (let channel = 0; channel < 4 * quads; channel++) {
+      const values = Array.from({ length: pixels }, (_, pixel) => value(pixel, channel));
+      const mean = values.reduce((a, b) => a + b) / pixels;
+      const variance = values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / pixels;
+      close(found.mean[channel], mean, 1e-6);
+      close(
+        found.runningVariance[channel],
+        (0.1 * variance * unitOf(channel) ** 2 * pixels) / (pixels - 1),
+        2e-5,
+      );
+    }
+  });
+
+  // One chunk; many; channels that do not fill their workgroup.
   for (const [pixels, channels] of [
     [50, 10],
     [5000, 10],
@@ -56,20 +88,34 @@ const close = (found: number, expected: number, tolerance: number) =>
 
 async function statistics(x: Float32Array<ArrayBuffer>, pixels: number, channels: number) {
   const quads = Math.ceil(channels / 4);
-  const builder = new PlanBuilder(gpu!);
-  const input = builder.persistent('x', x.byteLength, x);
   const { lanes, chunks, pixelsPerChunk, workgroups } = sumGrid(pixels, quads);
-  const sums = builder.transient('sums', sumBytes(quads, chunks));
+  const found = await coefficientsOf(pixels, channels, { chunks, pixelsPerChunk }, (builder) => {
+    const sums = builder.transient('sums', sumBytes(quads, chunks));
+    builder.dispatch(statisticsSumsKernel(lanes, 'float32'), {
+      params: { quads, pixels, pixelsPerChunk },
+      tensors: { x: builder.persistent('x', x.byteLength, x), sums },
+      workgroups,
+    });
+    return sums;
+  });
+  return { chunks, ...found };
+}
+
+/** @param emitSums where the sums of chunks come from */
+async function coefficientsOf(
+  pixels: number,
+  channels: number,
+  { chunks, pixelsPerChunk }: { chunks: number; pixelsPerChunk: number },
+  emitSums: (builder: PlanBuilder) => Tensor,
+) {
+  const quads = Math.ceil(channels / 4);
+  const builder = new PlanBuilder(gpu!);
   const unitValues = Float32Array.from({ length: 4 * quads }, (_, channel) => unitOf(channel));
   const units = builder.persistent('units', unitValues.byteLength, unitValues);
   const coefficients = builder.persistent('coefficients', COEFFICIENTS.length * quads * 16);
   // Weight and bias, running mean and variance, one after the other.
   const tensors = builder.persistent('tensors', 4 * channels * 4);
-  builder.dispatch(statisticsSumsKernel(lanes, 'float32'), {
-    params: { quads, pixels, pixelsPerChunk },
-    tensors: { x: input, sums },
-    workgroups,
-  });
+  const sums = emitSums(builder);
   builder.dispatch(statisticsKernel, {
     params: {
       channels,
@@ -93,7 +139,6 @@ async function statistics(x: Float32Array<ArrayBuffer>, pixels: number, channels
     new Float32Array(coefficientBytes).subarray(COEFFICIENTS.indexOf(name) * quads * 4);
   const tensor = (index: number) => new Float32Array(tensorBytes).subarray(index * channels);
   return {
-    chunks,
     mean: coefficient('mean'),
     inverse: coefficient('inverse'),
     runningMean: tensor(2),

@@ -13,7 +13,7 @@ import {
   quadsOf,
   runOf,
 } from '../../../src/engines/webgpu/features.js';
-import { type Kernel, linearWorkgroups } from '../../../src/engines/webgpu/kernel.js';
+import { type Kernel, linearWorkgroups, type Workgroups } from '../../../src/engines/webgpu/kernel.js';
 import { sumBytes } from '../../../src/engines/webgpu/kernels/channelSums.js';
 import {
   forwardKernel,
@@ -29,11 +29,10 @@ import {
 } from '../../../src/engines/webgpu/kernels/formats.js';
 import { floatTiles } from '../../../src/engines/webgpu/kernels/gemm.js';
 import { matrixTiles } from '../../../src/engines/webgpu/kernels/matrixGemm.js';
-import { MAX_DEPTH } from '../../../src/engines/webgpu/kernels/product.js';
+import { MAX_DEPTH, productGrid } from '../../../src/engines/webgpu/kernels/product.js';
 import { sumSplitsKernel } from '../../../src/engines/webgpu/kernels/weights.js';
 import type { Tensor } from '../../../src/engines/webgpu/plan.js';
 import { PlanBuilder } from '../../../src/engines/webgpu/planBuilder.js';
-import { tilesOf } from '../../../src/engines/webgpu/products.js';
 import { hash32 } from '../../../src/random.js';
 import { assertClose } from '../assertClose.js';
 import { gaussian } from '../fixtures.js';
@@ -54,6 +53,9 @@ const windows: Readonly<Record<string, { window: DeviceWindow; size: number; bat
   '1×1, stride 2': { window: windowOf(36, 70, 1, 2), size: 9, batch: 3 },
   '3×3': { window: windowOf(18, 69, 3, 1), size: 8, batch: 3 },
   '3×3, stride 2': { window: windowOf(66, 10, 3, 2), size: 11, batch: 2 },
+  // Channels that are loaded sixteen at a time.
+  '3×3, wide': { window: windowOf(32, 80, 3, 1), size: 7, batch: 2 },
+  '1×1, wide, stride 2': { window: windowOf(48, 32, 1, 2), size: 9, batch: 2 },
   '7×7, stride 2': { window: windowOf(3, 20, 7, 2), size: 15, batch: 2 },
 };
 
@@ -204,7 +206,7 @@ async function productsAgree(
     target: string,
     format: FeatureFormat,
     values: number,
-    grid: [number, number, number],
+    grid: Workgroups,
     expected: Float64Array,
     read: (values: Float32Array) => Float64Array,
   ) => {
@@ -231,7 +233,7 @@ async function productsAgree(
     'y',
     formats.output,
     output.pixels * output.quads * 4,
-    [...tilesOf(path, { rows: output.pixels, columns: 4 * output.quads }), 1],
+    productGrid(path.tile, { rows: output.pixels, columns: 4 * output.quads }),
     y,
     unpad(outChannels, output.pixels),
   );
@@ -244,7 +246,7 @@ async function productsAgree(
     'dx',
     formats.inputGradient,
     input.pixels * input.quads * 4,
-    [...tilesOf(path, { rows: batch * pixels, columns: 4 * input.quads }), phases],
+    productGrid(path.tile, { rows: batch * pixels, columns: 4 * input.quads }, phases),
     dx,
     unpad(inChannels, input.pixels),
   );
@@ -258,7 +260,7 @@ async function productsAgree(
     'dw',
     'float32',
     splits * paddedWeights.length,
-    [...tilesOf(path, { rows: kernel ** 2 * 4 * input.quads, columns: 4 * output.quads }), splits],
+    productGrid(path.tile, { rows: kernel ** 2 * 4 * input.quads, columns: 4 * output.quads }, splits),
     dw,
     (values) => {
       const [inPadded, outPadded] = [4 * input.quads, 4 * output.quads];

@@ -87,6 +87,14 @@ describe('formats of feature maps', { skip }, () => {
     for (let i = 2; i < 6; i++) assert.ok(Number.isNaN(stored[i]), patterns[i].toString(16));
   });
 
+  test('float16 holds integers up to 2,048 and halves of them', async (t) => {
+    if (!gpu!.units) return t.skip('no float16 here');
+    const values = Float32Array.from({ length: 4096 }, (_, i) => (i - 2048) / (i % 2 === 0 ? 1 : 2));
+    const { stored, loaded } = await throughFormat('float16', values);
+    assert.deepEqual(stored, values);
+    assert.deepEqual(loaded, values);
+  });
+
   test('levels are bytes', async () => {
     const values = Float32Array.from({ length: 256 }, (_, i) => i);
     const { stored, loaded } = await throughFormat('levels', values);

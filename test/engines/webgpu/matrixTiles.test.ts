@@ -24,6 +24,19 @@ test('threads that cannot share a tile evenly leave it to others: subgroups of 1
   assert.deepEqual(sides, [128, 128]);
 });
 
+test('subgroups share what they store at a time: matrices of 8 rows leave half of 64 threads without any', () => {
+  const small = { rows: 8, columns: 8, depth: 8, integers: null };
+  assert.deepEqual(
+    matrixTiles({ ...small, subgroupSize: 64 }, limits).map(({ rows, columns }) => [rows, columns]),
+    [
+      [128, 256],
+      [128, 128],
+    ],
+  );
+  assert.equal(matrixTiles({ ...small, subgroupSize: 32 }, limits).length, 3);
+  assert.deepEqual(matrixTiles({ ...units, columns: 64, subgroupSize: 32 }, limits), []);
+});
+
 /** As Dawn describes an adapter. */
 const adapterWith = (vendor: string, ...shapes: [M: number, N: number, K: number][]) =>
   ({

@@ -3,7 +3,7 @@ import { after, describe, test } from 'node:test';
 import type { Gpu } from '../../../src/engines/webgpu/device.js';
 import { WebGpuTrainingSession } from '../../../src/engines/webgpu/trainingSession.js';
 import { ExitCode, UserError } from '../../../src/errors.js';
-import { learningRates, tinyBatch, tinyPlan, tinyState } from '../fixtures.js';
+import { learningRates, tinyBatch, tinyMethod, tinyPlan, tinyState } from '../fixtures.js';
 import { testGpu } from './gpu.js';
 
 const { skip, open } = await testGpu();
@@ -41,6 +41,41 @@ describe('a training session on the GPU', { skip }, () => {
     assert.equal(flop.update, 0);
     assert.ok(uses.every(({ microseconds, bytes }) => microseconds >= 0 && bytes > 0));
   });
+
+  for (const [method, name] of [
+    ['xbm', 'layer1.0.bn1.weight'],
+    ['xbm', 'layer2.0.bn2.bias'],
+    ['finetune', 'layer1.0.conv1.weight'],
+    ['xbm', 'fc.weight'],
+  ] as const) {
+    test(`${method}: a value that is not finite in ${name} makes the loss no number, of that state alone`, async () => {
+      const own = tinyPlan({ network: 'basic', method: tinyMethod(method) });
+      const diverged = tinyState(own);
+      diverged.tensors[name][0] = Number.NaN;
+      assert.ok(!Number.isFinite(await lossOf(own, diverged)));
+      assert.ok(Number.isFinite(await lossOf(own, tinyState(own))));
+    });
+  }
+
+  test('the same steps end in the same bits', async () => {
+    const after = async () => {
+      const session = await WebGpuTrainingSession.open(gpu, plan, state);
+      for (let step = 0; step < 3; step++)
+        await (await session.trainStep(batch, { step, learningRates })).metrics;
+      const end = await session.readState();
+      await session.close();
+      return end;
+    };
+    assert.deepEqual(await after(), await after());
+  });
+
+  async function lossOf(own: typeof plan, given: typeof state): Promise<number> {
+    const session = await WebGpuTrainingSession.open(gpu!, own, given);
+    const { metrics } = await session.trainStep(batch, { step: 0, learningRates });
+    const { loss } = await metrics;
+    await session.close();
+    return loss;
+  }
 
   test('once the GPU reports an error no further step runs: its results could not be trusted', async () => {
     const own = await open();

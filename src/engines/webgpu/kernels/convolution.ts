@@ -122,7 +122,7 @@ const splitPixel = (height: string, width: string): string => `
  * y[pixel, outC] = factor · Σ x[gathered pixel, inC] · w[tap · inC, outC]; on matrix units with `statistics` also the sums
  * that statisticsSumsKernel computes, for chunks of the tile's `subgroupRows` pixels. With an epilogue y is not stored,
  * but what a group of element-wise layers makes of it.
- * Grid: tiles of output pixels × tiles of output channels.
+ * Grid: {@link productGrid} of output pixels × output channels.
  */
 export function forwardKernel(
   variant: Pick<ConvVariant, 'path' | 'dense' | 'inRun' | 'outRun' | 'input' | 'output'> & {
@@ -176,6 +176,7 @@ ${statistics ? statisticsFunctions(output) : ''}`,
       along: order === 'filters' ? 'inner' : 'side',
       run: order === 'filters' ? inRun : outRun,
     },
+    columnCount: '4u * params.outQuads',
     innerStart: '0u',
     innerEnd: '4u * innerQuads()',
   };
@@ -334,7 +335,7 @@ fn storeQuad(pixel: u32, column: u32, split: u32, value: vec4f) {
 
 /**
  * dx[pixel, inC] = factor · Σ dy[pixels that read it, outC] · w[tap · inC, outC]
- * Grid: tiles of input pixels × tiles of input channels × phases ({@link inputPhases}; one where dense).
+ * Grid: {@link productGrid} of input pixels × input channels, splits are phases ({@link inputPhases}; one where dense).
  */
 export function inputGradientKernel(
   variant: Pick<ConvVariant, 'path' | 'dense' | 'outRun' | 'gradient' | 'inputGradient'>,
@@ -351,6 +352,7 @@ fn storeAt(pixel: u32, quad: u32, value: vec4f) {
 ${dense ? denseGradientRows : phasedRows}`,
     left: { buffer: 'dy', format: gradient, along: 'inner', run: outRun, scale: 'gradientScale()' },
     right: { buffer: 'w', format: weightFormats[type], along: 'inner', run: outRun },
+    columnCount: '4u * params.inQuads',
     innerStart: '0u',
     innerEnd: '4u * innerQuads(split)',
   };
@@ -361,7 +363,7 @@ ${dense ? denseGradientRows : phasedRows}`,
 
 /**
  * dw[split, tap · inC, outC] = factor · Σ over the split's output pixels of x[gathered pixel, inC] · dy[pixel, outC]
- * Grid: tiles of weight rows × tiles of output channels × splits. Splits start at multiples of MAX_DEPTH; sumSplitsKernel
+ * Grid: {@link productGrid} of weight rows × output channels. Splits start at multiples of MAX_DEPTH; sumSplitsKernel
  * adds them up.
  */
 export function weightGradientKernel(
@@ -409,6 +411,7 @@ fn storeQuad(row: u32, column: u32, split: u32, value: vec4f) {
 }`,
     left: { buffer: 'x', format: input, along: 'side', run: inRun },
     right: { buffer: 'dy', format: gradient, along: 'side', run: outRun, scale: 'gradientScale()' },
+    columnCount: '4u * params.outQuads',
     innerStart: 'split * params.pixelsPerSplit',
     innerEnd: 'min(outPixels(), (split + 1u) * params.pixelsPerSplit)',
   };

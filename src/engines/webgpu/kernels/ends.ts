@@ -116,11 +116,24 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
 }`,
 });
 
-/** metrics = [mean loss, correct images]. One thread: batches are small. */
+/**
+ * Looks at bits, since compilers take no value for a NaN: `flag` becomes those of one where a value is not finite. ReLUs,
+ * quantisers and grids swallow such values, and the loss would be a number. One thread per value.
+ */
+export const finiteKernel = defineKernel({
+  label: 'loss',
+  params: { size: 'u32' },
+  buffers: { values: 'read u32', flag: 'read_write atomic<u32>' },
+  body: linearEntry(`
+  if (i >= params.size) { return; }
+  if ((values[i] & 0x7f800000u) == 0x7f800000u) { atomicMax(&flag[0], 0x7fc00000u); }`),
+});
+
+/** metrics = [mean loss, correct images]; the loss is NaN where `flag` is. One thread: batches are small. */
 export const metricsKernel = defineKernel({
   label: 'loss',
   params: { batch: 'u32' },
-  buffers: { perImage: 'read f32', metrics: 'read_write f32' },
+  buffers: { perImage: 'read f32', flag: 'read u32', metrics: 'read_write f32' },
   body: linearEntry(`
   if (i > 0u) { return; }
   var loss = 0.0;
@@ -129,7 +142,7 @@ export const metricsKernel = defineKernel({
     loss += perImage[2u * image];
     correct += perImage[2u * image + 1u];
   }
-  metrics[0] = loss / f32(params.batch);
+  metrics[0] = select(loss / f32(params.batch), bitcast<f32>(flag[0]), flag[0] != 0u);
   metrics[1] = correct;`),
 });
 

@@ -7,7 +7,7 @@ import type { ElementType } from '../kernel.js';
 
 /**
  * `levels`: bytes, what a quantiser writes. `float16`: the sums of convolutions, which reach 2^15 at most and are
- * integers up to 2^11 exact. `bfloat16`: gradients, whose magnitudes nobody knows in advance.
+ * integers up to 2^11 exact, and the network's input in two values. `bfloat16`: gradients, whose magnitudes nobody knows in advance.
  */
 export type FeatureFormat = 'float32' | 'float16' | 'bfloat16' | 'levels';
 

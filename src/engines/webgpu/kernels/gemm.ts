@@ -3,7 +3,16 @@
  * tiles in workgroup memory, both [inner][rows or columns].
  */
 import { formats } from './formats.js';
-import { lines, loadRun, type Operand, type Product, placeType, quadWords, type Tile } from './product.js';
+import {
+  lines,
+  loadRun,
+  type Operand,
+  type Product,
+  placeType,
+  quadWords,
+  type Tile,
+  tilePlace,
+} from './product.js';
 
 const THREADS = 256;
 /** Threads along each side of a tile. */
@@ -18,7 +27,7 @@ export const floatTiles: readonly Tile[] = [
   { rows: 64, columns: 64, depth: 32 },
 ];
 
-/** WGSL of the kernel. Grid: tiles of rows × tiles of columns × splits. */
+/** WGSL of the kernel. Grid: {@link productGrid}. */
 export function gemm(product: Product, tile: Tile): string {
   const [rowQuads, columnQuads] = [tile.rows / SIDE / 4, tile.columns / SIDE / 4];
   const sum = (row: number, quad: number) => `sum${row}_${quad}`;
@@ -36,10 +45,8 @@ ${quadFunction(product.left, 'leftQuad(row: Row, inner: u32)', 'leftAt(row, inne
 ${quadFunction(product.right, 'rightQuad(inner: u32, column: Column)', 'rightAt(inner, column)')}
 
 @compute @workgroup_size(${THREADS})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
-  let rowBase = group.x * ${tile.rows}u;
-  let columnBase = group.y * ${tile.columns}u;
-  let split = group.z;
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+${tilePlace(product, tile)}
   let threadRow = local / ${SIDE}u;
   let threadColumn = local % ${SIDE}u;
 ${sums((row, quad) => `  var ${sum(row, quad)} = vec4f();`)}

@@ -14,6 +14,7 @@ import {
   quadWords,
   runElement,
   type Tile,
+  tilePlace,
 } from './product.js';
 
 /** A shape of the hardware's matrices: left [rows, depth] · right [depth, columns]. */
@@ -62,14 +63,18 @@ export type WorkgroupLimits = Pick<
 
 /**
  * The tiles that the hardware's matrices divide, whose threads share both operands evenly (with subgroups of 64 there
- * are 512 of them), whose sums fit the registers, and whose threads and memory a workgroup may have.
+ * are 512 of them), whose bands of sums they share, too, whose sums fit the registers, and whose threads and memory a
+ * workgroup may have.
  */
 export function matrixTiles(units: MatrixUnits, limits: WorkgroupLimits): MatrixTile[] {
   const maxThreads = Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX);
   const shapes = units.integers ? [units, units.integers] : [units];
   return tiles.filter((tile) => {
     const threads = matrixThreads(tile, units);
+    const rowsAtOnce = rowsOfStep(tile, units);
     return (
+      shapes.every(({ rows, columns }) => bandColumns(tile) % columns === 0 && rows % rowsAtOnce === 0) &&
+      rowsAtOnce >= 1 &&
       shapes.every(
         ({ rows, columns }) => tile.subgroupRows % rows === 0 && tile.subgroupColumns % columns === 0,
       ) &&
@@ -96,6 +101,10 @@ function workgroupBytes(tile: MatrixTile, units: MatrixUnits): number {
 }
 
 const bandColumns = ({ subgroupColumns }: MatrixTile): number => Math.min(BAND_COLUMNS, subgroupColumns);
+
+/** Rows of a band that a subgroup stores at a time, a quad for each thread. */
+const rowsOfStep = (tile: MatrixTile, { subgroupSize }: MatrixUnits): number =>
+  subgroupSize / (bandColumns(tile) / 4);
 
 /** WGSL extensions that {@link matrixGemm} needs. */
 export const matrixExtensions = [
@@ -128,7 +137,7 @@ export interface MatrixSource {
   readonly rightElement: ReturnType<typeof runElement>;
 }
 
-/** WGSL of the kernel. Grid: tiles of rows × tiles of columns × splits. */
+/** WGSL of the kernel. Grid: {@link productGrid}. */
 export function matrixGemm(
   product: Product,
   tile: MatrixTile,
@@ -152,7 +161,7 @@ export function matrixGemm(
   const band = bandColumns(tile);
   const bandValues = shape.rows * band;
   const bandQuads = band / 4;
-  const rowsAtOnce = subgroupSize / bandQuads;
+  const rowsAtOnce = rowsOfStep(tile, units);
 
   /** Stages rows of hardware-sized matrices in workgroup memory and stores them quad by quad. */
   const storeBand = (b: number): string => {
@@ -214,13 +223,12 @@ fn stagedQuad(at: u32) -> vec4f {
 @compute @workgroup_size(${threads}) @subgroup_size(${subgroupSize})
 fn main(
   @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) local: u32,
   @builtin(subgroup_id) subgroup: u32,
   @builtin(subgroup_invocation_id) lane: u32,
 ) {
-  let rowBase = group.x * ${tile.rows}u;
-  let columnBase = group.y * ${tile.columns}u;
-  let split = group.z;
+${tilePlace(product, tile)}
   // The second remainder is for the compiler: it shows that no load from workgroup memory can be out of bounds.
   let subgroupRow = ((subgroup / ${columnsOfSubgroups}u) % ${rowsOfSubgroups}u) * ${tile.subgroupRows}u;
   let subgroupColumn = (subgroup % ${columnsOfSubgroups}u) * ${tile.subgroupColumns}u;

@@ -2,7 +2,7 @@
  * @file What a matrix product reads and writes, whichever way it is computed: in float32 registers (gemm.ts) or on
  * matrix units (matrixGemm.ts). product[row, column] = Σ over inner of left[row, inner] · right[inner, column].
  */
-import type { BufferType, ElementType } from '../kernel.js';
+import { type ElementType, MAX_WORKGROUPS, type Workgroups } from '../kernel.js';
 import { type FeatureFormat, formats } from './formats.js';
 
 /** One of the two matrices, read in runs of neighbours. */
@@ -34,6 +34,8 @@ export interface Product {
   readonly functions: string;
   readonly left: Operand;
   readonly right: Operand;
+  /** Expression of how many columns there are. */
+  readonly columnCount: string;
   /**
    * On matrix units only: means over chunks of rows, those of a subgroup's tile, and sums of squared deviations from them.
    * The functions then also declare `rowCount() -> u32`, `storedValue(value: vec4f) -> vec4f`: what a reader of the stored
@@ -53,9 +55,6 @@ export function runElement(format: FeatureFormat, count: number): ElementType {
   const words = wordsOf(format, count);
   return words === 1 ? 'u32' : words === 2 ? 'vec2u' : 'vec4u';
 }
-
-export const runBuffer = (operand: Operand, count: number): BufferType =>
-  `read ${runElement(operand.format, count)}`;
 
 /** WGSL expressions of the words of the q-th quad in a run. */
 export function quadWords(run: string, format: FeatureFormat, count: number, q: number): string[] {
@@ -85,6 +84,28 @@ export interface Tile {
   readonly columns: number;
   readonly depth: number;
 }
+
+/**
+ * The grid of a product: its tiles, columns first, so that workgroups that read the same rows run together, folded into
+ * two dimensions; and the splits.
+ */
+export function productGrid(
+  tile: Tile,
+  { rows, columns }: { readonly rows: number; readonly columns: number },
+  splits = 1,
+): Workgroups {
+  const tiles = Math.ceil(rows / tile.rows) * Math.ceil(columns / tile.columns);
+  const lines = Math.ceil(tiles / MAX_WORKGROUPS);
+  return [Math.ceil(tiles / lines), lines, splits];
+}
+
+/** WGSL: where this workgroup's tile begins and which split it adds up, from `group` and `groups`; see {@link productGrid}. */
+export const tilePlace = ({ columnCount }: Product, tile: Tile): string => `
+  let columnTiles = (${columnCount} + ${tile.columns - 1}u) / ${tile.columns}u;
+  let tileIndex = group.y * groups.x + group.x;
+  let rowBase = (tileIndex / columnTiles) * ${tile.rows}u;
+  let columnBase = (tileIndex % columnTiles) * ${tile.columns}u;
+  let split = group.z;`;
 
 /** Splits of the inner dimension start at multiples of this, the largest depth there is. */
 export const MAX_DEPTH = 64;

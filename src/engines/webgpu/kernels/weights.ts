@@ -161,9 +161,9 @@ export const sumSplitsKernel = defineKernel({
 
 /**
  * One thread per mask bit: dL/dbit = Σ over its rows of frozen · dL/dw, both in levels, through the binariser, into
- * the optimiser.
+ * the optimiser. Of an input that lies there twice the first copy counts: its second one is rounding of the first.
+ * @param type of `frozen`, which lies as `rows`
  */
-/** @param type of `frozen`, which lies as `rows` */
 export function maskUpdateKernel(mask: MaskSpec, optimizer: OptimizerSpec, type: WeightLayout['type']) {
   const update = optimizerSource(optimizer);
   return defineKernel({
