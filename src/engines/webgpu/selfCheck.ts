@@ -19,7 +19,7 @@ import {
   weightGradientKernel,
 } from './kernels/convolution.js';
 import { formats, readValues } from './kernels/formats.js';
-import { type MatrixNumbers, type MatrixTile, type MatrixUnits, matrixTiles } from './kernels/matrixGemm.js';
+import { type MatrixNumbers, type MatrixTile, matrixTiles } from './kernels/matrixGemm.js';
 import { MAX_DEPTH, productGrid } from './kernels/product.js';
 import type { Tensor } from './plan.js';
 import { PlanBuilder } from './planBuilder.js';
@@ -263,25 +263,27 @@ export async function openCheckedGpu(adapter: GPUAdapter, precision: Precision):
 export async function checkMatrixUnits(gpu: Gpu): Promise<void> {
   const { units } = gpu;
   if (!units) return;
-  const numbersOf = (units: MatrixUnits): MatrixNumbers[] =>
-    units.integers ? ['float16', 'int8'] : ['float16'];
   // A software GPU takes minutes to compile the large tiles.
   const tiles = matrixTiles(units, gpu.limits).slice(gpu.isSoftware ? -1 : 0);
-  for (const numbers of numbersOf(units)) {
-    for (const tile of tiles) {
-      for (const check of [wideCheck(), narrowCheck()]) {
-        const path = { kind: 'matrix', tile, units, numbers } as const;
-        const difference = check.differenceOf(
-          await computedProducts(gpu, path, check.problem, check.formats),
-          tile,
-        );
-        if (difference === null) continue;
-        const reason = `this driver's are wrong (${numbers}, ${tile.rows}×${tile.columns} tiles: ${difference})`;
-        if (numbers === 'int8') gpu.leaveIntegers();
-        else gpu.leaveUnits(reason);
-        return;
-      }
-    }
+  const checks = [wideCheck(), narrowCheck()];
+  const numbersOfUnits: readonly MatrixNumbers[] = units.integers ? ['float16', 'int8'] : ['float16'];
+  const trial = async (
+    numbers: MatrixNumbers,
+    tile: MatrixTile,
+    { problem, formats, differenceOf }: Check,
+  ) => {
+    const found = await computedProducts(gpu, { kind: 'matrix', tile, units, numbers }, problem, formats);
+    return { numbers, tile, difference: differenceOf(found, tile) };
+  };
+  const trials = numbersOfUnits.flatMap((numbers) =>
+    tiles.flatMap((tile) => checks.map((check) => trial(numbers, tile, check))),
+  );
+  // All at once: what takes time is compiling the kernels, and drivers do that side by side.
+  for (const { numbers, tile, difference } of await Promise.all(trials)) {
+    if (difference === null) continue;
+    if (numbers === 'int8') gpu.leaveIntegers();
+    else gpu.leaveUnits(`this driver's are wrong (${tile.rows}×${tile.columns} tiles: ${difference})`);
+    return;
   }
 }
 
