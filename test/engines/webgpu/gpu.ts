@@ -1,10 +1,16 @@
 /** @file The GPU of this machine for tests of kernels, or why there is none. */
-import { type AdapterFacts, adapterFacts, Gpu, requestAdapter } from '../../../src/engines/webgpu/device.js';
+import {
+  type AdapterFacts,
+  adapterFacts,
+  Gpu,
+  type Precision,
+  requestAdapter,
+} from '../../../src/engines/webgpu/device.js';
 
 export interface TestGpu {
   /** What `node:test` takes: false, or the reason for skipping. */
   readonly skip: false | string;
-  open(precision?: 'mixed' | 'float32'): Promise<Gpu>;
+  open(precision?: Precision): Promise<Gpu>;
   readonly facts: AdapterFacts | null;
 }
 
