@@ -10,8 +10,10 @@ import type { Kernel } from '../src/engines/webgpu/kernel.js';
 import {
   forwardKernel,
   inputGradientKernel,
+  narrowFormats,
   type ProductPath,
   weightGradientKernel,
+  wideFormats,
 } from '../src/engines/webgpu/kernels/convolution.js';
 import { floatTiles } from '../src/engines/webgpu/kernels/gemm.js';
 import { matrixTiles } from '../src/engines/webgpu/kernels/matrixGemm.js';
@@ -52,15 +54,13 @@ async function compileAll(): Promise<void> {
 }
 
 function* kernels({ units, limits }: Gpu): Generator<[title: string, kernel: Kernel]> {
-  const half = units
-    ? ({ output: 'float16', gradient: 'bfloat16', inputGradient: 'bfloat16' } as const)
-    : ({ output: 'float32', gradient: 'float32', inputGradient: 'float32' } as const);
+  const formats = units ? narrowFormats : wideFormats;
   const paths: ProductPath[] = units
     ? matrixTiles(units, limits).map((tile) => ({ kind: 'matrix', tile, units, numbers: 'float16' }))
     : floatTiles.map((tile) => ({ kind: 'float', tile }));
   for (const path of paths) {
     for (const dense of [true, false]) {
-      const variant = { path, dense, inRun: 16, outRun: 16, input: 'levels', ...half } as const;
+      const variant = { path, dense, inRun: 16, outRun: 16, input: 'levels', ...formats } as const;
       const where = `${path.tile.rows}×${path.tile.columns} ${dense ? 'dense' : 'gathered'}`;
       yield [`forward, ${where}`, forwardKernel({ ...variant, statistics: units !== null })];
       if (path.kind === 'matrix' && units?.integers) {

@@ -8,7 +8,7 @@ set -euo pipefail
 project=$(cd "$(dirname "$0")/.." && pwd)
 root=${XBM_LAVAPIPE:-/var/cache/xbm-lavapipe}
 mirror=http://deb.debian.org/debian
-[ $# -gt 0 ] || { sed -n '2,7s/^# \?//p' "$0" && exit 2; }
+[ $# -gt 0 ] || { sed -n '2,6s/^# \?//p' "$0" && exit 2; }
 [ "$(id -u)" = 0 ] || { echo "lavapipe.sh: needs root for chroot and mounts: sudo $0 $*" >&2 && exit 3; }
 command -v debootstrap >/dev/null || { echo 'lavapipe.sh: needs debootstrap: apt-get install debootstrap' >&2 && exit 3; }
 

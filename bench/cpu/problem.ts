@@ -4,11 +4,11 @@ import { initialTaskState, type TaskState } from '../../src/adaption/parameters.
 import type { Batch } from '../../src/data/batch.js';
 import type { TrainingPlan } from '../../src/engines/engine.js';
 import { dequantize } from '../../src/model/backbone.js';
-import { layersOfKind, withClasses } from '../../src/model/graph.js';
+import { layersOfKind } from '../../src/model/graph.js';
 import { buildNetwork } from '../../src/model/networks.js';
 import { tensor, writeSafetensors } from '../../src/model/safetensors.js';
 import { hash32 } from '../../src/random.js';
-import { adam, learningRates, randomBackbone, tinyBatch, tinyMethod } from '../../test/engines/fixtures.js';
+import { learningRates, randomPlan, tinyBatch, tinyMethod } from '../../test/engines/fixtures.js';
 
 export interface Configuration {
   readonly imageSize: number;
@@ -28,11 +28,10 @@ const ROWS = 72;
 
 /** A function of the configuration alone: every process builds the same one. */
 export function buildProblem({ imageSize, batchSize, activationBits }: Configuration): Problem {
-  const backbone = randomBackbone(buildNetwork('resnet50', CLASSES), { activationBits });
   const method = tinyMethod('xbm', { rows: ROWS });
-  const graph = withClasses(backbone.graph, CLASSES);
-  const plan = { graph, backbone, method, optimizer: adam, batchSize, imageSize, seed: 0 };
-  const state = initialTaskState(graph, backbone, method, adam, 0);
+  const network = buildNetwork('resnet50', CLASSES);
+  const plan = randomPlan(network, CLASSES, { method, batchSize, imageSize, activationBits });
+  const state = initialTaskState(plan.graph, plan.backbone, method, plan.optimizer, 0);
   for (const [name, values] of Object.entries(state.tensors)) {
     if (name.endsWith('.scores')) state.tensors[name] = values.map((_, i) => (hash32(i) % 3 ? 0.01 : 0));
   }

@@ -1,6 +1,6 @@
 /** @file What a step computes and moves, counted from its plan: nothing is run, and no GPU is needed. */
 import { emitInference } from '../../src/engines/webgpu/inferenceSession.js';
-import { type DispatchCount, type GpuFacts, PlanBuilder } from '../../src/engines/webgpu/planBuilder.js';
+import { type DispatchFacts, type GpuFacts, PlanBuilder } from '../../src/engines/webgpu/planBuilder.js';
 import { emitTraining } from '../../src/engines/webgpu/trainingPlan.js';
 import { folded } from '../../test/engines/fixtures.js';
 import { type Row, rowProblem } from './row.js';
@@ -25,7 +25,39 @@ const facts = (precision: Row['precision']): GpuFacts => ({
   } as GPUSupportedLimits,
 });
 
-export function countRow(row: Row): { counts: DispatchCount[]; bytesOfBuffers: number } {
+/** What all dispatches of one kind of kernel compute and move. */
+export interface DispatchCount extends Omit<DispatchFacts, 'workgroups'> {
+  readonly dispatches: number;
+  /** Workgroups along the longest dimension of any of them. */
+  readonly longestSide: number;
+  /** How long they take where every dispatch is bound either by computing or by memory. */
+  seconds(rate: Rate): number;
+}
+
+interface Rate {
+  readonly flops: number;
+  readonly bytesPerSecond: number;
+}
+
+function countOf(label: string, dispatches: readonly DispatchFacts[]): DispatchCount {
+  const total = (value: (facts: DispatchFacts) => number) =>
+    dispatches.reduce((sum, facts) => sum + value(facts), 0);
+  return {
+    label,
+    dispatches: dispatches.length,
+    longestSide: Math.max(...dispatches.flatMap(({ workgroups }) => workgroups)),
+    flop: total(({ flop }) => flop),
+    bytes: total(({ bytes }) => bytes),
+    seconds: (rate) => total(({ flop, bytes }) => Math.max(flop / rate.flops, bytes / rate.bytesPerSecond)),
+  };
+}
+
+/** `all`: of every kind of kernel together. */
+export function countRow(row: Row): {
+  counts: DispatchCount[];
+  all: DispatchCount;
+  bytesOfBuffers: number;
+} {
   const { plan, state } = rowProblem(row);
   const builder = new PlanBuilder(facts(row.precision));
   if (row.method !== 'evaluation') emitTraining(builder, plan, state.tensors);
@@ -33,25 +65,28 @@ export function countRow(row: Row): { counts: DispatchCount[]; bytesOfBuffers: n
     const { batchSize, imageSize } = plan;
     emitInference(builder, { network: folded(plan, state), batchSize, imageSize });
   }
-  const counts = builder.counts().sort((a, b) => b.bytes - a.bytes);
-  return { counts, bytesOfBuffers: builder.memory().total };
+  const dispatched = builder.facts();
+  const counts = [...new Set(dispatched.map(({ label }) => label))]
+    .map((label) =>
+      countOf(
+        label,
+        dispatched.filter((dispatch) => dispatch.label === label),
+      ),
+    )
+    .sort((a, b) => b.bytes - a.bytes);
+  return { counts, all: countOf('all', dispatched), bytesOfBuffers: builder.memory().total };
 }
 
 /** @param rate of products and memory, for the time that a step takes at best; null: not said */
-export function printCounts(
-  row: Row,
-  rate: { readonly flops: number; readonly bytesPerSecond: number } | null,
-): void {
-  const { counts, bytesOfBuffers } = countRow(row);
+export function printCounts(row: Row, rate: Rate | null): void {
+  const { counts, all, bytesOfBuffers } = countRow(row);
   const { network, imageSize, batchSize, method, precision } = row;
-  const seconds = (count: DispatchCount) => (rate ? count.seconds(rate) : 0);
-  const line = (label: string, sums: readonly DispatchCount[]) => {
-    const total = (value: (count: DispatchCount) => number) => sums.reduce((sum, c) => sum + value(c), 0);
+  const line = ({ label, dispatches, bytes, flop, seconds }: DispatchCount) => {
     const cells = [
-      String(total(({ dispatches }) => dispatches)),
-      (total(({ bytes }) => bytes) / batchSize / 1e6).toFixed(1),
-      (total(({ flop }) => flop) / batchSize / 1e9).toFixed(2),
-      ...(rate ? [((1e6 * total(seconds)) / batchSize).toFixed(1)] : []),
+      String(dispatches),
+      (bytes / batchSize / 1e6).toFixed(1),
+      (flop / batchSize / 1e9).toFixed(2),
+      ...(rate ? [((1e6 * seconds(rate)) / batchSize).toFixed(1)] : []),
     ];
     console.log(`  ${label.padEnd(26)}${cells.map((cell) => cell.padStart(12)).join('')}`);
   };
@@ -59,11 +94,8 @@ export function printCounts(
   console.log(
     `  kernel                      dispatches          MB       GFLOP${rate ? '          µs' : ''}`,
   );
-  for (const count of counts) line(count.label, [count]);
-  line('all', counts);
+  for (const count of [...counts, all]) line(count);
   console.log(`  ${(bytesOfBuffers / 1e9).toPrecision(3)} GB on the GPU`);
-  if (rate) {
-    const total = counts.reduce((sum, count) => sum + seconds(count), 0);
-    console.log(`  at best ${(batchSize / total).toPrecision(3)} images/s at these rates`);
-  }
+  if (rate)
+    console.log(`  at best ${(batchSize / all.seconds(rate)).toPrecision(3)} images/s at these rates`);
 }

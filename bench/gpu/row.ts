@@ -12,9 +12,8 @@ import {
 } from '../../src/engines/webgpu/device.js';
 import type { KernelUse } from '../../src/engines/webgpu/plan.js';
 import { openCheckedGpu } from '../../src/engines/webgpu/selfCheck.js';
-import { withClasses } from '../../src/model/graph.js';
 import { buildNetwork } from '../../src/model/networks.js';
-import { adam, randomBackbone, tinyMethod } from '../../test/engines/fixtures.js';
+import { randomPlan, tinyMethod } from '../../test/engines/fixtures.js';
 
 export interface Row {
   readonly network: string;
@@ -31,11 +30,9 @@ export function rowProblem({ network, imageSize, batchSize, method: name }: Row)
   plan: TrainingPlan;
   state: TaskState;
 } {
-  const backbone = randomBackbone(buildNetwork(network, CLASSES));
   const method = tinyMethod(name === 'evaluation' ? 'xbm' : name, { rows: 72 });
-  const graph = withClasses(backbone.graph, CLASSES);
-  const plan = { graph, backbone, method, optimizer: adam, batchSize, imageSize, seed: 0 };
-  return { plan, state: initialTaskState(graph, backbone, method, adam, 0) };
+  const plan = randomPlan(buildNetwork(network, CLASSES), CLASSES, { method, batchSize, imageSize });
+  return { plan, state: initialTaskState(plan.graph, plan.backbone, method, plan.optimizer, 0) };
 }
 
 export interface RowReport {

@@ -142,6 +142,18 @@ export interface CaseOptions extends BackboneOptions {
 
 export const tinyClasses = 5;
 
+/** A training plan on a network with random weights, adapted to so many classes. */
+export function randomPlan(
+  network: LayerGraph,
+  classes: number,
+  options: BackboneOptions & Pick<TrainingPlan, 'method' | 'batchSize' | 'imageSize'>,
+): TrainingPlan {
+  const { method, batchSize, imageSize, ...weights } = options;
+  const backbone = randomBackbone(network, weights);
+  const graph = withClasses(backbone.graph, classes);
+  return { graph, backbone, method, optimizer: adam, batchSize, imageSize, seed: 0 };
+}
+
 /** A training plan on a tiny network. */
 export function tinyPlan(options: CaseOptions = {}): TrainingPlan {
   const { network = 'bottleneck', method = tinyMethod('xbm'), optimizer = adam, batchSize = 3 } = options;

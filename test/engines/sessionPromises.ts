@@ -3,17 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { initialTaskState, type TaskState } from '../../src/adaption/parameters.js';
 import type { Engine, TrainingPlan } from '../../src/engines/engine.js';
-import { withClasses } from '../../src/model/graph.js';
 import { buildNetwork } from '../../src/model/networks.js';
-import {
-  adam,
-  learningRates,
-  randomBackbone,
-  tinyBatch,
-  tinyMethod,
-  tinyPlan,
-  tinyState,
-} from './fixtures.js';
+import { learningRates, randomPlan, tinyBatch, tinyMethod, tinyPlan, tinyState } from './fixtures.js';
 
 const plan = tinyPlan({ network: 'basic' });
 const batch = tinyBatch(plan);
@@ -58,16 +49,8 @@ export function sessionsKeepPromises(
   });
 
   test(`ResNet-18, 102 classes: ${threadCounts.join(', ')} threads change no bit of the state`, async () => {
-    const backbone = randomBackbone(buildNetwork('resnet18', 102));
-    const real: TrainingPlan = {
-      graph: withClasses(backbone.graph, 102),
-      backbone,
-      method: tinyMethod('xbm', { rows: 72 }),
-      optimizer: adam,
-      batchSize: 4,
-      imageSize: 64,
-      seed: 0,
-    };
+    const method = tinyMethod('xbm', { rows: 72 });
+    const real = randomPlan(buildNetwork('resnet18', 102), 102, { method, batchSize: 4, imageSize: 64 });
     const [first, ...rest] = threadCounts;
     const expected = await stateAfter(open(first), real, 2);
     for (const threads of rest) assert.deepEqual(await stateAfter(open(threads), real, 2), expected);

@@ -9,7 +9,7 @@ import type {
   LinearLayer,
   MaxPoolLayer,
 } from '../../model/graph.js';
-import { layersNeedingGradient, layersOfNode, type PointwiseGroup } from '../compiled/fusion.js';
+import { layersOfNode, type PointwiseGroup } from '../compiled/fusion.js';
 import { Gradients } from '../compiled/gradients.js';
 import { productFlop } from '../compiled/layers.js';
 import { geometryOf, isDense, mapBytes, runOf, weightCount, weightRows } from './features.js';
@@ -39,17 +39,18 @@ import {
   groupSumsKernel,
 } from './kernels/pointwise.js';
 import { averagePoolGradientKernel, maxPoolGradientKernel } from './kernels/pools.js';
-import { MAX_DEPTH, productGrid } from './kernels/product.js';
+import { MAX_DEPTH, productGrid, tileCount } from './kernels/product.js';
 import { sumSplitsKernel } from './kernels/weights.js';
 import type { Tensor } from './plan.js';
-import { ENOUGH_WORKGROUPS, tileCount } from './products.js';
+import { ENOUGH_WORKGROUPS } from './products.js';
 
 export interface BackwardContext extends ForwardContext {
   /** Largest magnitudes, as bits, of the gradients that are read in float16; zeros at the start of a step. */
   readonly range: Tensor;
   /** Whether a layer's weights are trained, through masks or directly. */
   trainsWeights(layer: ConvLayer | LinearLayer): boolean;
-  readonly trainsBatchNorm: boolean;
+  /** Layers whose output needs a gradient. */
+  readonly needed: ReadonlySet<string>;
   /** Emits the update of what a layer's weights are made from. */
   updateWeights(layer: ConvLayer | LinearLayer, dw: Tensor, dy: Tensor): void;
   /** Emits the update of a batch norm's weight and bias, and the means its input's gradient needs. */
@@ -61,10 +62,9 @@ const MIN_PIXELS_PER_SPLIT = 512;
 
 /** @param dlogits dL/dlogits, [batch, padded classes] */
 export function emitBackward(context: BackwardContext, values: ForwardValues, dlogits: Tensor): void {
-  const { builder, fused, products } = context;
+  const { builder, fused, products, needed } = context;
   const { gradientFormat } = products;
   const { maps } = values;
-  const needed = layersNeedingGradient(fused, context);
   const gradients = new Gradients<Tensor>(
     (name) => builder.transient(`gradient of ${name}`, mapBytes(maps.get(name)!.shape, gradientFormat)),
     add,
@@ -138,7 +138,7 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
       },
       tensors: {
         dy,
-        w: weights.in(gradientWeights(path)),
+        w: weights.in(gradientWeights(onMatrixUnits)),
         range: context.range,
         dx: gradients.owe(layer.inputs[0]),
       },
@@ -154,7 +154,7 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
     const path = context.products.path(onMatrixUnits, extent, 1);
     const { pixels } = output.shape;
     const wanted = Math.min(
-      Math.max(1, Math.floor(ENOUGH_WORKGROUPS / tileCount(path, extent))),
+      Math.max(1, Math.floor(ENOUGH_WORKGROUPS / tileCount(path.tile, extent))),
       Math.ceil(pixels / MIN_PIXELS_PER_SPLIT),
     );
     const pixelsPerSplit = MAX_DEPTH * Math.ceil(pixels / wanted / MAX_DEPTH);
@@ -218,7 +218,7 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
       received: new Map(group.outputs.map((name) => [name, gradients.parts(name).length])),
       owed: group.inputs.filter((name) => needed.has(name)),
       ranged: new Set(group.inputs.filter((name) => rangeOf.has(name))),
-      trainedNorms: new Set(context.trainsBatchNorm ? norms.map(({ name }) => name) : []),
+      trainedNorms: new Set(context.usesBatchStatistics ? norms.map(({ name }) => name) : []),
     };
     const params = groupParameters(context, shape, maps);
     const tensors = groupInputs(context, shape, maps);

@@ -25,7 +25,13 @@ import { sumBytes } from './kernels/channelSums.js';
 import { forwardKernel, forwardWeights, type ProductPath } from './kernels/convolution.js';
 import { biasKernel, normalizeKernel } from './kernels/ends.js';
 import type { FeatureFormat } from './kernels/formats.js';
-import { type GroupShape, groupBuffers, groupForwardKernel, groupParams } from './kernels/pointwise.js';
+import {
+  type GroupShape,
+  groupBuffers,
+  groupForwardKernel,
+  groupParams,
+  hasStep,
+} from './kernels/pointwise.js';
 import { averagePoolKernel, maxPoolKernel } from './kernels/pools.js';
 import { productGrid } from './kernels/product.js';
 import type { Tensor } from './plan.js';
@@ -91,10 +97,12 @@ export function emitForward(context: ForwardContext): ForwardValues {
   const readers = context.fused.nodes.filter((node) =>
     layersOfNode(node).some(({ inputs }) => inputs[0] === 'input'),
   );
-  const isSplit = readers.every((node) => node.kind === 'conv' && context.weights(node).window.copies === 2);
-  if (!isSplit && readers.some((node) => node.kind === 'conv' && context.weights(node).window.copies === 2))
+  const splitting = readers.filter(
+    (node) => node.kind === 'conv' && context.weights(node).window.copies === 2,
+  );
+  if (splitting.length > 0 && splitting.length < readers.length)
     throw new Error('only some of the layers that read the input read it as two values');
-  emitNormalize(context, make('input', isSplit ? { format: 'float16', copies: 2 } : {}));
+  emitNormalize(context, make('input', splitting.length > 0 ? { format: 'float16', copies: 2 } : {}));
   for (const node of context.fused.nodes) {
     switch (node.kind) {
       case 'conv': {
@@ -196,8 +204,7 @@ export function groupParameters(
   const { pixels, quads } = maps.get(group.inputs[0])!.shape;
   const params: Record<string, number> = { size: pixels * quads, quads };
   for (const name of group.inputs) {
-    if (shape.formats.get(name) === 'levels')
-      params[groupParams.inputStep(shape, name)] = maps.get(name)!.step;
+    if (hasStep(shape.formats.get(name)!)) params[groupParams.inputStep(shape, name)] = maps.get(name)!.step;
   }
   for (const { kind, name } of group.members) {
     if (kind === 'batchNorm') params[groupParams.norm(shape, name)] = context.normOffsets.get(name)!;

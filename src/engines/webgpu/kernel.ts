@@ -139,9 +139,12 @@ export type Workgroups = readonly [x: number, y: number, z: number];
 /** Workgroups per dimension that every device allows. */
 export const MAX_WORKGROUPS = 65_535;
 
-/** A grid with at least `threads` threads: two-dimensional beyond {@link MAX_WORKGROUPS}. */
-export function linearWorkgroups(threads: number): Workgroups {
-  const groups = Math.ceil(threads / LINEAR_THREADS);
+/** A grid with at least so many workgroups in each layer: two-dimensional beyond {@link MAX_WORKGROUPS}. */
+export function foldedGrid(groups: number, layers = 1): Workgroups {
   const rows = Math.ceil(groups / MAX_WORKGROUPS);
-  return [Math.ceil(groups / rows), rows, 1];
+  return [Math.ceil(groups / rows), rows, layers];
 }
+
+/** A grid with at least `threads` threads. */
+export const linearWorkgroups = (threads: number): Workgroups =>
+  foldedGrid(Math.ceil(threads / LINEAR_THREADS));

@@ -25,12 +25,9 @@ interface Dispatch {
 /** What a step is emitted for; compiling it needs the GPU itself. */
 export type GpuFacts = Pick<Gpu, 'units' | 'precision' | 'limits'>;
 
-export interface DispatchCount extends Omit<KernelUse, 'microseconds'> {
-  readonly dispatches: number;
-  /** Workgroups along the longest dimension of any of them. */
-  readonly longestSide: number;
-  /** How long they take where every dispatch is bound either by computing or by memory. */
-  seconds(rate: { readonly flops: number; readonly bytesPerSecond: number }): number;
+/** What one dispatch computes and moves. */
+export interface DispatchFacts extends Omit<KernelUse, 'microseconds'> {
+  readonly workgroups: Workgroups;
 }
 
 const bytesOf = ({ tensors }: Dispatch): number =>
@@ -44,31 +41,12 @@ export class PlanBuilder {
 
   constructor(readonly gpu: GpuFacts) {}
 
-  /** What has been collected so far, by kernel label: what a step computes and moves. */
-  counts(): DispatchCount[] {
-    const counts = new Map<string, DispatchCount>();
-    for (const dispatch of this.#dispatches) {
-      const { label } = dispatch.kernel;
-      const sum = counts.get(label) ?? {
-        label,
-        dispatches: 0,
-        longestSide: 0,
-        flop: 0,
-        bytes: 0,
-        seconds: () => 0,
-      };
-      const bytes = bytesOf(dispatch);
-      counts.set(label, {
-        label,
-        dispatches: sum.dispatches + 1,
-        longestSide: Math.max(sum.longestSide, ...dispatch.workgroups),
-        flop: sum.flop + dispatch.flop,
-        bytes: sum.bytes + bytes,
-        seconds: (rate) =>
-          sum.seconds(rate) + Math.max(dispatch.flop / rate.flops, bytes / rate.bytesPerSecond),
-      });
-    }
-    return [...counts.values()];
+  /** Of all dispatches collected so far, in order. */
+  facts(): DispatchFacts[] {
+    return this.#dispatches.map((dispatch) => {
+      const { kernel, workgroups, flop } = dispatch;
+      return { label: kernel.label, workgroups, flop, bytes: bytesOf(dispatch) };
+    });
   }
 
   /** A tensor that need not outlive the step. */
@@ -137,11 +115,9 @@ export class PlanBuilder {
     }
     const uniforms = this.#uniforms(gpu);
     made.push(uniforms.params, uniforms.step);
-    const encoded = this.#dispatches.map((dispatch, i): Encoded => {
-      const { kernel, workgroups, flop } = dispatch;
-      const bytes = bytesOf(dispatch);
-      const bindGroup = bind(gpu, dispatch, pipelines[i], i, uniforms, buffers);
-      return { label: kernel.label, flop, bytes, pipeline: pipelines[i], bindGroup, workgroups };
+    const encoded = this.facts().map((facts, i): Encoded => {
+      const bindGroup = bind(gpu, this.#dispatches[i], pipelines[i], i, uniforms, buffers);
+      return { ...facts, pipeline: pipelines[i], bindGroup };
     });
     const cleared = this.#cleared.map((tensor) => buffers.get(tensor)!);
     return new Plan(gpu, encoded, cleared, buffers, made, uniforms.step, total);

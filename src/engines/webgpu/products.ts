@@ -7,7 +7,7 @@ import type { ProductPath, WeightLayout } from './kernels/convolution.js';
 import type { FeatureFormat } from './kernels/formats.js';
 import { floatTiles } from './kernels/gemm.js';
 import { type MatrixNumbers, type MatrixTile, type MatrixUnits, matrixTiles } from './kernels/matrixGemm.js';
-import { chooseTile } from './kernels/product.js';
+import { chooseTile, type Extent } from './kernels/product.js';
 import type { Tensor } from './plan.js';
 import type { GpuFacts } from './planBuilder.js';
 
@@ -22,12 +22,6 @@ export interface Weights {
   readonly limit: number | null;
   /** Levels times levels, or times the network's input: see {@link Products.usesMatrixUnits}. */
   readonly onMatrixUnits: boolean;
-}
-
-/** Of a product, rows × columns. */
-interface Extent {
-  readonly rows: number;
-  readonly columns: number;
 }
 
 export class Products {
@@ -67,15 +61,15 @@ export class Products {
 
   path(
     onMatrixUnits: boolean,
-    { rows, columns }: Extent,
+    extent: Extent,
     enoughWorkgroups: number,
     numbers: MatrixNumbers = 'float16',
   ): ProductPath {
     if (onMatrixUnits && this.#units) {
-      const tile = chooseTile(this.#matrixTiles, rows, columns, enoughWorkgroups);
+      const tile = chooseTile(this.#matrixTiles, extent, enoughWorkgroups);
       return { kind: 'matrix', tile, units: this.#units, numbers };
     }
-    return { kind: 'float', tile: chooseTile(floatTiles, rows, columns, enoughWorkgroups) };
+    return { kind: 'float', tile: chooseTile(floatTiles, extent, enoughWorkgroups) };
   }
 }
 
@@ -84,7 +78,3 @@ const readsPixels = ({ inputs }: ConvLayer): boolean => inputs[0] === 'input';
 
 /** Workgroups that keep a large GPU's processors busy. */
 export const ENOUGH_WORKGROUPS = 256;
-
-/** Tiles of a product. */
-export const tileCount = ({ tile }: ProductPath, { rows, columns }: Extent): number =>
-  Math.ceil(rows / tile.rows) * Math.ceil(columns / tile.columns);

@@ -8,7 +8,7 @@ import type { TrainingPlan } from '../engine.js';
 import { frozenWeights, gridOf, oncePerLayout, weightBytes } from './deviceWeights.js';
 import { type DeviceWindow, inQuadsOf, quadsOf, weightCount } from './features.js';
 import { linearWorkgroups } from './kernel.js';
-import type { WeightLayout } from './kernels/convolution.js';
+import { gradientWeights, type WeightLayout } from './kernels/convolution.js';
 import { biasUpdateKernel } from './kernels/ends.js';
 import {
   gridWeightsKernel,
@@ -59,7 +59,7 @@ export class TaskWeights {
     const { window, limit, onMatrixUnits } = this.get(layer);
     if (layer.kind === 'conv' && method.mask) {
       const [outChannels, bitsPerFilter] = maskShape(layer, method.mask);
-      const layout = { order: 'rows', type: onMatrixUnits ? 'f16' : 'f32' } as const;
+      const layout = gradientWeights(onMatrixUnits);
       const frozen = this.#frozen.get(layer.name)!.in(layout);
       this.builder.dispatch(maskUpdateKernel(method.mask, optimizer, layout.type), {
         params: { ...this.#params(window, 'scores'), ...this.#maskParams(layer) },

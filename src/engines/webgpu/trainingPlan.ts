@@ -79,7 +79,7 @@ export function emitTraining(
     bias: { tensors: task.tensors, offset: task.layout.offset(`${head.name}.bias`) },
     range,
     trainsWeights: (layer) => weights.areTrained(layer),
-    trainsBatchNorm: method.trainBatchNorm,
+    needed,
     updateWeights: (layer, gradient, dy) => weights.update(layer, gradient, dy),
     updateAffine: (layer, sums, chunks, count) => norms.update(layer, sums, chunks, count),
   };

@@ -10,9 +10,8 @@ import { initialTaskState } from '../../../src/adaption/parameters.js';
 import type { Engine, TrainingPlan } from '../../../src/engines/engine.js';
 import { createNativeEngine } from '../../../src/engines/native/index.js';
 import { createOnnxEngine } from '../../../src/engines/onnx/index.js';
-import { withClasses } from '../../../src/model/graph.js';
 import { buildNetwork } from '../../../src/model/networks.js';
-import { adam, learningRates, randomBackbone, tinyBatch, tinyMethod } from '../fixtures.js';
+import { adam, learningRates, randomPlan, tinyBatch, tinyMethod } from '../fixtures.js';
 import { float32, installedAddon } from './variants.js';
 
 const installed = installedAddon();
@@ -21,10 +20,9 @@ const native = (precision = {}) =>
   createNativeEngine(installed!.addon, installed!.facts, { threads: 2, ...precision });
 
 function planOf(network: 'resnet18' | 'resnet50', method: MethodName, bits: 4 | 32): TrainingPlan {
-  const backbone = randomBackbone(buildNetwork(network, 33), { weightBits: bits, activationBits: bits });
-  const graph = withClasses(backbone.graph, 33);
   const spec = tinyMethod(method, method === 'xbm' ? { rows: 72 } : {});
-  return { graph, backbone, method: spec, optimizer: adam, batchSize: 4, imageSize: 64, seed: 0 };
+  const sizes = { batchSize: 4, imageSize: 64, weightBits: bits, activationBits: bits };
+  return randomPlan(buildNetwork(network, 33), 33, { method: spec, ...sizes });
 }
 
 /** Adam's first moments after one step are a tenth of the gradients. */

@@ -9,6 +9,7 @@ import { sumBytes, sumGrid } from '../../../src/engines/webgpu/kernels/channelSu
 import { COEFFICIENTS } from '../../../src/engines/webgpu/kernels/pointwise.js';
 import type { Tensor } from '../../../src/engines/webgpu/plan.js';
 import { PlanBuilder } from '../../../src/engines/webgpu/planBuilder.js';
+import { chunkStatistics } from '../../../src/engines/webgpu/selfCheck.js';
 import { BATCH_NORM_EPSILON } from '../../../src/model/graph.js';
 import { uniform } from '../../../src/random.js';
 import { testGpu } from './gpu.js';
@@ -22,17 +23,11 @@ describe('statistics of a batch norm', { skip }, () => {
     const [chunks, pixelsPerChunk, quads] = [700, 3, 2];
     const pixels = chunks * pixelsPerChunk - 2;
     const value = (pixel: number, channel: number) => 5 + channel + uniform(channel, pixel);
-    const sums = new Float32Array(chunks * quads * 8);
-    for (let chunk = 0; chunk < chunks; chunk++) {
-      const count = Math.min(pixelsPerChunk, pixels - chunk * pixelsPerChunk);
-      for (let channel = 0; channel < 4 * quads; channel++) {
-        const values = Array.from({ length: count }, (_, i) => value(chunk * pixelsPerChunk + i, channel));
-        const mean = values.reduce((a, b) => a + b) / count;
-        const at = 8 * (chunk * quads + (channel >> 2)) + (channel & 3);
-        sums[at] = mean;
-        sums[at + 4] = values.reduce((sum, v) => sum + (v - mean) ** 2, 0);
-      }
-    }
+    const outChannels = 4 * quads;
+    const x = Float32Array.from({ length: pixels * outChannels }, (_, i) =>
+      value(Math.floor(i / outChannels), i % outChannels),
+    );
+    const sums = new Float32Array(chunkStatistics(x, { pixels, outChannels }, pixelsPerChunk));
     const found = await coefficientsOf(pixels, 4 * quads, { chunks, pixelsPerChunk }, (builder) =>
       builder.persistent('sums', sums.byteLength, sums),
     );

@@ -19,8 +19,10 @@ import {
   forwardKernel,
   inputGradientKernel,
   inputPhases,
+  narrowFormats,
   type ProductPath,
   weightGradientKernel,
+  wideFormats,
 } from '../../../src/engines/webgpu/kernels/convolution.js';
 import {
   type FeatureFormat,
@@ -33,6 +35,7 @@ import { MAX_DEPTH, productGrid } from '../../../src/engines/webgpu/kernels/prod
 import { sumSplitsKernel } from '../../../src/engines/webgpu/kernels/weights.js';
 import type { Tensor } from '../../../src/engines/webgpu/plan.js';
 import { PlanBuilder } from '../../../src/engines/webgpu/planBuilder.js';
+import { upperHalves } from '../../../src/engines/webgpu/selfCheck.js';
 import { hash32 } from '../../../src/random.js';
 import { assertClose } from '../assertClose.js';
 import { gaussian } from '../fixtures.js';
@@ -68,11 +71,8 @@ if (gpu?.units) {
     paths.push(tiles.map((tile) => ({ kind: 'matrix', tile, units, numbers })));
 }
 
-/** What the products read and write, in 32 and in 16 bits. */
-const wide = { output: 'float32', gradient: 'float32', inputGradient: 'float32' } as const;
-const narrow = { output: 'float16', gradient: 'bfloat16', inputGradient: 'bfloat16' } as const;
-const narrowGradients = { ...narrow, output: 'float32' } as const; // where there is no float16
-type Formats = typeof wide | typeof narrow | typeof narrowGradients;
+const narrowGradients = { ...narrowFormats, output: 'float32' } as const; // where there is no float16
+type Formats = typeof wideFormats | typeof narrowFormats | typeof narrowGradients;
 
 describe('products of a convolution', { skip }, () => {
   if (!gpu) return;
@@ -80,7 +80,9 @@ describe('products of a convolution', { skip }, () => {
     for (const [title, { window, size, batch }] of Object.entries(windows)) {
       if (facts?.software && !isForSoftware(path, title)) continue;
       const where = path.kind === 'matrix' ? `matrix units, ${path.numbers}` : 'float32';
-      for (const formats of path.kind === 'matrix' ? [wide, narrow] : [wide, narrowGradients]) {
+      for (const formats of path.kind === 'matrix'
+        ? [wideFormats, narrowFormats]
+        : [wideFormats, narrowGradients]) {
         test(`${where}, ${path.tile.rows}×${path.tile.columns}, ${formats.output} and ${formats.gradient}: ${title}`, () =>
           productsAgree(gpu, path, formats, window, size, batch));
       }
@@ -171,7 +173,7 @@ async function productsAgree(
   const paddedGradient = padMap(dy, outChannels, output.pixels);
   const tensors = {
     x: upload('x', Uint8Array.from(padMap(levels, inChannels, input.pixels))),
-    dy: upload('dy', formats === wide ? paddedGradient : upperHalves(paddedGradient)),
+    dy: upload('dy', formats === wideFormats ? paddedGradient : upperHalves(paddedGradient)),
     range: upload('range', new Uint32Array(Float32Array.of(0, largest).buffer)),
   };
   const geometry = geometryOf(window, input, output);
@@ -294,7 +296,7 @@ async function productsAgree(
     outChannels,
     chunkPixels,
     new Float32Array(read[3]),
-    formats === wide ? 1e-5 : 1e-3,
+    formats === wideFormats ? 1e-5 : 1e-3,
   );
 }
 
@@ -347,10 +349,6 @@ function toBfloat16(value: number): number {
   bits[0] = (bits[0] + 0x8000) & 0xffff0000;
   return new Float32Array(bits.buffer)[0];
 }
-
-/** What bfloat16 has of each value. */
-const upperHalves = (values: Float32Array<ArrayBuffer>): Uint16Array<ArrayBuffer> =>
-  Uint16Array.from(new Uint32Array(values.buffer), (bits) => bits >>> 16);
 
 /** Small integers in float16. */
 function toHalf(values: Float32Array): Uint16Array<ArrayBuffer> {

@@ -5,12 +5,10 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { initialTaskState } from '../../../src/adaption/parameters.js';
-import type { TrainingPlan } from '../../../src/engines/engine.js';
 import type { Precision } from '../../../src/engines/webgpu/device.js';
 import { WebGpuTrainingSession } from '../../../src/engines/webgpu/trainingSession.js';
-import { withClasses } from '../../../src/model/graph.js';
 import { buildResidualNetwork } from '../../../src/model/networks.js';
-import { adam, learningRates, randomBackbone, tinyBatch, tinyMethod } from '../fixtures.js';
+import { learningRates, randomPlan, tinyBatch, tinyMethod } from '../fixtures.js';
 import { testGpu } from './gpu.js';
 
 const { skip: noGpu, open } = await testGpu();
@@ -20,20 +18,15 @@ const skip = noGpu || (gpu?.units ? false : 'this GPU has no matrix units');
 
 // 3×3 filters of 48 and 96 channels: sums of up to 15 · 7 · 864, a quarter of which float16 holds.
 const stages = [48, 96].map((width) => ({ width, blocks: 1 }));
-const backbone = randomBackbone(buildResidualNetwork('wide', { block: 'basic', stages, stem: 'cifar' }, 10));
-const plan: TrainingPlan = {
-  graph: withClasses(backbone.graph, 5),
-  backbone,
+const plan = randomPlan(buildResidualNetwork('wide', { block: 'basic', stages, stem: 'cifar' }, 10), 5, {
   method: tinyMethod('xbm', { rows: 72 }),
-  optimizer: adam,
   batchSize: 6,
   imageSize: 12,
-  seed: 0,
-};
+});
 
 async function oneStep(precision: Precision) {
   const own = await open(precision);
-  const state = initialTaskState(plan.graph, backbone, plan.method, adam, 0);
+  const state = initialTaskState(plan.graph, plan.backbone, plan.method, plan.optimizer, 0);
   const session = await WebGpuTrainingSession.open(own, plan, state);
   const { metrics } = await session.trainStep(tinyBatch(plan), { step: 0, learningRates });
   const { loss } = await metrics;

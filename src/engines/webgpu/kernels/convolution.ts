@@ -62,9 +62,9 @@ export function forwardWeights(path: ProductPath): WeightLayout {
   return { order: 'filters', type: path.numbers === 'int8' ? 'i8' : 'f16' };
 }
 
-export const gradientWeights = ({ kind }: ProductPath): WeightLayout => {
-  return { order: 'rows', type: kind === 'matrix' ? 'f16' : 'f32' };
-};
+export function gradientWeights(onMatrixUnits: boolean) {
+  return { order: 'rows', type: onMatrixUnits ? 'f16' : 'f32' } as const;
+}
 
 export interface ConvVariant {
   readonly path: ProductPath;
@@ -80,6 +80,10 @@ export interface ConvVariant {
   /** Of the gradient of the input. */
   readonly inputGradient: FeatureFormat;
 }
+
+/** What products read and write besides levels: in 32 bits, and in 16 with matrix units. */
+export const wideFormats = { output: 'float32', gradient: 'float32', inputGradient: 'float32' } as const;
+export const narrowFormats = { output: 'float16', gradient: 'bfloat16', inputGradient: 'bfloat16' } as const;
 
 function productKernel<P extends string>(
   path: ProductPath,
@@ -341,7 +345,7 @@ export function inputGradientKernel(
   variant: Pick<ConvVariant, 'path' | 'dense' | 'outRun' | 'gradient' | 'inputGradient'>,
 ): Kernel<keyof typeof GEOMETRY | 'factor' | 'rangeIndex'> {
   const { path, dense, outRun, gradient, inputGradient } = variant;
-  const { type } = gradientWeights(path);
+  const { type } = gradientWeights(path.kind === 'matrix');
   const product: Product = {
     functions: `${quotientFunction}
 ${gradientScale(path)}

@@ -3,6 +3,7 @@
  * computes a part of the workgroup's tile as a grid of hardware-sized matrices; while it does, the next tiles are on their
  * way into registers, as they lie in memory, and are converted once they are stored for the workgroup.
  */
+import type { ElementType } from '../kernel.js';
 import { halves } from './formats.js';
 import {
   lines,
@@ -73,10 +74,10 @@ export function matrixTiles(units: MatrixUnits, limits: WorkgroupLimits): Matrix
     const threads = matrixThreads(tile, units);
     const rowsAtOnce = rowsOfStep(tile, units);
     return (
-      shapes.every(({ rows, columns }) => bandColumns(tile) % columns === 0 && rows % rowsAtOnce === 0) &&
       rowsAtOnce >= 1 &&
       shapes.every(
-        ({ rows, columns }) => tile.subgroupRows % rows === 0 && tile.subgroupColumns % columns === 0,
+        ({ rows, columns }) =>
+          tile.subgroupRows % rows === 0 && rows % rowsAtOnce === 0 && bandColumns(tile) % columns === 0,
       ) &&
       tile.depth % units.depth === 0 &&
       (2 * tile.depth) % (units.integers?.depth ?? 1) === 0 &&
@@ -133,8 +134,8 @@ const numbersOf: Readonly<Record<MatrixNumbers, Numbers>> = {
 export interface MatrixSource {
   readonly body: string;
   /** Types of the operands' buffers. */
-  readonly leftElement: ReturnType<typeof runElement>;
-  readonly rightElement: ReturnType<typeof runElement>;
+  readonly leftElement: ElementType;
+  readonly rightElement: ElementType;
 }
 
 /** WGSL of the kernel. Grid: {@link productGrid}. */
@@ -273,7 +274,7 @@ ${lines(tile.subgroupColumns / band, storeBand)}
 /** One operand's tile in workgroup memory, [side][inner] or [inner][side] as its runs lie, and its way there. */
 class OperandTile {
   /** Type of the buffer. */
-  readonly element: ReturnType<typeof runElement>;
+  readonly element: ElementType;
   readonly #numbers: Numbers;
   /** Values of a load. */
   readonly #run: number;

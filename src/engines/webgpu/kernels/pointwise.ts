@@ -27,7 +27,7 @@ export interface GroupShape {
 }
 
 /** Whether values of an input are multiples of a step, which is a parameter. */
-const hasStep = (format: FeatureFormat): boolean => format === 'levels';
+export const hasStep = (format: FeatureFormat): boolean => format === 'levels';
 
 const index = <T extends { name: string }>(members: readonly T[], name: string): number =>
   members.findIndex((member) => member.name === name);

@@ -2,7 +2,7 @@
  * @file What a matrix product reads and writes, whichever way it is computed: in float32 registers (gemm.ts) or on
  * matrix units (matrixGemm.ts). product[row, column] = Σ over inner of left[row, inner] · right[inner, column].
  */
-import { type ElementType, MAX_WORKGROUPS, type Workgroups } from '../kernel.js';
+import { type ElementType, foldedGrid, type Workgroups } from '../kernel.js';
 import { type FeatureFormat, formats } from './formats.js';
 
 /** One of the two matrices, read in runs of neighbours. */
@@ -85,19 +85,22 @@ export interface Tile {
   readonly depth: number;
 }
 
+/** Of a product. */
+export interface Extent {
+  readonly rows: number;
+  readonly columns: number;
+}
+
+/** Tiles of a product. */
+export const tileCount = (tile: Tile, { rows, columns }: Extent): number =>
+  Math.ceil(rows / tile.rows) * Math.ceil(columns / tile.columns);
+
 /**
  * The grid of a product: its tiles, columns first, so that workgroups that read the same rows run together, folded into
  * two dimensions; and the splits.
  */
-export function productGrid(
-  tile: Tile,
-  { rows, columns }: { readonly rows: number; readonly columns: number },
-  splits = 1,
-): Workgroups {
-  const tiles = Math.ceil(rows / tile.rows) * Math.ceil(columns / tile.columns);
-  const lines = Math.ceil(tiles / MAX_WORKGROUPS);
-  return [Math.ceil(tiles / lines), lines, splits];
-}
+export const productGrid = (tile: Tile, extent: Extent, splits = 1): Workgroups =>
+  foldedGrid(tileCount(tile, extent), splits);
 
 /** WGSL: where this workgroup's tile begins and which split it adds up, from `group` and `groups`; see {@link productGrid}. */
 export const tilePlace = ({ columnCount }: Product, tile: Tile): string => `
@@ -115,17 +118,12 @@ export const MAX_DEPTH = 64;
  * GPU busy, else the last.
  * @param tiles the most efficient first
  */
-export function chooseTile<T extends Tile>(
-  tiles: readonly T[],
-  rows: number,
-  columns: number,
-  enoughWorkgroups: number,
-): T {
+export function chooseTile<T extends Tile>(tiles: readonly T[], extent: Extent, enoughWorkgroups: number): T {
   const fits = tiles.find(
     (tile) =>
-      2 * rows > tile.rows &&
-      2 * columns > tile.columns &&
-      Math.ceil(rows / tile.rows) * Math.ceil(columns / tile.columns) >= enoughWorkgroups,
+      2 * extent.rows > tile.rows &&
+      2 * extent.columns > tile.columns &&
+      tileCount(tile, extent) >= enoughWorkgroups,
   );
   return fits ?? tiles[tiles.length - 1];
 }
