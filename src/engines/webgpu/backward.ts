@@ -27,6 +27,7 @@ import {
   gradientWeights,
   inputGradientKernel,
   inputPhases,
+  type ProductPath,
   weightGradientKernel,
 } from './kernels/convolution.js';
 import { addKernel } from './kernels/ends.js';
@@ -40,9 +41,8 @@ import {
 } from './kernels/pointwise.js';
 import { averagePoolGradientKernel, maxPoolGradientKernel } from './kernels/pools.js';
 import { MAX_DEPTH, productGrid, tileCount } from './kernels/product.js';
-import { sumSplitsKernel } from './kernels/weights.js';
 import type { Tensor } from './plan.js';
-import { ENOUGH_WORKGROUPS } from './products.js';
+import { ENOUGH_WORKGROUPS, type WeightGradient } from './products.js';
 
 export interface BackwardContext extends ForwardContext {
   /** Largest magnitudes, as bits, of the gradients that are read in float16; zeros at the start of a step. */
@@ -52,7 +52,12 @@ export interface BackwardContext extends ForwardContext {
   /** Layers whose output needs a gradient. */
   readonly needed: ReadonlySet<string>;
   /** Emits the update of what a layer's weights are made from. */
-  updateWeights(layer: ConvLayer | LinearLayer, dw: Tensor, dy: Tensor): void;
+  updateWeights(layer: ConvLayer | LinearLayer, dw: WeightGradient, dy: Tensor): void;
+  /** Rows of the weight gradient that its update needs the weighted sum of only, and these weights; 1 row: all of it. */
+  summedRows(
+    layer: ConvLayer | LinearLayer,
+    path: ProductPath,
+  ): { readonly rowsPerSum: number; readonly tensors: Readonly<Record<string, Tensor>> };
   /** Emits the update of a batch norm's weight and bias, and the means its input's gradient needs. */
   updateAffine(layer: BatchNormLayer, sums: Tensor, chunks: number, pixels: number): void;
 }
@@ -147,7 +152,7 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
     });
   }
 
-  function weightGradient(layer: ConvLayer | LinearLayer, dy: Tensor): Tensor {
+  function weightGradient(layer: ConvLayer | LinearLayer, dy: Tensor): WeightGradient {
     const [input, output] = [maps.get(layer.inputs[0])!, maps.get(layer.name)!];
     const { window, onMatrixUnits } = context.weights(layer);
     const extent = { rows: weightRows(window), columns: 4 * output.shape.quads };
@@ -159,7 +164,8 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
     );
     const pixelsPerSplit = MAX_DEPTH * Math.ceil(pixels / wanted / MAX_DEPTH);
     const splits = Math.ceil(pixels / pixelsPerSplit);
-    const bytes = 4 * splits * weightCount(window);
+    const { rowsPerSum, tensors } = context.summedRows(layer, path);
+    const bytes = (4 * splits * weightCount(window)) / rowsPerSum;
     const dw = builder.transient(`weight gradient of ${layer.name}`, bytes);
     const variant = {
       path,
@@ -168,6 +174,7 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
       outRun: runOf(output.shape.quads),
       input: input.format,
       gradient: formatOf(layer),
+      rowsPerSum,
     };
     builder.dispatch(weightGradientKernel(variant), {
       params: {
@@ -176,16 +183,11 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
         pixelsPerSplit,
         rangeIndex: rangeIndex(layer.name),
       },
-      tensors: { x: input.tensor, dy, range: context.range, dw },
+      tensors: { x: input.tensor, dy, range: context.range, dw, ...tensors },
       workgroups: productGrid(path.tile, extent, splits),
       flop: productFlop(window, output.shape),
     });
-    if (splits > 1) {
-      const size = weightCount(window) / 4;
-      const workgroups = linearWorkgroups(size);
-      builder.dispatch(sumSplitsKernel, { params: { size, splits }, tensors: { dw }, workgroups });
-    }
-    return dw;
+    return { tensor: dw, splits, rowsPerSum };
   }
 
   function maxPoolGradient(layer: MaxPoolLayer): void {

@@ -24,6 +24,14 @@ export interface Weights {
   readonly onMatrixUnits: boolean;
 }
 
+/** Of a layer's weights: [splits of the pixels, weight rows / `rowsPerSum`, padded output channels]. */
+export interface WeightGradient {
+  readonly tensor: Tensor;
+  readonly splits: number;
+  /** 1: the gradient itself; beyond it is times the frozen weights, and so many rows are added up. */
+  readonly rowsPerSum: number;
+}
+
 export class Products {
   readonly #units: MatrixUnits | null;
   readonly #matrixTiles: readonly MatrixTile[];

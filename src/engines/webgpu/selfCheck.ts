@@ -17,6 +17,7 @@ import {
   inputGradientKernel,
   narrowFormats,
   type ProductPath,
+  rowsPerSumOf,
   weightGradientKernel,
   wideFormats,
 } from './kernels/convolution.js';
@@ -32,7 +33,7 @@ export interface ConvProducts {
   readonly y: Float32Array;
   /** [pixels, inChannels] */
   readonly dx: Float32Array;
-  /** [inChannels, outChannels] */
+  /** [inChannels, outChannels]; in the formats of training times the weights and in {@link sumsOfRows}. */
   readonly dw: Float32Array;
   /** Of y, as statisticsSumsKernel lays them out, for chunks of the tile's `subgroupRows`; empty where not wanted. */
   readonly statistics: Float32Array;
@@ -52,6 +53,8 @@ export interface ConvProblem {
 }
 
 const GRADIENT_UNIT = 2 ** -30;
+/** As on the paper's crossbars. */
+const ROWS_PER_BIT = 72;
 
 /** More than one tile along every side, with remainders unless told otherwise. */
 export function checkProblem({
@@ -133,6 +136,7 @@ export async function computedProducts(
   const largest = Float32Array.of(15 * GRADIENT_UNIT);
   const gradients = productFormats.gradient === 'bfloat16' ? upperHalves(dy) : dy;
   const statistics = path.kind === 'matrix' && productFormats.output === 'float16';
+  const rowsPerSum = statistics ? rowsPerSumOf(path, [ROWS_PER_BIT]) : 1;
   const chunks = path.kind === 'matrix' ? Math.ceil(pixels / path.tile.subgroupRows) : 1;
   const tensors: Record<string, Tensor> = {
     x: builder.persistent('levels', x.byteLength, x),
@@ -141,7 +145,8 @@ export async function computedProducts(
     y: builder.persistent('y', (formats[productFormats.output].bytes / 4) * pixels * outChannels),
     dx: builder.persistent('dx', (formats[productFormats.inputGradient].bytes / 4) * pixels * inChannels),
     sums: builder.persistent('sums', sumBytes(quadsOf(outChannels), chunks)),
-    dw: builder.persistent('dw', 4 * inChannels * outChannels),
+    dw: builder.persistent('dw', (4 * inChannels * outChannels) / rowsPerSum),
+    frozen: weights.in(gradientWeights(path.kind === 'matrix')),
   };
   const variant = {
     path,
@@ -167,13 +172,8 @@ export async function computedProducts(
   const float16: ProductPath = path.kind === 'matrix' ? { ...path, numbers: 'float16' } : path;
   const gradient = { ...variant, path: float16 };
   dispatch(forwardKernel({ ...variant, statistics }), weights.in(forwardWeights(path)), pixels, outChannels);
-  dispatch(
-    inputGradientKernel(gradient),
-    weights.in(gradientWeights(path.kind === 'matrix')),
-    pixels,
-    inChannels,
-  );
-  dispatch(weightGradientKernel(gradient), tensors.dy, inChannels, outChannels);
+  dispatch(inputGradientKernel(gradient), tensors.frozen, pixels, inChannels);
+  dispatch(weightGradientKernel({ ...gradient, rowsPerSum }), tensors.frozen, inChannels, outChannels);
   const plan = await builder.finish(gpu);
   try {
     const read = [tensors.y, tensors.dx, tensors.dw, ...(statistics ? [tensors.sums] : [])];
@@ -209,6 +209,22 @@ export function chunkStatistics(
       const at = 2 * (chunk * outChannels + (channel & ~3)) + (channel & 3);
       sums[at] = mean;
       sums[at + 4] = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+    }
+  }
+  return sums;
+}
+
+/** dw [inChannels, outChannels] times the weights, with so many neighbouring rows added up. */
+export function sumsOfRows(
+  dw: Float32Array,
+  { inChannels, outChannels, weights }: Pick<ConvProblem, 'inChannels' | 'outChannels' | 'weights'>,
+  rowsPerSum: number,
+): Float32Array {
+  const sums = new Float32Array(dw.length / rowsPerSum);
+  for (let row = 0; row < inChannels; row++) {
+    for (let output = 0; output < outChannels; output++) {
+      const weighted = weights[output * inChannels + row] * dw[row * outChannels + output];
+      sums[Math.floor(row / rowsPerSum) * outChannels + output] += weighted;
     }
   }
   return sums;
@@ -276,8 +292,9 @@ export async function checkMatrixUnits(gpu: Gpu): Promise<void> {
     tile: MatrixTile,
     { problem, formats, differenceOf }: Check,
   ) => {
-    const found = await computedProducts(gpu, { kind: 'matrix', tile, units, numbers }, problem, formats);
-    return { numbers, tile, difference: differenceOf(found, tile) };
+    const path = { kind: 'matrix', tile, units, numbers } as const;
+    const found = await computedProducts(gpu, path, problem, formats);
+    return { numbers, tile, difference: differenceOf(found, path) };
   };
   const trials = numbersOfUnits.flatMap((numbers) =>
     tiles.flatMap((tile) => checks.map((check) => trial(numbers, tile, check))),
@@ -294,7 +311,7 @@ export async function checkMatrixUnits(gpu: Gpu): Promise<void> {
 interface Check {
   readonly problem: ConvProblem;
   readonly formats: ProductFormats;
-  differenceOf(found: ConvProducts, tile: MatrixTile): string | null;
+  differenceOf(found: ConvProducts, path: ProductPath & { kind: 'matrix' }): string | null;
 }
 
 /** Everything exact, to the last bit. */
@@ -311,9 +328,10 @@ function narrowCheck(): Check {
   return {
     problem,
     formats: narrowFormats,
-    differenceOf(found, { subgroupRows }) {
-      const statistics = chunkStatistics(expected.y, problem, subgroupRows);
-      return firstDifference(found, { ...expected, statistics }, { dx: 2 ** -8, statistics: 1e-5 });
+    differenceOf(found, path) {
+      const statistics = chunkStatistics(expected.y, problem, path.tile.subgroupRows);
+      const dw = sumsOfRows(expected.dw, problem, rowsPerSumOf(path, [ROWS_PER_BIT]));
+      return firstDifference(found, { ...expected, dw, statistics }, { dx: 2 ** -8, statistics: 1e-5 });
     },
   };
 }

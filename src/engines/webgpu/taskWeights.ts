@@ -8,18 +8,20 @@ import type { TrainingPlan } from '../engine.js';
 import { frozenWeights, gridOf, oncePerLayout, weightBytes } from './deviceWeights.js';
 import { type DeviceWindow, inQuadsOf, quadsOf, weightCount } from './features.js';
 import { linearWorkgroups } from './kernel.js';
-import { gradientWeights, type WeightLayout } from './kernels/convolution.js';
+import { gradientWeights, type ProductPath, rowsPerSumOf, type WeightLayout } from './kernels/convolution.js';
 import { biasUpdateKernel } from './kernels/ends.js';
 import {
   gridWeightsKernel,
   maskedWeightsKernel,
   maskUpdateKernel,
   plainWeightsKernel,
+  threadsPerSum,
+  updateWorkgroups,
   weightUpdateKernel,
 } from './kernels/weights.js';
 import type { Tensor } from './plan.js';
 import type { PlanBuilder } from './planBuilder.js';
-import type { Products, Weights } from './products.js';
+import type { Products, WeightGradient, Weights } from './products.js';
 import type { TaskTensors } from './taskTensors.js';
 
 export class TaskWeights {
@@ -54,27 +56,51 @@ export class TaskWeights {
     return layer.kind === 'linear' || mask !== null || trainWeights;
   }
 
-  update(layer: ConvLayer | LinearLayer, dw: Tensor, dy: Tensor): void {
+  /** A mask bit's gradient is a weighted sum over its rows: what of them lies together, a product can add up itself. */
+  summedRows(layer: ConvLayer | LinearLayer, path: ProductPath) {
+    const { mask } = this.training.method;
+    const plain = { rowsPerSum: 1, tensors: {} };
+    if (!mask || layer.kind === 'linear') return plain;
+    const rows = rowsPerBit(layer, mask);
+    const taps = layer.kernel ** 2;
+    if (rows % taps !== 0) return plain;
+    const rowsPerSum = rowsPerSumOf(path, [rows / taps, 4 * quadsOf(layer.inChannels)]);
+    return rowsPerSum === 1 ? plain : { rowsPerSum, tensors: { frozen: this.#frozenRows(layer) } };
+  }
+
+  update(layer: ConvLayer | LinearLayer, gradient: WeightGradient, dy: Tensor): void {
     const { method, optimizer } = this.training;
-    const { window, limit, onMatrixUnits } = this.get(layer);
+    const { window, limit } = this.get(layer);
+    const { tensor: dw, splits, rowsPerSum } = gradient;
     if (layer.kind === 'conv' && method.mask) {
-      const [outChannels, bitsPerFilter] = maskShape(layer, method.mask);
-      const layout = gradientWeights(onMatrixUnits);
-      const frozen = this.#frozen.get(layer.name)!.in(layout);
-      this.builder.dispatch(maskUpdateKernel(method.mask, optimizer, layout.type), {
-        params: { ...this.#params(window, 'scores'), ...this.#maskParams(layer) },
-        tensors: { frozen, dw, ...this.task.optimized },
-        workgroups: linearWorkgroups(outChannels * bitsPerFilter),
+      const params = { ...this.#params(window, 'scores'), ...this.#maskParams(layer), splits };
+      const threads = threadsPerSum((splits * params.rowsPerBit) / rowsPerSum);
+      const kernel = maskUpdateKernel(method.mask, optimizer, { rowsPerSum, threads }, this.#rowType(layer));
+      this.builder.dispatch(kernel, {
+        params,
+        tensors: { frozen: this.#frozenRows(layer), dw, ...this.task.optimized },
+        workgroups: updateWorkgroups(params.bitsPerFilter * params.outQuads, threads),
       });
       return;
     }
     const group = layer.kind === 'linear' ? 'Head' : 'Weights';
-    this.builder.dispatch(weightUpdateKernel(optimizer, group, limit !== null), {
-      params: { ...this.#params(window, 'weight'), limit: limit ?? 0 },
+    const params = { ...this.#params(window, 'weight'), limit: limit ?? 0, splits };
+    const threads = threadsPerSum(splits);
+    this.builder.dispatch(weightUpdateKernel(optimizer, group, limit !== null, threads), {
+      params,
       tensors: { dw, ...this.#scaleTensor(layer.name), ...this.task.optimized },
-      workgroups: linearWorkgroups(window.outChannels * window.inChannels * window.kernel ** 2),
+      workgroups: updateWorkgroups(params.inChannels * params.taps * params.outQuads, threads),
     });
     if (layer.kind === 'linear') this.#updateBias(layer, dy);
+  }
+
+  #rowType(layer: ConvLayer) {
+    return gradientWeights(this.get(layer).onMatrixUnits).type;
+  }
+
+  /** The backbone's levels as the weight gradient has its rows. */
+  #frozenRows(layer: ConvLayer): Tensor {
+    return this.#frozen.get(layer.name)!.in(gradientWeights(this.get(layer).onMatrixUnits));
   }
 
   #conv(layer: ConvLayer & DeviceWindow, onMatrixUnits: boolean): Weights {

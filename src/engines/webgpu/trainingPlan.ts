@@ -80,6 +80,7 @@ export function emitTraining(
     range,
     trainsWeights: (layer) => weights.areTrained(layer),
     needed,
+    summedRows: (layer, path) => weights.summedRows(layer, path),
     updateWeights: (layer, gradient, dy) => weights.update(layer, gradient, dy),
     updateAffine: (layer, sums, chunks, count) => norms.update(layer, sums, chunks, count),
   };

@@ -13,7 +13,7 @@ import {
   quadsOf,
   runOf,
 } from '../../../src/engines/webgpu/features.js';
-import { type Kernel, linearWorkgroups, type Workgroups } from '../../../src/engines/webgpu/kernel.js';
+import type { Kernel, Workgroups } from '../../../src/engines/webgpu/kernel.js';
 import { sumBytes } from '../../../src/engines/webgpu/kernels/channelSums.js';
 import {
   forwardKernel,
@@ -21,6 +21,7 @@ import {
   inputPhases,
   narrowFormats,
   type ProductPath,
+  rowsPerSumOf,
   weightGradientKernel,
   wideFormats,
 } from '../../../src/engines/webgpu/kernels/convolution.js';
@@ -32,7 +33,6 @@ import {
 import { floatTiles } from '../../../src/engines/webgpu/kernels/gemm.js';
 import { matrixTiles } from '../../../src/engines/webgpu/kernels/matrixGemm.js';
 import { MAX_DEPTH, productGrid } from '../../../src/engines/webgpu/kernels/product.js';
-import { sumSplitsKernel } from '../../../src/engines/webgpu/kernels/weights.js';
 import type { Tensor } from '../../../src/engines/webgpu/plan.js';
 import { PlanBuilder } from '../../../src/engines/webgpu/planBuilder.js';
 import { upperHalves } from '../../../src/engines/webgpu/selfCheck.js';
@@ -171,7 +171,7 @@ async function productsAgree(
   const filters = padWeights(weights, window, 'filters');
   const largest = Math.fround(dy.reduce((a, b) => Math.max(a, Math.abs(b)), 0));
   const paddedGradient = padMap(dy, outChannels, output.pixels);
-  const tensors = {
+  const tensors: Record<string, Tensor> = {
     x: upload('x', Uint8Array.from(padMap(levels, inChannels, input.pixels))),
     dy: upload('dy', formats === wideFormats ? paddedGradient : upperHalves(paddedGradient)),
     range: upload('range', new Uint32Array(Float32Array.of(0, largest).buffer)),
@@ -252,6 +252,12 @@ async function productsAgree(
     dx,
     unpad(inChannels, input.pixels),
   );
+  /** Of a weight [outC, inC, k, k] in the padded matrix. */
+  const paddedIndex = (w: number): number => {
+    const [tap, channel] = [w % kernel ** 2, Math.floor(w / kernel ** 2) % inChannels];
+    const out = Math.floor(w / kernel ** 2 / inChannels);
+    return (tap * 4 * input.quads + channel) * 4 * output.quads + out;
+  };
   const pixelsPerSplit = 2 * MAX_DEPTH;
   const splits = Math.ceil(output.pixels / pixelsPerSplit);
   run(
@@ -265,19 +271,39 @@ async function productsAgree(
     productGrid(path.tile, { rows: kernel ** 2 * 4 * input.quads, columns: 4 * output.quads }, splits),
     dw,
     (values) => {
-      const [inPadded, outPadded] = [4 * input.quads, 4 * output.quads];
-      return Float64Array.from(dw, (_, w) => {
-        const [tap, channel] = [w % kernel ** 2, Math.floor(w / kernel ** 2) % inChannels];
-        const out = Math.floor(w / kernel ** 2 / inChannels);
-        return values[(tap * inPadded + channel) * outPadded + out];
-      });
+      const total = sumOfParts(values, splits);
+      return Float64Array.from(dw, (_, w) => total[paddedIndex(w)]);
     },
   );
-  builder.dispatch(sumSplitsKernel, {
-    params: { size: paddedWeights.length / 4, splits },
-    tensors: { dw: results[results.length - 1].actual },
-    workgroups: linearWorkgroups(paddedWeights.length / 4),
-  });
+  // As a mask's update has it: times the weights, neighbouring rows added up. In the formats that training has.
+  const rowsPerSum = isMatrix === (formats !== wideFormats) ? rowsPerSumOf(path, [4 * input.quads]) : 1;
+  if (rowsPerSum > 1) {
+    const outPadded = 4 * output.quads;
+    const sumsOf = (values: ArrayLike<number>) => {
+      const sums = new Float64Array(values.length / rowsPerSum);
+      for (let i = 0; i < values.length; i++) {
+        sums[Math.floor(i / outPadded / rowsPerSum) * outPadded + (i % outPadded)] += values[i];
+      }
+      return sums;
+    };
+    const weightedGradient = new Float64Array(paddedWeights.length);
+    dw.forEach((gradient, w) => {
+      weightedGradient[paddedIndex(w)] = gradient * weights[w];
+    });
+    tensors.frozen = rows;
+    run(
+      `weighted gradient in sums of ${rowsPerSum} rows`,
+      weightGradientKernel({ ...variant, path: gradientPath, rowsPerSum }),
+      rows,
+      { pixelsPerSplit },
+      'dw',
+      'float32',
+      (splits * paddedWeights.length) / rowsPerSum,
+      productGrid(path.tile, { rows: kernel ** 2 * 4 * input.quads, columns: outPadded }, splits),
+      sumsOf(weightedGradient),
+      (values) => sumOfParts(values, splits),
+    );
+  }
 
   const plan = await builder.finish(gpu);
   const read = await plan.run([...results.map(({ actual }) => actual), sums]);
@@ -287,7 +313,7 @@ async function productsAgree(
     const product = isMatrix && name !== 'forward' ? 1e-3 : 3e-6;
     assertClose(unpadded(readValues(read[i], format)), expected, product + rounding[format], name);
   });
-  assert.equal(results.length, 3);
+  assert.equal(results.length, rowsPerSum > 1 ? 4 : 3);
   if (!isMatrix) return;
   const stored = results[0].read(readValues(read[0], results[0].format));
   statisticsAgree(
@@ -295,9 +321,18 @@ async function productsAgree(
     output.pixels,
     outChannels,
     chunkPixels,
-    new Float32Array(read[3]),
+    new Float32Array(read[results.length]),
     formats === wideFormats ? 1e-5 : 1e-3,
   );
+}
+
+function sumOfParts(values: Float32Array, parts: number): Float64Array {
+  const size = values.length / parts;
+  return Float64Array.from({ length: size }, (_, i) => {
+    let sum = 0;
+    for (let part = 0; part < parts; part++) sum += values[part * size + i];
+    return sum;
+  });
 }
 
 /**

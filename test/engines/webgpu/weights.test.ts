@@ -36,7 +36,7 @@ describe('update of trained weights', { skip }, () => {
       builder.persistent(name, data.byteLength, data);
     const tensors = upload('tensors', start);
     const padded = new Float32Array(4 * channels).fill(1); // one input channel, padded to four
-    builder.dispatch(weightUpdateKernel(plainSgd, 'Weights', true), {
+    builder.dispatch(weightUpdateKernel(plainSgd, 'Weights', true, 1), {
       params: {
         inChannels: 1,
         copyChannels: 4,
@@ -46,6 +46,7 @@ describe('update of trained weights', { skip }, () => {
         taps: 1,
         offset: 0,
         limit,
+        splits: 1,
       },
       tensors: {
         dw: upload('dw', padded),

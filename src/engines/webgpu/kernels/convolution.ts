@@ -14,7 +14,7 @@
  */
 import { type BufferType, defineKernel, type ElementType, type Kernel, type ScalarType } from '../kernel.js';
 import { type FeatureFormat, formats } from './formats.js';
-import { FLOAT_RUN, gemm } from './gemm.js';
+import { FLOAT_ROWS, FLOAT_RUN, gemm } from './gemm.js';
 import {
   type MatrixNumbers,
   type MatrixTile,
@@ -365,15 +365,28 @@ ${dense ? denseGradientRows : phasedRows}`,
   return productKernel(path, { label: 'input gradient', params, buffers }, product);
 }
 
+/** The most rows of a weight gradient that can be added up on their way, where they count in multiples of `multiples`. */
+export function rowsPerSumOf(path: ProductPath, multiples: readonly number[]): number {
+  const divides = (rows: number) => [...multiples, mostRows].every((count) => count % rows === 0);
+  const mostRows = path.kind === 'matrix' ? path.units.rows : FLOAT_ROWS;
+  let rows = 1;
+  while (divides(2 * rows)) rows *= 2;
+  return rows;
+}
+
 /**
- * dw[split, tap · inC, outC] = factor · Σ over the split's output pixels of x[gathered pixel, inC] · dy[pixel, outC]
- * Grid: {@link productGrid} of weight rows × output channels. Splits start at multiples of MAX_DEPTH; sumSplitsKernel
- * adds them up.
+ * dw[split, tap · inC, outC] = factor · Σ over the split's output pixels of x[gathered pixel, inC] · dy[pixel, outC]; with
+ * `rowsPerSum` beyond 1, times the weights in `frozen` and so many rows added up: a mask bit's gradient needs no more.
+ * Grid: {@link productGrid} of weight rows × output channels. Splits start at multiples of MAX_DEPTH; the update adds them up.
  */
 export function weightGradientKernel(
-  variant: Pick<ConvVariant, 'path' | 'dense' | 'inRun' | 'outRun' | 'input' | 'gradient'>,
+  variant: Pick<ConvVariant, 'path' | 'dense' | 'inRun' | 'outRun' | 'input' | 'gradient'> & {
+    /** See {@link rowsPerSumOf}. */
+    rowsPerSum?: number;
+  },
 ): Kernel<keyof typeof GEOMETRY | 'factor' | 'pixelsPerSplit' | 'rangeIndex'> {
-  const { path, dense, inRun, outRun, input, gradient } = variant;
+  const { path, dense, inRun, outRun, input, gradient, rowsPerSum = 1 } = variant;
+  const isSummed = rowsPerSum > 1;
   const product: Product = {
     functions: `${quotientFunction}
 ${gradientScale(path)}
@@ -409,17 +422,28 @@ fn rightAt(pixel: u32, quad: Column) -> Place {
 }
 fn storeQuad(row: u32, column: u32, split: u32, value: vec4f) {
   let quad = column / 4u;
-  let rows = 4u * rowQuads();
-  if (row >= rows || quad >= params.outQuads) { return; }
-  dw[(split * rows + row) * params.outQuads + quad] = value * (params.factor / gradientScale());
-}`,
+  let rows = 4u * rowQuads() / ${rowsPerSum}u;
+  let stored = row / ${rowsPerSum}u;
+  if (stored >= rows || quad >= params.outQuads) { return; }
+  dw[(split * rows + stored) * params.outQuads + quad] = value * (params.factor / gradientScale());
+}
+${isSummed ? weightedRow : ''}`,
+    rowsPerSum: isSummed ? rowsPerSum : undefined,
     left: { buffer: 'x', format: input, along: 'side', run: inRun },
     right: { buffer: 'dy', format: gradient, along: 'side', run: outRun, scale: 'gradientScale()' },
     columnCount: '4u * params.outQuads',
     innerStart: 'split * params.pixelsPerSplit',
     innerEnd: 'min(outPixels(), (split + 1u) * params.pixelsPerSplit)',
   };
-  const buffers = { dw: 'read_write vec4f', ...rangeBuffer(path) } as const;
+  const buffers: Record<string, BufferType> = { dw: 'read_write vec4f', ...rangeBuffer(path) };
+  if (isSummed) buffers.frozen = `read ${formats[path.kind === 'matrix' ? 'float16' : 'float32'].element}`;
   const params = { ...GEOMETRY, factor: 'f32', pixelsPerSplit: 'u32', ...RANGE } as const;
   return productKernel(path, { label: 'weight gradient', params, buffers }, product);
 }
+
+/** WGSL: beyond the last row or column there is no weight, and the value is 0. */
+const weightedRow = `
+fn weighted(row: u32, column: u32, value: vec4f) -> vec4f {
+  let isInside = (row < 4u * rowQuads()) & (column < 4u * params.outQuads);
+  return vec4f(frozen[select(0u, row * params.outQuads + column / 4u, isInside)]) * value;
+}`;

@@ -35,6 +35,7 @@ export function gemm(product: Product, tile: Tile): string {
     lines(4 * rowQuads, (row) => lines(columnQuads, (quad) => line(row, quad)));
   const left = new OperandTile('left', 'row', tile.rows, tile.depth, product.left.along === 'inner');
   const right = new OperandTile('right', 'column', tile.columns, tile.depth, product.right.along === 'inner');
+  const { rowsPerSum = 1 } = product;
 
   return `
 var<workgroup> left: array<vec4f, ${(tile.rows * tile.depth) / 4}>;
@@ -68,13 +69,21 @@ ${sums((row, quad) => {
     workgroupBarrier();
   }
 ${sums((row, quad) => {
-  const rowIndex = `rowBase + 4u * (threadRow + ${(row >> 2) * SIDE}u) + ${row & 3}u`;
+  if (row % rowsPerSum > 0) return '';
+  const rowIndex = (row: number) => `rowBase + 4u * (threadRow + ${(row >> 2) * SIDE}u) + ${row & 3}u`;
   const column = `columnBase + 4u * (threadColumn + ${quad * SIDE}u)`;
-  return `  storeQuad(${rowIndex}, ${column}, split, ${sum(row, quad)});`;
+  const weighted = Array.from({ length: rowsPerSum }, (_, i) => {
+    return `weighted(${rowIndex(row + i)}, ${column}, ${sum(row + i, quad)})`;
+  });
+  const value = rowsPerSum === 1 ? sum(row, quad) : weighted.join(' + ');
+  return `  storeQuad(${rowIndex(row)}, ${column}, split, ${value});`;
 })}
 }
 `;
 }
+
+/** Neighbouring rows of a thread. */
+export const FLOAT_ROWS = 4;
 
 /** Values that a load brings. */
 export const FLOAT_RUN = 4;

@@ -164,6 +164,46 @@ export function matrixGemm(
   const bandQuads = band / 4;
   const rowsAtOnce = rowsOfStep(tile, units);
 
+  /** WGSL: `row` and its staged `value`, in the given step of a band's rows. */
+  const stagedRow = (row: number, step: string): string => `
+      let line = (${step}) * ${rowsAtOnce}u + bandRow;
+      let row = firstRow + ${row * shape.rows}u + line;
+      let value = stagedQuad(stagedBase + line * ${band}u + 4u * bandQuad);`;
+
+  const storeRows = (row: number): string => `
+    for (var step = 0u; step < ${shape.rows / rowsAtOnce}u; step++) {${stagedRow(row, 'step')}
+      storeQuad(row, column, split, value);${
+        product.statistics
+          ? `
+      let distance = select(vec4f(), storedValue(value) - origin, row < rowCount());
+      distances += distance;
+      squares += distance * distance;`
+          : ''
+      }
+    }`;
+
+  /** Rows that are added up lie in as many lanes as there are, then in the steps that follow. */
+  const storeSums = (row: number, rowsPerSum: number): string => {
+    const lanes = Math.min(rowsPerSum, rowsAtOnce);
+    const steps = rowsPerSum / lanes;
+    return `
+    for (var first = 0u; first < ${shape.rows / rowsAtOnce}u; first += ${steps}u) {
+      var total = vec4f();
+${lines(
+  steps,
+  (i) => `      {${stagedRow(row, `first + ${i}u`)}
+        total += weighted(row, column, value);
+      }`,
+)}
+      for (var offset = ${bandQuads}u; offset < ${bandQuads * lanes}u; offset *= 2u) {
+        total += subgroupShuffleXor(total, offset);
+      }
+      if (bandRow % ${lanes}u == 0u) {
+        storeQuad(firstRow + ${row * shape.rows}u + first * ${rowsAtOnce}u + bandRow, column, split, total);
+      }
+    }`;
+  };
+
   /** Stages rows of hardware-sized matrices in workgroup memory and stores them quad by quad. */
   const storeBand = (b: number): string => {
     const rows = lines(matrixRows, (row) => {
@@ -175,19 +215,7 @@ export function matrixGemm(
 ${matrices}
     workgroupBarrier();
 ${product.statistics && row === 0 ? '    origin = storedValue(stagedQuad(stagedBase + 4u * bandQuad));' : ''}
-    for (var step = 0u; step < ${shape.rows / rowsAtOnce}u; step++) {
-      let line = step * ${rowsAtOnce}u + bandRow;
-      let row = firstRow + ${row * shape.rows}u + line;
-      let value = stagedQuad(stagedBase + line * ${band}u + 4u * bandQuad);
-      storeQuad(row, column, split, value);${
-        product.statistics
-          ? `
-      let distance = select(vec4f(), storedValue(value) - origin, row < rowCount());
-      distances += distance;
-      squares += distance * distance;`
-          : ''
-      }
-    }
+${product.rowsPerSum ? storeSums(row, product.rowsPerSum) : storeRows(row)}
     workgroupBarrier();`;
     });
     const declarations = 'var origin = vec4f();\n    var distances = vec4f();\n    var squares = vec4f();';

@@ -42,6 +42,12 @@ export interface Product {
    * quad will read, and `storeStatistics(chunk: u32, column: u32, mean: vec4f, squares: vec4f)`.
    */
   readonly statistics?: boolean;
+  /**
+   * Neighbouring rows, from a multiple of this on, that are added up before they are stored: `storeQuad` gets the first of
+   * them and the sum. A power of two; in float32 at most {@link FLOAT_ROWS}. The functions then also declare
+   * `weighted(row: u32, column: u32, value: vec4f) -> vec4f`: what of each row counts.
+   */
+  readonly rowsPerSum?: number;
   /** Expressions of `split` (index along z): the range of the inner dimension that it adds up. */
   readonly innerStart: string;
   readonly innerEnd: string;

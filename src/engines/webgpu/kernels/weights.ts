@@ -4,7 +4,17 @@
  * weights [outC, inC, k, k].
  */
 import type { MaskSpec, OptimizerSpec } from '../../../adaption/method.js';
-import { type BufferType, defineKernel, type ElementType, linearEntry, type ScalarType } from '../kernel.js';
+import {
+  type BufferType,
+  defineKernel,
+  type ElementType,
+  LINEAR_THREADS,
+  linearEntry,
+  linearWorkgroups,
+  type ScalarType,
+  type Workgroups,
+} from '../kernel.js';
+import { columnTotal } from './channelSums.js';
 import type { WeightLayout } from './convolution.js';
 import { gumbelNoiseSource } from './noise.js';
 import { optimizerSource, wgslFloat } from './optimizer.js';
@@ -30,7 +40,7 @@ const MASK = {
 
 const GRID = { limit: 'f32' } as const satisfies Record<string, ScalarType>;
 
-/** WGSL: \`on(score)\` and \`derivative(score)\` of a binariser; see adaption/fold.ts and the reference's straightThrough. */
+/** WGSL: `on(score)` and `derivative(score)` of a binariser; see adaption/fold.ts and the reference's straightThrough. */
 function binarizer({ binarizer, threshold, slope, noise }: MaskSpec): string {
   if (binarizer === 'identity') {
     return `
@@ -144,85 +154,163 @@ ${weightsEntry(layout)}`,
   });
 }
 
-/**
- * Adds up the splits of {@link weightGradientKernel}, into the first. One thread per four values: an update has one
- * thread per mask bit, far too few to read hundreds of splits.
- */
-export const sumSplitsKernel = defineKernel({
-  label: 'weight gradient',
-  params: { size: 'u32', splits: 'u32' },
-  buffers: { dw: 'read_write vec4f' },
-  body: linearEntry(`
-  if (i >= params.size) { return; }
-  var sum = dw[i];
-  for (var split = 1u; split < params.splits; split++) { sum += dw[split * params.size + i]; }
-  dw[i] = sum;`),
-});
+/** Values that a thread adds up, each load waiting for those before: with more, threads share a sum. */
+const VALUES_PER_THREAD = 8;
+const MAX_THREADS_PER_SUM = 32;
+
+/** Threads that share a sum of so many values. */
+export function threadsPerSum(values: number): number {
+  const enough = 2 ** Math.floor(Math.log2(Math.max(1, values / VALUES_PER_THREAD)));
+  return Math.min(MAX_THREADS_PER_SUM, enough);
+}
+
+/** The grid of an update that makes so many quads of sums. */
+export const updateWorkgroups = (quads: number, threads: number): Workgroups =>
+  linearWorkgroups(quads * threads);
 
 /**
- * One thread per mask bit: dL/dbit = Σ over its rows of frozen · dL/dw, both in levels, through the binariser, into
- * the optimiser. Of an input that lies there twice the first copy counts: its second one is rounding of the first.
+ * WGSL: `sum`, of each quad `i` of neighbouring output channels that `count` says, over `item` from 0 to `items`, by so many
+ * threads and in a fixed order.
+ * @param prepare statements that see `i`, which may be beyond the count
+ * @param value expression, after the statements `perItem`
+ * @param perChannel statements that see `outChannel` and its `gradient`
+ */
+function sumEntry(source: {
+  threads: number;
+  count: string;
+  prepare: string;
+  items: string;
+  perItem: string;
+  value: string;
+  perChannel: string;
+}): string {
+  const { threads, count, prepare, items, perItem, value, perChannel } = source;
+  const columns = LINEAR_THREADS / threads;
+  return `${threads > 1 ? columnTotal(threads, columns) : ''}
+@compute @workgroup_size(${LINEAR_THREADS})
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) local: u32,
+) {
+  let i = (group.y * groups.x + group.x) * ${columns}u + local % ${columns}u;
+  let exists = i < ${count};
+  let quad = i % params.outQuads;
+${prepare}
+  var sum = vec4f();
+  if (exists) {
+    for (var item = local / ${columns}u; item < ${items}; item += ${threads}u) {
+${perItem}
+      sum += ${value};
+    }
+  }
+${threads > 1 ? '  sum = columnTotal(local, sum);' : ''}
+  if (!exists || local >= ${columns}u) { return; }
+  for (var c = 0u; c < 4u; c++) {
+    let outChannel = 4u * quad + c;
+    if (outChannel >= params.outChannels) { break; }
+    var gradient = sum[c];
+${perChannel}
+  }
+}
+`;
+}
+
+/** `splits`: of the weight gradient. */
+const SPLITS = { splits: 'u32' } as const satisfies Record<string, ScalarType>;
+
+/**
+ * For each mask bit dL/dbit = Σ over its rows of frozen · dL/dw, both in levels, through the binariser, into the optimiser.
+ * Of an input that lies there twice the first copy counts: its second one is rounding of the first.
+ * @param gradient how dL/dw lies there: with `rowsPerSum` beyond 1 it has the weights in it
  * @param type of `frozen`, which lies as `rows`
  */
-export function maskUpdateKernel(mask: MaskSpec, optimizer: OptimizerSpec, type: WeightLayout['type']) {
+export function maskUpdateKernel(
+  mask: MaskSpec,
+  optimizer: OptimizerSpec,
+  gradient: { readonly rowsPerSum: number; readonly threads: number },
+  type: 'f16' | 'f32',
+) {
   const update = optimizerSource(optimizer);
+  const { rowsPerSum, threads } = gradient;
+  const buffers: Record<string, BufferType> = { dw: 'read vec4f', ...update.buffers };
+  if (rowsPerSum === 1) buffers.frozen = `read ${quadsOfType[type].element}`;
   return defineKernel({
     label: 'update',
-    params: { ...LAYER, ...MASK },
+    params: { ...LAYER, ...MASK, ...SPLITS },
     usesStep: true,
-    buffers: { frozen: type === 'f16' ? 'read f16' : 'read f32', dw: 'read f32', ...update.buffers },
+    buffers,
     body: `${binarizer(mask)}
 ${update.functions}
-${linearEntry(`
-  if (i >= params.bitsPerFilter * params.outChannels) { return; }
-  let outChannel = i % params.outChannels;
-  let segment = i / params.outChannels;
-  let rows = params.inChannels * params.taps;
-  let end = min(rows, (segment + 1u) * params.rowsPerBit);
-  var sum = 0.0;
-  for (var r = segment * params.rowsPerBit; r < end; r++) {
-    let row = (r % params.taps) * 4u * params.inQuads + r / params.taps;
-    let at = row * 4u * params.outQuads + outChannel;
-    sum += f32(frozen[at]) * dw[at];
-  }
-  let bit = outChannel * params.bitsPerFilter + segment;
-  update(params.offset + bit, sum * derivative(bit), step.learningRateMasks);`)}`,
+${sumEntry({
+  threads,
+  count: 'params.bitsPerFilter * params.outQuads',
+  // Rows are those that are stored: sums of so many.
+  prepare: `
+  let segment = i / params.outQuads;
+  let rowsPerTap = 4u * params.inQuads / ${rowsPerSum}u;
+  let rowsPerBit = params.rowsPerBit / ${rowsPerSum}u;
+  let rowsPerFilter = (params.inChannels + ${rowsPerSum - 1}u) / ${rowsPerSum}u * params.taps;
+  let firstRow = segment * rowsPerBit;
+  let rows = min(rowsPerBit, rowsPerFilter - firstRow);`,
+  items: 'rows * params.splits',
+  perItem: `
+      let split = item / rows;
+      let r = firstRow + item - split * rows;
+      let at = ((r % params.taps) * rowsPerTap + r / params.taps) * params.outQuads + quad;
+      let part = dw[split * params.taps * rowsPerTap * params.outQuads + at];`,
+  value: rowsPerSum === 1 ? 'vec4f(frozen[at]) * part' : 'part',
+  perChannel: `
+    let bit = outChannel * params.bitsPerFilter + segment;
+    update(params.offset + bit, gradient * derivative(bit), step.learningRateMasks);`,
+})}`,
   });
 }
 
 type TrainedGroup = 'Weights' | 'Head';
 
 /**
- * One thread per trained weight; `grid`: dw is by level, and the gradient passes where |w| ≤ limit · scale. Not |w/scale| ≤ limit: weights
+ * For each trained weight; `grid`: dw is by level, and the gradient passes where |w| ≤ limit · scale. Not |w/scale| ≤ limit: weights
  * start as level · scale, many of them on that very edge, and a GPU's division may end on either side of it.
+ * @param threads that share a sum of splits
  */
-export function weightUpdateKernel(optimizer: OptimizerSpec, group: TrainedGroup, grid: boolean) {
+export function weightUpdateKernel(
+  optimizer: OptimizerSpec,
+  group: TrainedGroup,
+  grid: boolean,
+  threads: number,
+) {
   const update = optimizerSource(optimizer);
-  const buffers: Record<string, BufferType> = { dw: 'read f32', ...update.buffers };
+  const buffers: Record<string, BufferType> = { dw: 'read vec4f', ...update.buffers };
   if (grid) buffers.scales = 'read f32';
   return defineKernel({
     label: 'update',
-    params: { ...LAYER, ...GRID },
+    params: { ...LAYER, ...GRID, ...SPLITS },
     usesStep: true,
     buffers,
     body: `${update.functions}
-${linearEntry(`
-  if (i >= params.outChannels * params.inChannels * params.taps) { return; }
-  let outChannel = i % params.outChannels;
-  let rest = i / params.outChannels;
-  let inChannel = rest % params.inChannels;
-  let tap = rest / params.inChannels;
-  let index = params.offset + (outChannel * params.inChannels + inChannel) * params.taps + tap;
-  var gradient = dw[(tap * 4u * params.inQuads + inChannel) * 4u * params.outQuads + outChannel];
+${sumEntry({
+  threads,
+  count: 'params.inChannels * params.taps * params.outQuads',
+  prepare: `
+  let inChannel = (i / params.outQuads) % params.inChannels;
+  let tap = i / params.outQuads / params.inChannels;
+  let at = (tap * 4u * params.inQuads + inChannel) * params.outQuads + quad;`,
+  items: 'params.splits',
+  perItem: '',
+  value: 'dw[item * params.taps * 4u * params.inQuads * params.outQuads + at]',
+  perChannel: `
+    let index = params.offset + (outChannel * params.inChannels + inChannel) * params.taps + tap;
 ${
   grid
     ? `
-  let scale = scales[outChannel];
-  if (scale != 0.0) {
-    gradient = select(gradient / scale, 0.0, abs(tensors[index]) > params.limit * scale);
-  }`
+    let scale = scales[outChannel];
+    if (scale != 0.0) {
+      gradient = select(gradient / scale, 0.0, abs(tensors[index]) > params.limit * scale);
+    }`
     : ''
 }
-  update(index, gradient, step.learningRate${group});`)}`,
+    update(index, gradient, step.learningRate${group});`,
+})}`,
   });
 }
