@@ -282,6 +282,7 @@ static napi_value initialize(napi_env env, napi_value exports) {
     { "lanes", LANES }, { "maxKernel", MAX_KERNEL }, { "maxValues", MAX_VALUES },
     { "gradientChannels", GRADIENT_CHANNELS }, { "hasInt8", HAS_INT8 }, { "hasBfloat16", HAS_BFLOAT16 },
     { "int8LevelLimit", INT8_LEVEL_LIMIT }, { "int8ProductLimit", INT8_PRODUCT_LIMIT },
+    { "int8SumLimit", INT8_SUM_LIMIT },
   };
   for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++) {
     CHECK(napi_create_int32(env, facts[i].value, &value));

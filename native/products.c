@@ -25,6 +25,18 @@ typedef struct {
   long chunk;
 } Tile;
 
+static inline Vector bfloat16ToFloats(const uint16_t *values) {
+#if defined(__AVX512F__)
+  return (Vector)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)values)), 16);
+#elif defined(__aarch64__)
+  return (Vector)vshll_n_u16(vld1_u16(values), 16);
+#else
+  IntVector bits;
+  for (int i = 0; i < VECTOR; i++) bits[i] = (int32_t)((uint32_t)values[i] << 16);
+  return (Vector)bits;
+#endif
+}
+
 #define PRAGMA(text) _Pragma(#text)
 #define UNROLL(n) PRAGMA(GCC unroll n)
 
@@ -103,6 +115,32 @@ typedef struct {
       sums[m][n] = (P##_SUM){0}; \
     }
 
+/**
+ * NAME(tile, segmentDepth, gradients, sums, stride): the tile's part of dL/dbit, for each segment of the weights, so many
+ * dwords of every tap: sums[n] += Σ over rows of (Σ over the segment of pixels · weights) · the row's gradient of output n,
+ * and on to the next segment's sums. GRADIENT: how gradients lie there.
+ */
+#define DEFINE_MASK_TILE(NAME, P, GRADIENT, VECTORS) \
+  static void NAME(const Tile *tile, long segmentDepth, const char *const *gradients, float *bits, long stride) { \
+    for (long first = 0; first < tile->depth; first += segmentDepth, bits += stride) { \
+      const long end = minLong(tile->depth, first + segmentDepth); \
+      CLEAR(TILE_ROWS, VECTORS, P##_SUM, sums) \
+      for (long t = 0; t < tile->taps; t++) { \
+        const char *const *pixels = tile->pixels + t * TILE_ROWS; \
+        const int32_t *weights = tile->weights + tile->tapOffsets[t] + first * VECTORS * VECTOR; \
+        for (long k = 4 * first; k < 4 * end; k += 4) { \
+          ACCUMULATE(P, TILE_ROWS, VECTORS, pixels[m] + k, weights) \
+        } \
+      } \
+      UNROLL(4) for (int n = 0; n < VECTORS; n++) { \
+        Vector total = {0}; \
+        UNROLL(16) for (int m = 0; m < TILE_ROWS; m++) \
+          total += P##_FLOATS(sums[m][n]) * GRADIENT(gradients[m], n * VECTOR); \
+        *(Vector *)(bits + n * VECTOR) += total; \
+      } \
+    } \
+  }
+
 /** NAME(a, aStride, b, depth, c, cStride, add): c[m][n] (+)= Σ over k of a[k][m] · b[k][n]; OUTER_ROWS rows. */
 #define DEFINE_OUTER(NAME, P, VECTORS) \
   static void NAME(const int32_t *a, long aStride, const int32_t *b, long depth, float *c, long cStride, int add) { \
@@ -151,8 +189,11 @@ typedef int16_t ShortVector __attribute__((vector_size(4 * VECTOR), aligned(4)))
 #define INT16_DOT(sum, a, b) ((sum) + (ShortVector)_mm256_maddubs_epi16((__m256i)(a), (__m256i)(b)))
 #define INT16_WIDEN(sum) ((IntVector)_mm256_madd_epi16((__m256i)(sum), _mm256_set1_epi16(1)))
 #endif
+#define INT16_FLOATS(sum) INT8_RESULT(INT16_WIDEN(sum))
 #define DEFINE_INT8_TILE(NAME, VECTORS) DEFINE_WIDENED_TILE(NAME, INT16, VECTORS)
+#define DEFINE_INT8_MASK_TILE(NAME, GRADIENT, VECTORS) DEFINE_MASK_TILE(NAME, INT16, GRADIENT, VECTORS)
 #else
+#define INT8_FLOATS INT8_RESULT
 #if defined(__AVX512F__)
 #define INT8_DOT(sum, a, b) ((IntVector)_mm512_dpbusd_epi32((__m512i)(sum), (__m512i)(a), (__m512i)(b)))
 #elif defined(__AVXVNNI__)
@@ -163,12 +204,21 @@ typedef int16_t ShortVector __attribute__((vector_size(4 * VECTOR), aligned(4)))
 #define INT8_DOT(sum, a, b) ((IntVector)vdotq_s32((int32x4_t)(sum), (int8x16_t)(a), (int8x16_t)(b)))
 #endif
 #define DEFINE_INT8_TILE(NAME, VECTORS) DEFINE_TILE(NAME, INT8, VECTORS)
+#define DEFINE_INT8_MASK_TILE(NAME, GRADIENT, VECTORS) DEFINE_MASK_TILE(NAME, INT8, GRADIENT, VECTORS)
 #endif
+#define FLOAT_GRADIENT(at, n) (*(const Vector *)((const float *)(at) + (n)))
+#define BFLOAT16_GRADIENT(at, n) bfloat16ToFloats((const uint16_t *)(at) + (n))
 DEFINE_INT8_TILE(int8Tile, PANEL / VECTOR)
+DEFINE_INT8_MASK_TILE(floatMaskTile, FLOAT_GRADIENT, PANEL / VECTOR)
+DEFINE_INT8_MASK_TILE(bfloat16MaskTile, BFLOAT16_GRADIENT, PANEL / VECTOR)
 #if PANEL > LANES
 DEFINE_INT8_TILE(int8NarrowTile, LANES / VECTOR)
+DEFINE_INT8_MASK_TILE(floatNarrowMaskTile, FLOAT_GRADIENT, LANES / VECTOR)
+DEFINE_INT8_MASK_TILE(bfloat16NarrowMaskTile, BFLOAT16_GRADIENT, LANES / VECTOR)
 #else
 #define int8NarrowTile int8Tile
+#define floatNarrowMaskTile floatMaskTile
+#define bfloat16NarrowMaskTile bfloat16MaskTile
 #endif
 #endif
 
@@ -192,6 +242,7 @@ DEFINE_OUTER(bfloat16NarrowOuter, BFLOAT16, LANES / VECTOR)
 #endif
 #endif
 
+typedef void (*MaskTileFunction)(const Tile *, long, const char *const *, float *, long);
 typedef void (*TileFunction)(const Tile *, const float *, float *const *, long);
 typedef void (*OuterFunction)(const int32_t *, long, const int32_t *, long, float *, long, int);
 
@@ -250,31 +301,37 @@ typedef struct {
   int format;
   /** Dwords whose sums fit in int16. */
   long chunk;
+  long kernel, stride, padding;
   long sourceHeight, sourceWidth, sourceBytes;
   long targetHeight, targetWidth, targetChannels;
   long depth, totalTaps;
   long pixels, pixelsPerBlock, panels, panelsPerPiece, pieces;
 } Gather;
 
-static void gatherPiece(void *data, long index) {
-  const Gather *g = data;
-  const Pass *pass = g->pass;
-  const long block = index / g->pieces;
-  const long firstPanel = index % g->pieces * g->panelsPerPiece;
-  const long endPanel = minLong(g->panels, firstPanel + g->panelsPerPiece);
-  const long first = block * g->pixelsPerBlock;
-  const long count = minLong(g->pixels - first, g->pixelsPerBlock);
-  const long tiles = ceilDivide(count, TILE_ROWS);
-  const long perImage = pass->rows * pass->columns;
+/** Pixels that are computed together, a tile after the other. */
+typedef struct {
+  long count, tiles;
+  /** What rows read for the taps, [tile][tap][TILE_ROWS]; zeros where there is nothing. */
+  const char **pixels;
+  /** Which target pixel a row is, [tile][TILE_ROWS]. */
+  long *targets;
+} Block;
 
-  const char **pixels = scratch(sizeof(char *) * (size_t)((pass->taps + 1) * tiles * TILE_ROWS));
-  float **targets = (float **)(pixels + pass->taps * tiles * TILE_ROWS);
-  for (long n = 0; n < tiles * TILE_ROWS; n++) {
+/** In this thread's scratch memory. */
+static Block openBlock(const Gather *g, long index) {
+  const Pass *pass = g->pass;
+  const long first = index * g->pixelsPerBlock;
+  const long count = maxLong(0, minLong(g->pixels - first, g->pixelsPerBlock));
+  const long tiles = ceilDivide(count, TILE_ROWS), rows = tiles * TILE_ROWS;
+  const long perImage = pass->rows * pass->columns;
+  const char **pixels = scratch((size_t)rows * ((size_t)pass->taps * sizeof(char *) + sizeof(long)));
+  long *targets = (long *)(pixels + pass->taps * rows);
+  for (long n = 0; n < rows; n++) {
     const long q = first + n;
     const int exists = n < count;
     const long image = q / perImage, i = q % perImage / pass->columns, j = q % pass->columns;
     const long row = i * pass->targetStep + pass->targetRow, column = j * pass->targetStep + pass->targetColumn;
-    targets[n] = exists ? g->y + ((image * g->targetHeight + row) * g->targetWidth + column) * g->targetChannels : NULL;
+    targets[n] = (image * g->targetHeight + row) * g->targetWidth + column;
     const char **slot = pixels + n / TILE_ROWS * pass->taps * TILE_ROWS + n % TILE_ROWS;
     for (long t = 0; t < pass->taps; t++, slot += TILE_ROWS) {
       const long h = i * pass->step + pass->dy[t], w = j * pass->step + pass->dx[t];
@@ -282,6 +339,15 @@ static void gatherPiece(void *data, long index) {
       *slot = inside ? g->x + ((image * g->sourceHeight + h) * g->sourceWidth + w) * g->sourceBytes : g->zeros;
     }
   }
+  return (Block){ .count = count, .tiles = tiles, .pixels = pixels, .targets = targets };
+}
+
+static void gatherPiece(void *data, long index) {
+  const Gather *g = data;
+  const Pass *pass = g->pass;
+  const long firstPanel = index % g->pieces * g->panelsPerPiece;
+  const long endPanel = minLong(g->panels, firstPanel + g->panelsPerPiece);
+  const Block block = openBlock(g, index / g->pieces);
 
   long tapOffsets[MAX_TAPS];
   int32_t totals[TILE_ROWS * PANEL] __attribute__((aligned(ALIGNMENT)));
@@ -297,20 +363,20 @@ static void gatherPiece(void *data, long index) {
       .totals = totals,
       .chunk = g->chunk,
     };
-    for (long n = 0; n < tiles; n++) {
+    for (long n = 0; n < block.tiles; n++) {
+      const long rows = minLong(TILE_ROWS, block.count - n * TILE_ROWS);
       float *outputs[TILE_ROWS];
-      for (long m = 0; m < TILE_ROWS; m++)
-        outputs[m] = targets[n * TILE_ROWS + m] ? targets[n * TILE_ROWS + m] + panel * PANEL : NULL;
-      arguments.pixels = pixels + n * pass->taps * TILE_ROWS;
-      tile(&arguments, g->scales + panel * PANEL, outputs, minLong(TILE_ROWS, count - n * TILE_ROWS));
+      for (long m = 0; m < rows; m++)
+        outputs[m] = g->y + block.targets[n * TILE_ROWS + m] * g->targetChannels + panel * PANEL;
+      arguments.pixels = block.pixels + n * pass->taps * TILE_ROWS;
+      tile(&arguments, g->scales + panel * PANEL, outputs, rows);
     }
   }
 }
 
 /** The pass over all targets, or with `transposed` over those of a phase: of the row and column `phase` in a stride. */
-static void openPass(Pass *pass, const Gather *g, const gatherCall *call, long phase) {
-  const int transposed = (int)call->transposed;
-  const long kernel = (long)call->kernel, stride = (long)call->stride, padding = (long)call->padding;
+static void openPass(Pass *pass, const Gather *g, int transposed, long phase) {
+  const long kernel = g->kernel, stride = g->stride, padding = g->padding;
   const long phases = transposed ? stride : 1;
   pass->targetStep = phases;
   pass->targetRow = phase / phases;
@@ -344,7 +410,10 @@ static void openPass(Pass *pass, const Gather *g, const gatherCall *call, long p
 void gather(const Context *context, const gatherCall *call) {
   const int transposed = (int)call->transposed;
   const long kernel = (long)call->kernel, batch = (long)call->batch;
-  Gather g = { .format = (int)call->format, .totalTaps = kernel * kernel };
+  Gather g = {
+    .format = (int)call->format, .totalTaps = kernel * kernel,
+    .kernel = kernel, .stride = (long)call->stride, .padding = (long)call->padding,
+  };
   g.x = TENSOR(char, x);
   g.zeros = TENSOR(char, zeros);
   g.w = TENSOR(int32_t, w);
@@ -365,7 +434,7 @@ void gather(const Context *context, const gatherCall *call) {
   g.pass = &pass;
   const long phases = transposed ? (long)call->stride : 1;
   for (long phase = 0; phase < phases * phases; phase++) {
-    openPass(&pass, &g, call, phase);
+    openPass(&pass, &g, transposed, phase);
     g.pixels = batch * pass.rows * pass.columns;
     if (g.pixels <= 0) continue;
     const long fitting = maxLong(4, BLOCK_BYTES / (g.sourceBytes * TILE_ROWS));
@@ -376,6 +445,99 @@ void gather(const Context *context, const gatherCall *call) {
     g.pieces = ceilDivide(g.panels, g.panelsPerPiece);
     parallel(context->pool, blocks * g.pieces, gatherPiece, &g);
   }
+}
+
+/* ---- Gradient of mask bits ---- */
+
+#if HAS_INT8
+
+typedef struct {
+  Gather gather;
+  const char *dy;
+  float *sums;
+  int format;
+  long segmentDepth, bitsPerFilter;
+} MaskGradient;
+
+/** @param columns of the panel: PANEL or LANES */
+static MaskTileFunction maskTileFunction(int format, long columns) {
+  if (format == BFLOAT16) return columns == PANEL ? bfloat16MaskTile : bfloat16NarrowMaskTile;
+  return columns == PANEL ? floatMaskTile : floatNarrowMaskTile;
+}
+
+static void maskGradientPiece(void *data, long index) {
+  const MaskGradient *m = data;
+  const Gather *g = &m->gather;
+  const long firstPanel = index % g->pieces * g->panelsPerPiece;
+  const long endPanel = minLong(g->panels, firstPanel + g->panelsPerPiece);
+  const Block block = openBlock(g, index / g->pieces);
+  const long stride = g->targetChannels;
+  const long gradientBytes = bytesPerValue(m->format);
+  float *sums = m->sums + index / g->pieces * m->bitsPerFilter * stride;
+  long tapOffsets[MAX_TAPS];
+  for (long panel = firstPanel; panel < endPanel; panel++) {
+    const long columns = minLong(PANEL, stride - panel * PANEL);
+    const MaskTileFunction tile = maskTileFunction(m->format, columns);
+    for (long t = 0; t < g->pass->taps; t++) tapOffsets[t] = t * g->depth * columns;
+    Tile arguments = {
+      .taps = g->pass->taps,
+      .tapOffsets = tapOffsets,
+      .depth = minLong(g->depth, m->bitsPerFilter * m->segmentDepth), // beyond it is padding
+      .weights = g->w + panel * PANEL * g->totalTaps * g->depth,
+    };
+    for (long bit = 0; bit < m->bitsPerFilter; bit++)
+      memset(sums + bit * stride + panel * PANEL, 0, sizeof(float) * (size_t)columns);
+    for (long n = 0; n < block.tiles; n++) {
+      const char *gradients[TILE_ROWS];
+      for (long r = 0; r < TILE_ROWS; r++) {
+        // Rows beyond the last read zeros, so that any gradient will do.
+        const long target = block.targets[minLong(n * TILE_ROWS + r, block.count - 1)];
+        gradients[r] = m->dy + (target * stride + panel * PANEL) * gradientBytes;
+      }
+      arguments.pixels = block.pixels + n * g->pass->taps * TILE_ROWS;
+      tile(&arguments, m->segmentDepth, gradients, sums + panel * PANEL, stride);
+    }
+  }
+}
+
+#endif
+
+/**
+ * The gradient of mask bits without that of the weights: a bit switches what its segment adds to an output, so dL/dbit is the sum over
+ * pixels of that · dL/doutput. x are levels, w the panels of the frozen weights; a segment is all taps of `segmentChannels`
+ * channels, a multiple of four, and sums of one product per dword are below INT8_SUM_LIMIT.
+ * sums [blocks][bitsPerFilter, outChannels]: the sum over the blocks is the gradient. Only where there are int8 products.
+ */
+void maskGradient(const Context *context, const maskGradientCall *call) {
+#if HAS_INT8
+  const long kernel = (long)call->kernel, outChannels = (long)call->outChannels;
+  MaskGradient m = {
+    .gather = {
+      .x = TENSOR(char, x), .zeros = TENSOR(char, zeros), .w = TENSOR(int32_t, w),
+      .kernel = kernel, .stride = (long)call->stride, .padding = (long)call->padding,
+      .sourceHeight = (long)call->inHeight, .sourceWidth = (long)call->inWidth, .sourceBytes = (long)call->inChannels,
+      .targetHeight = (long)call->outHeight, .targetWidth = (long)call->outWidth, .targetChannels = outChannels,
+      .depth = (long)call->inChannels / 4, .totalTaps = kernel * kernel,
+      .panels = ceilDivide(outChannels, PANEL),
+    },
+    .dy = TENSOR(char, dy), .sums = TENSOR(float, sums), .format = (int)call->format,
+    .segmentDepth = (long)call->segmentChannels / 4, .bitsPerFilter = (long)call->bitsPerFilter,
+  };
+  Gather *g = &m.gather;
+  Pass pass;
+  openPass(&pass, g, 0, 0);
+  g->pass = &pass;
+  g->pixels = (long)call->batch * pass.rows * pass.columns;
+  const long blocks = (long)call->blocks;
+  g->pixelsPerBlock = TILE_ROWS * ceilDivide(ceilDivide(g->pixels, TILE_ROWS), blocks);
+  g->panelsPerPiece = ceilDivide(g->panels, minLong(g->panels, ceilDivide(ENOUGH_PIECES, blocks)));
+  g->pieces = ceilDivide(g->panels, g->panelsPerPiece);
+  parallel(context->pool, blocks * g->pieces, maskGradientPiece, &m);
+#else
+  (void)context;
+  (void)call;
+  __builtin_trap();
+#endif
 }
 
 /* ---- Weight gradient ---- */

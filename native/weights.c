@@ -281,7 +281,8 @@ static void updateMasksPiece(void *data, long index) {
       long channel = row / u->layer.taps, tap = row % u->layer.taps;
       for (long r = row; r < endRow; r++) {
         const size_t at = (size_t)((tap * u->layer.rowStride + channel) * u->layer.outPadded + out);
-        sum += frozenLanes(u, at) * gradientOf(u, at, perSplit);
+        const Lanes gradient = gradientOf(u, at, perSplit);
+        sum += u->frozen ? frozenLanes(u, at) * gradient : gradient;
         if (++tap == u->layer.taps) {
           tap = 0;
           channel++;
@@ -297,7 +298,10 @@ static void updateMasksPiece(void *data, long index) {
   }
 }
 
-/** dL/dbit = Σ over its rows of frozen · dL/dw (whose scale is in dw already), through the binariser, into the optimiser. */
+/**
+ * dL/dbit = Σ over its rows of frozen · dL/dw (whose scale is in dw already), through the binariser, into the optimiser.
+ * Without `frozen`, rows have been multiplied: maskGradient's sums, rows of one bit each.
+ */
 void updateMasks(const Context *context, const updateMasksCall *call) {
   Update u = {
     .layer = OPEN_LAYER(FLOAT32, FLOAT32), .binarizer = OPEN_BINARIZER(),

@@ -65,6 +65,7 @@
  * uint8 levels × int8 weights → int32, four at a time: the name of the instructions, and for which levels they are exact.
  * Without instructions for it x86 adds pairs of products in int16, and several pairs before it widens their sum: as many
  * as cannot overflow.
+ * INT8_PRODUCT_LIMIT: largest magnitude of a product; INT8_SUM_LIMIT: of the sum of one product per dword.
  */
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__)
 #define INT8_NAME "AVX-512 VNNI"
@@ -94,8 +95,10 @@
 #endif
 #if defined(INT8_IN_INT16)
 #define INT8_PRODUCT_LIMIT (INT16_MAX / 2)
+#define INT8_SUM_LIMIT (INT16_MAX / 2)
 #else
 #define INT8_PRODUCT_LIMIT (255 * 128)
+#define INT8_SUM_LIMIT (INT32_MAX / 4)
 #endif
 /** bfloat16 × bfloat16 → float32, two at a time. */
 #if defined(__AVX512BF16__) && defined(__AVX512BW__)
@@ -157,6 +160,8 @@ void *scratch(size_t bytes);
     outChannels, kernel, stride, padding, transposed) \
   K(weightGradient, x, dy, dw, inputFormat, format, batch, inHeight, inWidth, inChannels, outHeight, outWidth, \
     outChannels, kernel, stride, padding, splits) \
+  K(maskGradient, x, zeros, dy, w, sums, format, batch, inHeight, inWidth, inChannels, outHeight, outWidth, \
+    outChannels, kernel, stride, padding, segmentChannels, bitsPerFilter, blocks) \
   K(maskWeights, scores, bits, frozen, w, wTransposed, frozenFormat, format, gradientFormat, taps, rowStride, inPadded, \
     inChannels, outChannels, outPadded, rowsPerBit, bitsPerFilter, binarizer, threshold, slope, noise, seed, layerKey) \
   K(gridWeights, problem, values, levels, scales, w, wTransposed, format, gradientFormat, taps, rowStride, inPadded, inChannels, \

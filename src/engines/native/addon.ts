@@ -19,10 +19,14 @@ export interface Addon {
   readonly coefficients: readonly string[];
   /** Whether products take uint8 levels × int8 weights, and bfloat16 × bfloat16, here. */
   readonly hasInt8: number;
-  /** The instructions that int8 products take, and up to where they are exact: levels of the input, products with a weight. */
+  /**
+   * The instructions that int8 products take, and up to where they are exact: levels of the input, products with a weight;
+   * and for the gradients of mask bits the sum of one product for every four rows of a bit.
+   */
   readonly int8Name: string;
   readonly int8LevelLimit: number;
   readonly int8ProductLimit: number;
+  readonly int8SumLimit: number;
   readonly hasBfloat16: number;
   /** In the order of their numbers. */
   readonly kernels: readonly string[];

@@ -28,6 +28,8 @@ export interface BackwardContext extends ForwardContext {
   readonly trainsBatchNorm: boolean;
   /** Emits the update of what a layer's weights are made from. @param dw [splits], to be added up */
   updateWeights(layer: ConvLayer | LinearLayer, dw: Tensor, splits: number, dy: Tensor): void;
+  /** Emits the update of a layer's masks. @param sums [blocks], dL/dbit, to be added up */
+  updateBits(layer: ConvLayer, sums: Tensor, blocks: number): void;
   /** Emits the update of a batch norm's weight and bias, and the means its input's gradient needs. */
   updateAffine(layer: BatchNormLayer, sums: Tensor, chunks: number, pixels: number): void;
 }
@@ -35,6 +37,15 @@ export interface BackwardContext extends ForwardContext {
 /** Weight gradients of few channels are split along pixels, so that there is work for several threads. */
 const ENOUGH_PIECES = 16;
 const MIN_PIXELS_PER_SPLIT = 512;
+
+/** Gradients of mask bits are summed up in blocks of pixels: those of one stay in the second-level cache. */
+const BLOCK_BYTES = 192 * 1024;
+/** Fewer than these are not worth an own sum. */
+const MIN_PIXELS_PER_BLOCK = 64;
+/** Output channels of one piece of a block, at least. */
+const PIECE_CHANNELS = 32;
+/** Pieces that keep many threads busy. */
+const ENOUGH_BLOCK_PIECES = 48;
 
 /** Pixels whose sums one thread takes at a time. */
 const MAX_CHUNKS = 32;
@@ -107,10 +118,37 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
 
   function productGradients(layer: ConvLayer | LinearLayer, dy: Tensor): void {
     const [input, output] = [values.source(layer), maps.get(layer.name)!];
-    const { transposed, precision, columns } = context.weights(layer);
+    const { transposed, precision, columns, segments } = context.weights(layer);
     const geometry = geometryOf(builder.addon, layer, input.shape, output.shape, columns);
     const flop = productFlop(windowOf(layer), output.shape);
-    if (context.trainsWeights(layer)) {
+    if (layer.kind === 'conv' && segments) {
+      const { pixels } = output.shape;
+      const wanted = Math.max(
+        (pixels * input.shape.padded) / BLOCK_BYTES,
+        (ENOUGH_BLOCK_PIECES * PIECE_CHANNELS) / geometry.outChannels,
+      );
+      const blocks = Math.ceil(Math.min(wanted, pixels / MIN_PIXELS_PER_BLOCK));
+      const { channels, bits, frozen } = segments;
+      const bytes = 4 * blocks * bits * geometry.outChannels;
+      const sums = builder.transient(`mask gradient of ${layer.name}`, bytes);
+      builder.call(
+        'maskGradient',
+        {
+          ...geometry,
+          x: input.tensor,
+          zeros: values.zeros,
+          dy,
+          w: frozen,
+          sums,
+          format: precision.backward,
+          segmentChannels: channels,
+          bitsPerFilter: bits,
+          blocks,
+        },
+        { flop },
+      );
+      context.updateBits(layer, sums, blocks);
+    } else if (context.trainsWeights(layer)) {
       const rows = geometry.kernel ** 2 * geometry.inChannels;
       const pieces = geometry.kernel ** 2 * Math.ceil(geometry.inChannels / builder.addon.gradientChannels);
       const splits = Math.max(

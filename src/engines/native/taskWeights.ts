@@ -43,6 +43,18 @@ export interface Weights {
   readonly columns: number | null;
   /** Value of one level of the input. */
   readonly inputStep: number;
+  /** Where mask bits get their gradient without one of the weights; null where they do not. */
+  readonly segments: MaskSegments | null;
+}
+
+/** Bits that each switch all taps of the same input channels: what maskGradient of native/products.c wants. */
+export interface MaskSegments {
+  /** Input channels of a bit; a filter's last one may have fewer. */
+  readonly channels: number;
+  /** Of a filter. */
+  readonly bits: number;
+  /** Panels of the backbone's levels, every bit on. */
+  readonly frozen: Tensor;
 }
 
 /** A layer's weights as kernels of native/weights.c see them. */
@@ -116,6 +128,25 @@ export class TaskWeights {
     if (layer.kind === 'linear') this.#updateBias(layer, dy);
   }
 
+  /** @param sums of maskGradient, one for each of so many blocks */
+  updateBits(layer: ConvLayer, sums: Tensor, blocks: number): void {
+    const { segments, inputStep: factor } = this.get(layer);
+    // Bits in the place of rows, each with a row of its own.
+    const { bits } = segments!;
+    this.builder.call('updateMasks', {
+      ...this.#layout(layer),
+      ...{ taps: 1, rowStride: bits, inPadded: bits, inChannels: bits },
+      ...this.#maskArguments(layer),
+      rowsPerBit: 1,
+      ...this.task.moments(`${layer.name}.scores`),
+      dw: sums,
+      splits: blocks,
+      factor,
+      frozen: null,
+      frozenFormat: 'levels8',
+    });
+  }
+
   #conv(layer: ConvLayer): Weights {
     const { method, backbone } = this.training;
     const weights = backbone.convs[layer.name];
@@ -127,9 +158,9 @@ export class TaskWeights {
       forward: exact ? this.precision.forward : 'float32',
       backward: exact && this.precision.forward === 'levels8' ? this.precision.backward : 'float32',
     };
-    const common = this.#panels(layer, precision, isLevels ? weights.scales : null, inputStep);
+    const panels = this.#panels(layer, precision, isLevels ? weights.scales : null, inputStep);
     const layout = this.#layout(layer);
-    const { values: w, transposed: wTransposed } = common;
+    const { values: w, transposed: wTransposed } = panels;
     const target = {
       w,
       wTransposed,
@@ -163,12 +194,47 @@ export class TaskWeights {
         ...layout,
         ...target,
         ...mask,
-        bits: this.builder.persistent(`bits of ${layer.name}`, bits, new Uint8Array(bits).fill(255)),
+        bits: this.#noBits(`bits of ${layer.name}`, bits),
         frozen,
         frozenFormat: isLevels ? 'levels8' : 'float32',
       });
     }
-    return common;
+    return { ...panels, segments: this.#segments(layer, panels) };
+  }
+
+  /** Bits of no step before the first one: all are written then. */
+  #noBits(label: string, count: number): Tensor {
+    return this.builder.persistent(label, count, new Uint8Array(count).fill(255));
+  }
+
+  /** Null where a bit's rows are not whole dwords of all taps, or the processor's sums would not be exact. */
+  #segments(layer: ConvLayer, { precision, largestProduct, columns }: Weights): MaskSegments | null {
+    const { mask } = this.training.method;
+    if (!mask || precision.forward !== 'levels8' || columns !== null) return null;
+    const layout = this.#layout(layer);
+    const { taps, inPadded } = layout;
+    const rows = rowsPerBit(layer, mask);
+    if (rows % taps !== 0) return null;
+    const [, bits] = maskShape(layer, mask);
+    const channels = bits === 1 ? inPadded : rows / taps;
+    const dwords = (taps * channels) / 4;
+    if (channels % 4 !== 0 || dwords * largestProduct > this.builder.addon.int8SumLimit) return null;
+    const frozen = this.builder.persistent(
+      `frozen panels of ${layer.name}`,
+      taps * inPadded * layout.outPadded,
+    );
+    this.builder.call('maskWeights', {
+      ...layout,
+      ...this.#alwaysOn(layer),
+      w: frozen,
+      wTransposed: null,
+      format: 'levels8',
+      gradientFormat: 'float32',
+      bits: this.#noBits(`bits of the frozen panels of ${layer.name}`, layer.outChannels),
+      frozen: this.#frozen.get(layer.name)!,
+      frozenFormat: 'levels8',
+    });
+    return { channels, bits, frozen };
   }
 
   #head(layer: LinearLayer): Weights {
@@ -222,6 +288,7 @@ export class TaskWeights {
       largestProduct: precision.forward === 'levels8' ? topLevel(activationBits) * levelLimit(weightBits) : 0,
       columns,
       inputStep,
+      segments: null,
     };
   }
 

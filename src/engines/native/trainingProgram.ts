@@ -55,6 +55,7 @@ export function compileTraining(
     trainsWeights: (layer) => weights.areTrained(layer),
     trainsBatchNorm: method.trainBatchNorm,
     updateWeights: (layer, dw, splits, dy) => weights.update(layer, dw, splits, dy),
+    updateBits: (layer, sums, blocks) => weights.updateBits(layer, sums, blocks),
     updateAffine: (layer, sums, chunks, count) => norms.update(layer, sums, chunks, count),
   };
   const values = emitForward(context);

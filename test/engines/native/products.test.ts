@@ -7,7 +7,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import type { Addon } from '../../../src/engines/native/addon.js';
 import type { Format, Geometry } from '../../../src/engines/native/features.js';
-import { ProgramBuilder } from '../../../src/engines/native/program.js';
+import { ProgramBuilder, type Tensor } from '../../../src/engines/native/program.js';
 import { outputSize } from '../../../src/model/graph.js';
 import { hash32 } from '../../../src/random.js';
 import { testAddons } from './variants.js';
@@ -25,6 +25,8 @@ interface Problem {
   readonly dy: Float32Array;
   /** Kernels are told. */
   readonly largestProduct: number;
+  /** Input channels of a mask bit, a multiple of four. */
+  readonly segmentChannels: number;
 }
 
 type Window = Omit<Geometry, 'outHeight' | 'outWidth'>;
@@ -42,6 +44,7 @@ function problemOf(window: Window, seed: number, largestProduct = drawnProduct):
     x: Uint8Array.from(draw(batch * inHeight * inWidth * inChannels, 1, 16)),
     dy: Float32Array.from(draw(batch * outHeight * outWidth * outChannels, 2, 31), (value) => value - 15),
     largestProduct,
+    segmentChannels: 4 * (1 + (hash32(seed, 3) % (inChannels / 4))),
   };
 }
 
@@ -124,6 +127,7 @@ for (const [name, addon] of Object.entries(addons)) {
           assert.deepEqual(found.y, expected.y, 'output');
           assert.deepEqual(found.dx, expected.dx, 'input gradient');
           assert.deepEqual(found.dw, expected.dw, 'weight gradient');
+          if (found.dbits) assert.deepEqual(found.dbits, bitGradients(problem, expected.dw), 'mask gradient');
         };
         const title = `${forward} forward, ${backward} backward`;
         test(`${title}: output, input gradient, weight gradient`, () =>
@@ -148,7 +152,7 @@ for (const [name, addon] of Object.entries(addons)) {
   });
 
   async function compute(
-    { geometry, weights, x, dy, largestProduct }: Problem,
+    { geometry, weights, x, dy, largestProduct, segmentChannels }: Problem,
     forward: Format,
     backward: Format,
     splits: number,
@@ -211,17 +215,41 @@ for (const [name, addon] of Object.entries(addons)) {
       format: backward,
       splits,
     });
+    // The test's own levels, not what kernels are told.
+    const isExactMask =
+      taps * (segmentChannels / 4) * largestOf(x) * largestOf(weights) <= addon.int8SumLimit;
+    const masks = forward === 'levels8' && isExactMask;
+    const bitsPerFilter = Math.ceil(inChannels / segmentChannels);
+    const sums = builder.persistent('sums', 4 * splits * bitsPerFilter * outChannels);
+    if (masks) {
+      builder.call('maskGradient', {
+        ...geometry,
+        x: input,
+        zeros,
+        dy: gradient,
+        w,
+        sums,
+        format: backward,
+        segmentChannels,
+        bitsPerFilter,
+        blocks: splits,
+      });
+    }
     const program = builder.finish(2);
     await program.run(Object.fromEntries(addon.stepValues.map((step) => [step, 0])));
-    const parts = program.floatsOf(dw, splits * size);
-    const result = {
-      y: program.floatsOf(y, dy.length).slice(),
-      dx: program.floatsOf(dx, x.length).slice(),
-      dw: Float32Array.from({ length: size }, (_, i) => {
+    const total = (tensor: Tensor, size: number) => {
+      const parts = program.floatsOf(tensor, splits * size);
+      return Float32Array.from({ length: size }, (_, i) => {
         let sum = 0;
         for (let split = 0; split < splits; split++) sum += parts[split * size + i];
         return sum;
-      }),
+      });
+    };
+    const result = {
+      y: program.floatsOf(y, dy.length).slice(),
+      dx: program.floatsOf(dx, x.length).slice(),
+      dw: total(dw, size),
+      dbits: masks ? total(sums, bitsPerFilter * outChannels) : null,
     };
     program.close();
     return result;
@@ -231,6 +259,23 @@ for (const [name, addon] of Object.entries(addons)) {
 /** The upper halves of values that these are enough for. */
 const toBfloat16 = (values: Float32Array): Uint16Array =>
   Uint16Array.from(new Uint32Array(values.buffer), (bits) => bits >>> 16);
+
+function largestOf(values: Iterable<number>): number {
+  let largest = 0;
+  for (const value of values) largest = Math.max(largest, Math.abs(value));
+  return largest;
+}
+
+/** [bitsPerFilter, outChannels]: the gradient of the weights times these, over all taps of a bit's channels. */
+function bitGradients({ geometry, weights, segmentChannels }: Problem, dw: Float32Array): Float32Array {
+  const { inChannels, outChannels } = geometry;
+  const gradients = new Float64Array(Math.ceil(inChannels / segmentChannels) * outChannels);
+  weights.forEach((weight, i) => {
+    const channel = Math.floor(i / outChannels) % inChannels;
+    gradients[Math.floor(channel / segmentChannels) * outChannels + (i % outChannels)] += weight * dw[i];
+  });
+  return Float32Array.from(gradients);
+}
 
 /** The three products as sums over output pixels, taps and channels. */
 function written({ geometry, weights, x, dy }: Problem) {

@@ -17,6 +17,7 @@ function fakeAddon() {
     hasInt8: 0,
     int8Name: '',
     int8LevelLimit: 0,
+    int8SumLimit: 1,
     int8ProductLimit: 0,
     hasBfloat16: 0,
     kernels: ['copy', 'join'],
