@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { configHash, shortHash } from '../../src/config/hash.js';
+import { idleKeys } from '../../src/config/resolve.js';
 import { type Experiment, experimentSchema } from '../../src/config/schema.js';
 
 const base = experimentSchema.parse({ task: 'cubs' });
@@ -59,7 +60,17 @@ function leaves(value: object, prefix: readonly string[] = []): string[][] {
   );
 }
 
-test('every other key changes the hash', () => {
+/** An experiment with another value at a path. */
+function withAnother(experiment: Experiment, path: readonly string[]): Experiment {
+  const copy = structuredClone(experiment);
+  let parent = copy as unknown as Record<string, unknown>;
+  for (const key of path.slice(0, -1)) parent = parent[key] as Record<string, unknown>;
+  const value = parent[path[path.length - 1]];
+  parent[path[path.length - 1]] = typeof value === 'number' ? value + 1 : 'something else';
+  return copy;
+}
+
+test('every other key that is read changes the hash', () => {
   const leftOut = [
     'data.root',
     'data.cache',
@@ -70,13 +81,26 @@ test('every other key changes the hash', () => {
     'name',
   ];
   for (const path of leaves(base)) {
-    if (leftOut.includes(path.join('.'))) continue;
-    const other = changed((experiment) => {
-      let parent = experiment as unknown as Record<string, unknown>;
-      for (const key of path.slice(0, -1)) parent = parent[key] as Record<string, unknown>;
-      parent[path[path.length - 1]] = 'something else';
-    });
-    assert.notEqual(configHash(other), configHash(base), path.join('.'));
+    if (leftOut.includes(path.join('.')) || idleKeys(base).has(path.join('.'))) continue;
+    assert.notEqual(configHash(withAnother(base, path)), configHash(base), path.join('.'));
+  }
+});
+
+test('keys that an experiment does not read do not change the hash', () => {
+  const idle: Record<string, string> = {
+    xbm: 'training.momentum',
+    piggyback: 'method.rows',
+    finetune: 'method.threshold',
+    classifier: 'method.rows',
+  };
+  for (const [name, expected] of Object.entries(idle)) {
+    const experiment = experimentSchema.parse({ task: 'cubs', method: { name } });
+    const keys = [...idleKeys(experiment).keys()];
+    assert.ok(keys.includes(expected), name);
+    for (const key of keys) {
+      const other = withAnother(experiment, key.split('.'));
+      assert.equal(configHash(other), configHash(experiment), `${name}: ${key}`);
+    }
   }
 });
 
