@@ -1,13 +1,23 @@
 import { randomUUID } from 'node:crypto';
-import { readdirSync, rmSync, statSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  readdirSync,
+  readlinkSync,
+  realpathSync,
+  rmSync,
+  type Stats,
+  statSync,
+} from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { ExitCode, UserError } from '../errors.js';
 
 /**
  * Writes a file so that a reader sees either its old or its whole new content, even after a power cut: a temporary
- * name in the same folder, fsync, rename.
- * @throws UserError when the disk is full or the folder cannot be written; the old file is then intact
+ * name in the same folder, fsync, rename. A symbolic link stays one: the file that it points to is replaced.
+ * @throws UserError when the path is a folder, a device or another thing that is no file, the disk is full or the folder
+ * cannot be written; what was there is then intact
  */
 export async function replaceFile(path: string, chunks: Iterable<Uint8Array>): Promise<void> {
   await replaceFiles([[path, chunks]]);
@@ -25,22 +35,39 @@ export async function replaceFiles(
   try {
     for (const [path, chunks] of files) {
       at = path;
-      // rename would say so too, but after other files have taken their names.
-      if (statSync(path, { throwIfNoEntry: false })?.isDirectory())
-        throw new UserError(`${path}: is a folder, expected a file`, 'Choose another path.');
-      const temporary = `${path}.${randomUUID().slice(0, 8)}.tmp`;
-      written.set(temporary, path);
+      const target = targetOf(path);
+      const temporary = `${target}.${randomUUID().slice(0, 8)}.tmp`;
+      written.set(temporary, target);
       await writeNew(temporary, chunks);
     }
-    for (const [temporary, path] of written) {
-      at = path;
-      await rename(temporary, path);
+    for (const [temporary, target] of written) {
+      at = target;
+      await rename(temporary, target);
     }
   } catch (error) {
     for (const temporary of written.keys()) await rm(temporary, { force: true }).catch(() => {});
     throw error instanceof UserError ? error : explain(at, error);
   }
-  for (const folder of new Set([...written.values()].map((path) => dirname(path)))) await syncFolder(folder);
+  for (const folder of new Set([...written.values()].map((target) => dirname(target))))
+    await syncFolder(folder);
+}
+
+/**
+ * The file that a path stands for: where a symbolic link leads, though nothing may be there yet.
+ * @throws UserError when something that is no file is there: rename would replace a device, too
+ */
+function targetOf(path: string): string {
+  const status = statSync(path, { throwIfNoEntry: false });
+  if (status && !status.isFile())
+    throw new UserError(`${path}: is ${kindOf(status)}, expected a file`, 'Choose another path.');
+  if (!lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink()) return path;
+  return status ? realpathSync(path) : targetOf(resolve(realpathSync(dirname(path)), readlinkSync(path)));
+}
+
+function kindOf(status: Stats): string {
+  if (status.isDirectory()) return 'a folder';
+  if (status.isFIFO()) return 'a named pipe';
+  return status.isSocket() ? 'a socket' : 'a device';
 }
 
 async function writeNew(path: string, chunks: Iterable<Uint8Array>): Promise<void> {
@@ -55,7 +82,8 @@ async function writeNew(path: string, chunks: Iterable<Uint8Array>): Promise<voi
 
 /** Removes what a process killed within {@link replaceFile} left beside `path`; for a file that nobody else writes now. */
 export function removeLeftovers(path: string): void {
-  const [folder, name] = [dirname(path), basename(path)];
+  const target = existsSync(path) ? realpathSync(path) : path;
+  const [folder, name] = [dirname(target), basename(target)];
   for (const other of readdirSync(folder)) {
     const isLeftover = other.startsWith(name) && /^\.[0-9a-f]{8}\.tmp$/.test(other.slice(name.length));
     if (isLeftover) rmSync(join(folder, other), { force: true });
@@ -106,6 +134,7 @@ function explain(path: string, error: unknown): unknown {
     case 'ENAMETOOLONG':
     case 'EEXIST':
     case 'ENOTEMPTY':
+    case 'ELOOP':
       return new UserError(`${path}: cannot be written (${code})`, 'Choose another path.');
     default:
       return error;

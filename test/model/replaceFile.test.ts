@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { UserError } from '../../src/errors.js';
 import { removeLeftovers, replaceFile, replaceFiles } from '../../src/model/replaceFile.js';
 import { runWithFileLimit } from '../runs/fileLimit.js';
 import { temporaryFolder } from '../runs/fixtures.js';
+
+const isWindows = process.platform === 'win32';
 
 const isUserError = (message: RegExp) => (error: unknown) =>
   error instanceof UserError && message.test(error.message);
@@ -37,6 +40,39 @@ test('of files that belong together all are written, or none', async (t) => {
     [a, b].map((file) => readFileSync(file, 'utf8')),
     ['old', 'old'],
   );
+});
+
+test('a symbolic link stays one, and what it points to is written', { skip: isWindows }, async (t) => {
+  const folder = temporaryFolder(t);
+  mkdirSync(join(folder, 'other'));
+  const target = join(folder, 'other', 'target');
+  symlinkSync('other', join(folder, 'way'));
+  symlinkSync(join('..', 'link2'), join(folder, 'other', 'link'));
+  symlinkSync(target, join(folder, 'link2'));
+  for (const text of ['to nothing', 'to a file']) {
+    await replaceFile(join(folder, 'way', 'link'), [Buffer.from(text)]);
+    assert.equal(readFileSync(target, 'utf8'), text);
+  }
+  assert.deepEqual(readdirSync(folder).sort(), ['link2', 'other', 'way']);
+  assert.deepEqual(readdirSync(join(folder, 'other')), ['link', 'target']);
+  assert.ok(lstatSync(join(folder, 'other', 'link')).isSymbolicLink());
+  symlinkSync('loop', join(folder, 'loop'));
+  await assert.rejects(
+    replaceFile(join(folder, 'loop'), []),
+    isUserError(/loop: cannot be written \(ELOOP\)/),
+  );
+});
+
+test('what is no file is not replaced by one', { skip: isWindows }, async (t) => {
+  const folder = temporaryFolder(t);
+  const pipe = join(folder, 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  symlinkSync(pipe, join(folder, 'link'));
+  // No device of the machine: a failing test would replace it.
+  for (const path of [pipe, join(folder, 'link')])
+    await assert.rejects(replaceFile(path, []), isUserError(/is a named pipe, expected a file/));
+  assert.deepEqual(readdirSync(folder).sort(), ['link', 'pipe']);
+  assert.ok(lstatSync(pipe).isFIFO());
 });
 
 test('a disk that takes only a part leaves the old file, and no other', async (t) => {
