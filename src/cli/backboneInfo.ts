@@ -8,10 +8,13 @@ import { formatBytes } from './format.js';
 import type { Io } from './io.js';
 import { type Cell, formatTable } from './table.js';
 
-/** A name in the store, or a file from the working folder on. */
-export function resolveName(name: string, io: Io): Promise<string> {
+/**
+ * A name in the store, or a file from the working folder on.
+ * @param option the one that names it, for the hint
+ */
+export function resolveName(name: string, io: Io, option?: string): Promise<string> {
   const file = resolve(io.cwd, name);
-  return findWeights(/[/\\]|\.safetensors/.test(name) || existsSync(file) ? file : name);
+  return findWeights(/[/\\]|\.safetensors/.test(name) || existsSync(file) ? file : name, option);
 }
 
 /** What `backbone info` prints. */

@@ -1,25 +1,28 @@
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { Experiment } from '../config/schema.js';
 import { ExitCode, UserError } from '../errors.js';
 import type { Comparison } from '../export/checkModel.js';
 import type { ExportedModel, ExportPrecision, ExportRequest, NamedTask } from '../export/exportModel.js';
-import type { Backbone } from '../model/backbone.js';
 import { formatBytes } from './format.js';
 import type { Io } from './io.js';
-import { collect } from './options.js';
+import { requireEnding } from './options.js';
 import { selectRun } from './selectRun.js';
 
 interface ExportArguments {
-  readonly run: readonly string[];
-  readonly task: readonly string[];
-  readonly file: readonly string[];
   readonly backbone?: string;
   readonly out: string;
   readonly precision?: string;
   readonly check: boolean;
   readonly json?: boolean;
+}
+
+/** What names a task: a run folder, a task or experiment name, or a task file; none of them: the newest run. */
+interface Choice {
+  readonly run?: string;
+  readonly task?: string;
+  readonly file?: string;
 }
 
 /** A task file, and the experiment that made it where that is known. */
@@ -34,18 +37,20 @@ const TOLERANCE = 5;
 
 /** `xbm export`. */
 export function registerExport(program: Command, io: Io): void {
+  // One list for three options: the tasks of the model are in the order of the command line.
+  const choices: Choice[] = [];
+  const choose = (option: keyof Choice) => (value: string) => choices.push({ [option]: value });
   program
     .command('export')
     .description('write backbone and task as one ONNX model that plain ONNX Runtime runs')
-    .requiredOption('--out <file>', 'the ONNX file to write (required)')
-    .option('--run <folder>', 'run folder (default: the newest finished run); repeatable', collect, [])
+    .requiredOption('--out <file>', 'the .onnx file to write (required)')
+    .option('--run <folder>', 'run folder (default: the newest finished run); repeatable', choose('run'))
     .option(
       '--task <task>',
       'the newest finished run of this task or experiment name; repeatable',
-      collect,
-      [],
+      choose('task'),
     )
-    .option('--file <file>', 'a task file instead of a run; repeatable', collect, [])
+    .option('--file <file>', 'a task file instead of a run; repeatable', choose('file'))
     .option('--backbone <file>', 'the backbone it belongs to: a file or a name in the store')
     .option('--precision <precision>', 'int8 or float (default: int8 where the backbone has at most 8 bits)')
     .option('--no-check', 'do not load the model back and compare it with the engine')
@@ -53,7 +58,8 @@ export function registerExport(program: Command, io: Io): void {
     .addHelpText(
       'after',
       `
-With several tasks the model has the backbone once and takes the task's position as its second input.
+With several tasks the model has the backbone once and takes the task's position on this command line as its second
+input.
 
 Examples:
   xbm export --out model.onnx
@@ -62,47 +68,70 @@ Examples:
   xbm export --task flowers --task cubs --task sketches --out three-tasks.onnx
 `,
     )
-    .action((args: ExportArguments) => exportCommand(args, io));
+    .action((args: ExportArguments) => exportCommand(choices, args, io));
 }
 
-async function exportCommand(args: ExportArguments, io: Io): Promise<void> {
+async function exportCommand(choices: readonly Choice[], args: ExportArguments, io: Io): Promise<void> {
+  requireEnding('--out', args.out, ['.onnx']);
   const { defaultPrecision, exportModel } = await import('../export/exportModel.js');
+  const { loadBackbone } = await import('../model/store.js');
   const { replaceFile } = await import('../model/replaceFile.js');
-  const sources = await findSources(args, io);
+  const sources: Source[] = [];
+  for (const choice of choices.length > 0 ? choices : [{}]) sources.push(await findSource(choice, io));
+  requireNames(sources);
   const tasks: NamedTask[] = [];
   for (const source of sources) tasks.push(await readSource(source));
-  const backbone = await openBackboneOf(tasks[0], sources[0], args, io);
+  const weights = await backboneFile(tasks, sources, args, io);
+  const out = resolve(io.cwd, args.out);
+  refuseInput(out, [weights, ...sources.flatMap(({ file }) => [file, configOf(file)])]);
+  const { backbone } = await loadBackbone(weights);
   const precision = parsePrecision(args.precision) ?? defaultPrecision(backbone);
   const request = { backbone, tasks, precision };
   const model = exportModel(request);
   const check = args.check ? await checked(model, request, io) : null;
-  const out = resolve(io.cwd, args.out);
   await replaceFile(out, [model.bytes]);
   report(out, request, model, check, args, io);
 }
 
-async function findSources(args: ExportArguments, io: Io): Promise<Source[]> {
+async function findSource({ run, task, file }: Choice, io: Io): Promise<Source> {
   const { loadExperiment } = await import('../config/load.js');
-  const load = (config: string) => loadExperiment({ config, overrides: [], cwd: io.cwd });
-  const nothing = args.run.length + args.task.length + args.file.length === 0;
-  const runs = [
-    ...args.run.map((run) => selectRun(run, undefined, io)),
-    ...args.task.map((task) => selectRun(undefined, task, io)),
-    ...(nothing ? [selectRun(undefined, undefined, io)] : []),
-  ];
-  const sources: Source[] = [];
-  for (const run of await Promise.all(runs)) {
-    const experiment = load(run.config);
-    sources.push({ file: run.task, name: experiment.name ?? experiment.task, experiment });
+  const path = file === undefined ? (await selectRun(run, task, io)).task : resolve(io.cwd, file);
+  const config = configOf(path);
+  if (file === undefined || existsSync(config)) {
+    const experiment = loadExperiment({ config, overrides: [], cwd: io.cwd });
+    return { file: path, name: experiment.name ?? experiment.task, experiment };
   }
-  for (const name of args.file) {
-    const file = resolve(io.cwd, name);
-    const config = join(dirname(file), 'config.yaml');
-    const experiment = existsSync(config) ? load(config) : null;
-    const stem = basename(file).replace(/\.safetensors$/, '');
-    sources.push({ file, name: experiment ? (experiment.name ?? experiment.task) : stem, experiment });
-  }
-  return sources;
+  return { file: path, name: basename(path).replace(/\.safetensors$/, ''), experiment: null };
+}
+
+/** Where the experiment that made a task file is, if it is known. */
+function configOf(file: string): string {
+  return join(dirname(file), 'config.yaml');
+}
+
+/** @throws UserError when two tasks have one name: the reader of a model tells them apart by it */
+function requireNames(sources: readonly Source[]): void {
+  sources.forEach(({ file, name }, i) => {
+    const other = sources.slice(0, i).find((source) => source.name === name);
+    if (!other) return;
+    throw new UserError(
+      `two tasks are named ${name}: ${other.file} and ${file}`,
+      'Name each task once; a run trained with --set name=… has a name of its own.',
+    );
+  });
+}
+
+/** @throws UserError when the model would replace what it is made from */
+function refuseInput(out: string, inputs: readonly string[]): void {
+  const input = inputs.find((file) => isSameFile(file, out));
+  if (input === undefined) return;
+  throw new UserError(`--out ${out} is an input of this export: ${input}`, 'Choose another path.');
+}
+
+/** Also by another name, through links. */
+function isSameFile(one: string, other: string): boolean {
+  const [a, b] = [one, other].map((path) => statSync(path, { bigint: true, throwIfNoEntry: false }));
+  return a !== undefined && a.dev === b?.dev && a.ino === b.ino;
 }
 
 async function readSource({ file, name, experiment }: Source): Promise<NamedTask> {
@@ -121,21 +150,20 @@ async function readSource({ file, name, experiment }: Source): Promise<NamedTask
   return { name, task, preparation };
 }
 
-/** The one that is named, else the one that the first task was trained on. */
-async function openBackboneOf(
-  { task }: NamedTask,
-  { experiment }: Source,
+/** The backbone that is named, else the one that the first task was trained on; all tasks must share it. */
+async function backboneFile(
+  [{ task }]: readonly NamedTask[],
+  sources: readonly Source[],
   args: ExportArguments,
   io: Io,
-): Promise<Backbone> {
+): Promise<string> {
   if (args.backbone === undefined) {
-    const { requireBackbone } = await import('../runs/findBackbone.js');
-    return requireBackbone(experiment?.backbone.weights ?? '', task.backboneSha256);
+    const { requireStored } = await import('../runs/findBackbone.js');
+    const experiment = sources.find((source) => source.experiment)?.experiment;
+    return requireStored(experiment?.backbone.weights ?? '', task.backboneSha256);
   }
-  const { backbonePath, loadBackbone } = await import('../model/store.js');
-  const file = resolve(io.cwd, args.backbone);
-  const path = existsSync(file) ? file : backbonePath(args.backbone);
-  return (await loadBackbone(path)).backbone;
+  const { resolveName } = await import('./backboneInfo.js');
+  return resolveName(args.backbone, io, '--backbone');
 }
 
 function parsePrecision(text: string | undefined): ExportPrecision | undefined {
@@ -190,11 +218,17 @@ function report(
   }
   io.stdout(`${out}: ${formatBytes(bytes.length)}, ${precision}\n`);
   names.forEach((name, i) => {
-    const compared = check
-      ? `: logits within ${check[i].largestDifference.toPrecision(2)} % of the engine's`
-      : '';
-    io.stdout(`task ${i}: ${name}${compared}\n`);
+    io.stdout(`task ${i}: ${name}${check ? `: ${comparisonText(check[i])}` : ''}\n`);
   });
+  if (check?.some(({ largestDifference, otherClass }) => largestDifference > TOLERANCE || otherClass > 0))
+    io.stdout('Why single images may be that far off: docs/export.md, "What is computed".\n');
   if (tasks.some(({ preparation }) => !preparation))
     io.stderr('without a config.yaml beside the task file, the model does not say how to resize images\n');
+}
+
+/** What a check found, in words. */
+export function comparisonText(comparison: Comparison): string {
+  const { images, medianDifference, largestDifference, otherClass } = comparison;
+  const [median, largest] = [medianDifference, largestDifference].map((value) => `${value.toPrecision(2)} %`);
+  return `logits of the median image ${median} off the engine's, of the worst ${largest}; ${otherClass} of ${images} images change class`;
 }

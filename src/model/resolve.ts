@@ -58,16 +58,20 @@ export async function resolveBackbone(
   );
 }
 
-/** The path of a name in the store, or of a file. @throws UserError when there is none */
-export async function findWeights(weights: string): Promise<string> {
+/**
+ * The path of a name in the store, or of a file.
+ * @param saidBy what names the weights, for the hint
+ * @throws UserError when there is none
+ */
+export async function findWeights(weights: string, saidBy = 'backbone.weights'): Promise<string> {
   const isPath = /[/\\]/.test(weights);
   const path = isPath ? weights : backbonePath(weights);
   if (existsSync(path)) return path;
-  if (isPath) throw new UserError(`${path}: no such file`, 'Check backbone.weights.');
+  if (isPath) throw new UserError(`${path}: no such file`, `Check ${saidBy}.`);
   const names = await listBackbones();
   throw new UserError(
     `no backbone named "${weights}" in the store; ${names.length > 0 ? `it has ${names.join(', ')}` : 'it is empty'}`,
-    'Import one with `xbm backbone import FILE.safetensors`, or set backbone.weights to a file.',
+    `Import one with \`xbm backbone import FILE.safetensors\`, or set ${saidBy} to a file.`,
   );
 }
 

@@ -29,8 +29,13 @@ export async function findStored(weights: string, sha256: string): Promise<strin
 
 /** As {@link findBackbone}. @throws UserError when there is none */
 export async function requireBackbone(weights: string, sha256: string): Promise<Backbone> {
-  const backbone = await findBackbone(weights, sha256);
-  if (backbone) return backbone;
+  return (await loadBackbone(await requireStored(weights, sha256))).backbone;
+}
+
+/** As {@link findStored}. @throws UserError when there is none */
+export async function requireStored(weights: string, sha256: string): Promise<string> {
+  const path = await findStored(weights, sha256);
+  if (path !== null) return path;
   throw new UserError(
     `no backbone with SHA-256 ${sha256} in ${isAbsolute(weights) ? `${weights} or ` : ''}the store`,
     'Import or make it again, or name its file.',

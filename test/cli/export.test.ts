@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import onnxProto from 'onnx-proto';
+import { comparisonText } from '../../src/cli/export.js';
 import { main } from '../../src/cli/main.js';
 import { ExitCode } from '../../src/errors.js';
 import { fakeIo } from './fakeIo.js';
@@ -32,7 +33,9 @@ describe('xbm export', () => {
     folder = mkdtempSync(join(tmpdir(), 'xbm-export-'));
     const config = await writeSmallTask(folder);
     for (const method of ['xbm', 'finetune', 'classifier']) {
-      const train = ['train', config, '--method', method, '--out', run(method), '--set', 'training.epochs=1'];
+      const name = method === 'xbm' ? 'small' : `small-${method}`;
+      const train = ['train', config, '--method', method, '--out', run(method), '--set', `name=${name}`];
+      train.push('--set', 'training.epochs=1');
       const { exitCode, err } = await xbm(...train);
       assert.equal(exitCode, ExitCode.ok, err);
     }
@@ -59,7 +62,10 @@ describe('xbm export', () => {
   test('the file says what it is and what it takes', async () => {
     const { exitCode, out, err } = await xbm('export', '--run', run('xbm'), '--out', 'described.onnx');
     assert.equal(exitCode, ExitCode.ok, err);
-    assert.match(out, /described\.onnx: [\d.]+ kB, int8\ntask 0: small \(xbm, 3 classes\): logits within /);
+    assert.match(
+      out,
+      /described\.onnx: [\d.]+ kB, int8\ntask 0: small \(xbm, 3 classes\): logits of the median image [\d.e-]+ % off/,
+    );
     const found = metadata('described.onnx');
     assert.equal(found.precision, 'int8');
     assert.equal(found.opset, found.importedOpset);
@@ -105,6 +111,65 @@ describe('xbm export', () => {
     assert.equal(refused.exitCode, ExitCode.usage);
     assert.match(refused.err, /method finetune has weights of its own/);
     assert.equal(existsSync(join(folder, 'no.onnx')), false);
+  });
+
+  test('tasks are in the order of the command line, each under a name of its own', async () => {
+    copyFileSync(join(run('xbm'), 'task.safetensors'), join(folder, 'moved.safetensors'));
+    const args = ['--file', 'moved.safetensors', '--run', run('classifier'), '--task', 'small'];
+    const copy = join(folder, 'results', 'runs', 'xbm');
+    cpSync(run('xbm'), copy, { recursive: true });
+    const { exitCode, err, json } = await xbm('export', ...args, '--out', 'mixed.onnx', '--json');
+    rmSync(join(folder, 'results'), { recursive: true });
+    assert.equal(exitCode, ExitCode.ok, err);
+    const names = ['moved', 'small-classifier', 'small'];
+    const named = ({ name }: { name: string }) => name;
+    assert.deepEqual(json().tasks.map(named), names);
+    assert.deepEqual(JSON.parse(metadata('mixed.onnx').tasks).map(named), names);
+    const twice = await xbm('export', '--run', run('xbm'), '--run', run('xbm'), '--out', 'twice.onnx');
+    assert.equal(twice.exitCode, ExitCode.usage);
+    assert.match(twice.err, /two tasks are named small: .*\nName each task once; .* --set name=/);
+    assert.equal(existsSync(join(folder, 'twice.onnx')), false);
+  });
+
+  test('neither its inputs nor other kinds of files are replaced', async () => {
+    const task = join(run('xbm'), 'task.safetensors');
+    const was = readFileSync(task, 'hex');
+    const ending = await xbm('export', '--run', run('xbm'), '--out', task);
+    assert.equal(ending.exitCode, ExitCode.usage);
+    assert.match(ending.err, /--out .*task\.safetensors: expected a file that ends in \.onnx/);
+    symlinkSync(task, join(folder, 'link.onnx'));
+    const linked = await xbm('export', '--run', run('xbm'), '--out', 'link.onnx');
+    assert.equal(linked.exitCode, ExitCode.usage);
+    assert.match(linked.err, /link\.onnx is an input of this export: .*task\.safetensors/);
+    assert.equal(readFileSync(task, 'hex'), was);
+    copyFileSync(join(folder, 'backbone.safetensors'), join(folder, 'backbone.onnx'));
+    const args = ['--run', run('xbm'), '--backbone', 'backbone.onnx', '--out', 'backbone.onnx'];
+    const backbone = await xbm('export', ...args);
+    assert.equal(backbone.exitCode, ExitCode.usage);
+    assert.match(backbone.err, /backbone\.onnx is an input of this export/);
+    assert.deepEqual(
+      readFileSync(join(folder, 'backbone.onnx')),
+      readFileSync(join(folder, 'backbone.safetensors')),
+    );
+  });
+
+  test('a backbone that is not there: what the store has, and how to get one', async () => {
+    const args = ['export', '--run', run('xbm'), '--out', 'no.onnx', '--backbone'];
+    const { exitCode, err } = await xbm(...args, 'nosuch');
+    assert.equal(exitCode, ExitCode.usage);
+    assert.match(
+      err,
+      /no backbone named "nosuch" in the store; .*\nImport one .*, or set --backbone to a file/,
+    );
+    assert.match((await xbm(...args, 'no/such')).err, /no\/such: no such file\nCheck --backbone\./);
+  });
+
+  test('a check says the median, the worst and the changed classes', () => {
+    const text = comparisonText({ images: 4, medianDifference: 0.001, largestDifference: 59, otherClass: 1 });
+    assert.match(
+      text,
+      /median image 0\.0010 % off the engine's, of the worst 59 %; 1 of 4 images change class/,
+    );
   });
 
   test('a task file alone needs its backbone named, and the right one', async () => {
