@@ -10,6 +10,7 @@ import { UserError } from '../errors.js';
 import type { Backbone } from '../model/backbone.js';
 import { calibrateBackbone, type QuantizationOptions } from '../model/calibrate.js';
 import { imageId } from '../model/hash.js';
+import { naturalImageSize } from '../model/networks.js';
 import { describeCalibration } from '../model/resolve.js';
 import type { Provenance } from '../model/storeMetadata.js';
 import { xbmHome } from '../paths.js';
@@ -29,7 +30,7 @@ export async function openNamedEngine({ engine: name, threads }: RunArguments, i
 
 /** Side of the network's input, pixels. */
 export function imageSizeOf(network: string, args: RunArguments): number {
-  return args.imageSize ?? (network.startsWith('cifar-') ? 32 : 224);
+  return args.imageSize ?? naturalImageSize(network);
 }
 
 /** How images get the size of the network's input. @throws UserError when --crop is given, but nothing is cropped */

@@ -46,7 +46,11 @@ export function registerHwReport(program: Command, io: Io): void {
     )
     .option('--network <name>', 'network to price with published shares, or alone (default: resnet50)')
     .option('--onnx <file>', 'price an ONNX classification network, without tasks')
-    .option('--image-size <pixels>', 'height and width of the images (default: 224, or the runs’)', pixels)
+    .option(
+      '--image-size <pixels>',
+      'height and width of the images (default: the runs’, or 224; CIFAR networks: 32)',
+      pixels,
+    )
     .option('--backbone <file>', 'the quantised backbone of the runs, when it has moved')
     .addOption(
       new Option('--format <format>', 'what to print')
@@ -208,10 +212,11 @@ async function publishedReport(
 }
 
 async function namedNetwork(args: ReportArguments): Promise<CrossbarNetwork> {
-  const { buildNetwork } = await import('../model/networks.js');
+  const { buildNetwork, naturalImageSize } = await import('../model/networks.js');
   const { crossbarNetwork } = await import('../hardware/network.js');
+  const { network = 'resnet50' } = args;
   try {
-    return crossbarNetwork(buildNetwork(args.network ?? 'resnet50', 1000), args.imageSize ?? 224);
+    return crossbarNetwork(buildNetwork(network, 1000), args.imageSize ?? naturalImageSize(network));
   } catch (error) {
     if (error instanceof UserError) throw error;
     throw new UserError((error as Error).message, 'Choose a larger --image-size.');

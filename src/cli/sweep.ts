@@ -1,10 +1,11 @@
-import { resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UserError } from '../errors.js';
 import type { HardwareDescription } from '../hardware/description.js';
 import type { CrossbarNetwork } from '../hardware/network.js';
 import type { Scenario } from '../hardware/sweep.js';
 import type { SweepResult } from '../report/sweepResult.js';
+import type { SweepScenario } from '../report/sweepScenario.js';
 import type { Io } from './io.js';
 import { collect, refuseTogether, requireEnding } from './options.js';
 import { formatTable } from './table.js';
@@ -39,7 +40,11 @@ export function registerSweep(program: Command, io: Io): void {
     )
     .option('--set <key=value>', 'override a constant or policy of the preset; repeatable', collect)
     .option('--network <name>', 'network to price with published shares (default: resnet50)')
-    .option('--image-size <pixels>', 'height and width of the images (default: 224, or the run’s)', positive)
+    .option(
+      '--image-size <pixels>',
+      'height and width of the images (default: the run’s, or 224; CIFAR networks: 32)',
+      positive,
+    )
     .option('--task <task>', 'published shares, classes and test images of this task (default: cubs)')
     .option('--run <folder>', 'a trained xbm run: its learned masks instead of a share')
     .option('--share-off <percent>', 'columns that XBM switches off', percent)
@@ -85,6 +90,7 @@ function positive(text: string): number {
 async function runSweep(args: SweepArguments, io: Io): Promise<void> {
   const { createSweep } = await import('../hardware/sweep.js');
   const { evaluateSweep, paretoChart, paretoFront } = await import('../report/sweepResult.js');
+  const { scenarioLines, sweepScenario } = await import('../report/sweepScenario.js');
   const { parseAxis } = await import('./sweepAxes.js');
   const [x, y, ...more] = args.pareto.split(',').map((name) => name.trim());
   if (!x || !y || more.length > 0) throw new UserError(`--pareto ${args.pareto}: expected two totals, x,y`);
@@ -96,16 +102,19 @@ async function runSweep(args: SweepArguments, io: Io): Promise<void> {
     ['run', 'shareOff'],
   ]);
   const axes = args.vary.map(parseAxis);
-  const { network, hardware, scenario } =
+  const { network, hardware, scenario, named } =
     args.run === undefined ? await fromPublished(args, io) : await fromRun(args.run, args, io);
   const result = evaluateSweep(createSweep(network, hardware, axes, scenario));
   const front = paretoFront(result, x, y);
+  const priced = sweepScenario(network, hardware, scenario, { ...named, set: args.set ?? [] }, result.axes);
+  const heading = scenarioLines(priced);
   for (const note of cautions(result, hardware.energy.adderTree.value.length)) io.stderr(`Note: ${note}\n`);
   if (args.out !== undefined) await writePoints(resolve(io.cwd, args.out), result, io);
   if (args.chart !== undefined) {
-    await writeChart(resolve(io.cwd, args.chart), paretoChart(result, x, y), io);
+    await writeChart(resolve(io.cwd, args.chart), paretoChart(result, x, y, heading), io);
   }
-  await print(args, result, front, [x, y], io);
+  if (args.format === 'csv' && !args.json) io.stderr(`${heading.join('; ')}\n`);
+  await print(args, priced, heading, result, front, [x, y], io);
 }
 
 /** What a reader of the points must know. */
@@ -131,21 +140,23 @@ interface Prepared {
   readonly network: CrossbarNetwork;
   readonly hardware: HardwareDescription;
   readonly scenario: Scenario;
+  readonly named: Pick<SweepScenario, 'task' | 'run'>;
 }
 
 async function fromPublished(args: SweepArguments, io: Io): Promise<Prepared> {
   const { ASSUMED_MEAN_LEVEL_CHANGE, publishedTasks } = await import('../hardware/published.js');
   const { loadHardware } = await import('../hardware/load.js');
   const { crossbarNetwork, withHead } = await import('../hardware/network.js');
-  const { buildNetwork } = await import('../model/networks.js');
+  const { buildNetwork, naturalImageSize } = await import('../model/networks.js');
   const task = publishedTasks.find(({ name }) => name === (args.task ?? 'cubs'));
   if (!task) {
     const names = publishedTasks.map(({ name }) => name).join(', ');
     throw new UserError(`no published shares of task "${args.task}"`, `Use one of ${names}, or --run.`);
   }
   const graph = buildNetwork(args.network ?? 'resnet50', 1000);
+  const imageSize = args.imageSize ?? naturalImageSize(graph.network);
   return {
-    network: withHead(crossbarNetwork(graph, args.imageSize ?? 224), task.classes),
+    network: withHead(crossbarNetwork(graph, imageSize), task.classes),
     hardware: loadHardware(args.preset ?? 'nn-imc', args.set, io.cwd),
     scenario: {
       shareOff: (args.shareOff ?? task.shareOff.xbm) / 100,
@@ -153,6 +164,7 @@ async function fromPublished(args: SweepArguments, io: Io): Promise<Prepared> {
       meanLevelChange: ASSUMED_MEAN_LEVEL_CHANGE,
       testImages: args.testImages ?? task.testImages,
     },
+    named: { task: task.name, run: null },
   };
 }
 
@@ -193,6 +205,7 @@ async function fromRun(run: string, args: SweepArguments, io: Io): Promise<Prepa
       meanLevelChange: ASSUMED_MEAN_LEVEL_CHANGE,
       testImages: args.testImages ?? result.testImages,
     },
+    named: { task: result.task, run: basename(folder.path) },
   };
 }
 
@@ -217,6 +230,8 @@ async function writeChart(
 
 async function print(
   args: SweepArguments,
+  scenario: SweepScenario,
+  heading: readonly string[],
   result: SweepResult,
   front: readonly number[],
   [x, y]: readonly [string, string],
@@ -232,7 +247,8 @@ async function print(
   } else if (format === 'json') {
     const record = (point: number) =>
       Object.fromEntries(pointCells(result, point).map((cell, i) => [header[i], cell]));
-    const summary = { points: result.points, axes: result.axes, pareto: [x, y], front: front.map(record) };
+    const { points, axes } = result;
+    const summary = { scenario, points, axes, pareto: [x, y], front: front.map(record) };
     io.stdout(`${JSON.stringify(summary)}\n`);
   } else {
     const columns = [...new Set([...result.axes, x, y, 'xbmSavingPercent', 'piggybackTotalJoules'])];
@@ -241,6 +257,7 @@ async function print(
       const cells = pointCells(result, point);
       return at.map((column) => formatCell(cells[column]));
     });
+    io.stdout(`${heading.join('; ')}\n`);
     io.stdout(`${result.points.toLocaleString('en-US')} designs; Pareto front of ${x} and ${y}:\n`);
     io.stdout(formatTable(columns, rows));
   }

@@ -42,6 +42,11 @@ export function buildNetwork(network: string, classes: number): LayerGraph {
   return buildResidualNetwork(network, architecture, classes);
 }
 
+/** Height and width, in pixels, of the images that a network was made for; 224 for networks that xbm does not know. */
+export function naturalImageSize(network: string): number {
+  return architectures[network]?.stem === 'cifar' ? 32 : 224;
+}
+
 /** Builds any residual network of basic or bottleneck blocks; tests use tiny ones. */
 export function buildResidualNetwork(
   network: string,

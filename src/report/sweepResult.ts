@@ -174,8 +174,16 @@ export const TOTAL_NAMES: Readonly<Record<keyof SweepTotals, string>> = {
 
 const nameOf = (column: string): string => TOTAL_NAMES[column as keyof SweepTotals] ?? column;
 
-/** All points in grey, the front in blue; a large sweep is thinned evenly. */
-export function paretoChart(result: SweepResult, first: string, second: string): TopLevelSpec {
+/**
+ * All points in grey, the front in blue; a large sweep is thinned evenly.
+ * @param heading lines that say what is priced
+ */
+export function paretoChart(
+  result: SweepResult,
+  first: string,
+  second: string,
+  heading: readonly string[],
+): TopLevelSpec {
   const MAX_DRAWN = 4000;
   const [x, y] = [result.columns.get(first)!, result.columns.get(second)!];
   const step = Math.max(1, Math.ceil(result.points / MAX_DRAWN));
@@ -195,7 +203,7 @@ export function paretoChart(result: SweepResult, first: string, second: string):
   };
   const kinds = { domain: ['designs', 'Pareto front'], range: ['#bbbbbb', '#0072B2'] };
   return {
-    title: `${result.points.toLocaleString('en-US')} designs`,
+    title: { text: `${result.points.toLocaleString('en-US')} designs`, subtitle: [...heading] },
     width: 400,
     height: 280,
     layer: [

@@ -122,6 +122,14 @@ test('a network alone, at another input size', async (t) => {
   assert.deepEqual(document.tasks, {});
 });
 
+test('CIFAR networks are priced at 32 px unless told otherwise', async (t) => {
+  const cwd = temporaryFolder(t);
+  for (const shares of [[], ['--shares', 'published']]) {
+    const { out } = await report(cwd, '--network', 'cifar-resnet20', '--json', ...shares);
+    assert.equal(JSON.parse(out).input, '32×32');
+  }
+});
+
 test('an ONNX network: the same chip as its layer graph', async (t) => {
   const cwd = temporaryFolder(t);
   writeFileSync(join(cwd, 'net.onnx'), fromLayerGraph(buildNetwork('resnet18', 10), 64));

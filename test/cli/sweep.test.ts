@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import { main } from '../../src/cli/main.js';
 import { parseAxis } from '../../src/cli/sweepAxes.js';
@@ -79,6 +79,37 @@ test('Parquet holds the same numbers and texts', async (t) => {
   assert.equal(rows[2].arrays, 10_326);
 });
 
+test('every output but the points says what was priced', async (t) => {
+  const cwd = temporaryFolder(t);
+  const args = '--vary array.rows=36,72 --network cifar-resnet20 --task flowers --set array.adcBits=5'.split(
+    ' ',
+  );
+  const heading =
+    /^cifar-resnet20 at 32×32 on nn-imc with array\.adcBits=5; task flowers: 102 classes, 6,149 test images; off: XBM 31\.92 % of columns, Piggyback 4\.48 % of weights$/m;
+  const table = await sweep(cwd, ...args, '--chart', 'pareto.svg');
+  assert.match(table.out, heading);
+  assert.match(readFileSync(join(cwd, 'pareto.svg'), 'utf8'), /cifar-resnet20 at 32×32 on nn-imc/);
+  const csv = await sweep(cwd, ...args, '--format', 'csv');
+  assert.match(csv.err, heading);
+  assert.match(csv.out, /^array\.rows,arrays,/);
+  const { scenario } = JSON.parse((await sweep(cwd, ...args, '--json')).out);
+  assert.deepEqual(scenario, {
+    network: 'cifar-resnet20',
+    input: '32×32',
+    preset: 'nn-imc',
+    set: ['array.adcBits=5'],
+    task: 'flowers',
+    classes: 102,
+    testImages: 6149,
+    run: null,
+    xbmShareOffPercent: 31.92,
+    piggybackShareOffPercent: 4.48,
+  });
+  const other = '--image-size 64 --share-off 20 --test-images 10 --vary mask.shareOff=1,2 --json'.split(' ');
+  const given = JSON.parse((await sweep(cwd, ...args, ...other)).out).scenario;
+  assert.deepEqual([given.input, given.testImages, given.xbmShareOffPercent], ['64×64', 10, null]);
+});
+
 test('published tasks, other shares, extrapolated adder trees and unmodelled accuracy are said', async (t) => {
   const { code, err } = await sweep(
     temporaryFolder(t),
@@ -99,7 +130,9 @@ test('a trained run: its learned masks, its network and image size', async (t) =
   const { code, out, err } = await sweep(cwd, ...args);
   assert.equal(code, 0, err);
   assert.match(err, /published share of flowers, 4\.48 %/);
-  assert.equal(JSON.parse(out).points, 2);
+  const { points, scenario } = JSON.parse(out);
+  assert.equal(points, 2);
+  assert.deepEqual([scenario.run, scenario.task], [basename(run), 'flowers']);
   const refused = await sweep(cwd, '--run', run, '--vary', 'array.rows=64');
   assert.match(refused.err, /array\.rows=64: masks learned for segments of 72 rows cannot be priced/);
 });

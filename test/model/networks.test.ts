@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { maskBits, weightCount } from '../../src/adaption/geometry.js';
 import { UserError } from '../../src/errors.js';
 import { headOf, layerShapes, layersOfKind, withClasses } from '../../src/model/graph.js';
-import { buildNetwork, networkNames } from '../../src/model/networks.js';
+import { buildNetwork, naturalImageSize, networkNames } from '../../src/model/networks.js';
 
 const convolutions = (network: string) => layersOfKind(buildNetwork(network, 1000), 'conv');
 const convWeights = (network: string) =>
@@ -67,4 +67,9 @@ test('layers are in topological order with unique names, and shapes follow', () 
 test('classes and unknown names', () => {
   assert.equal(headOf(withClasses(buildNetwork('resnet18', 1000), 3)).outFeatures, 3);
   assert.throws(() => buildNetwork('resnet51', 10), UserError);
+});
+
+test('the size of its images goes with the network', () => {
+  const sizes = ['resnet50', 'cifar-resnet20', 'unknown'].map(naturalImageSize);
+  assert.deepEqual(sizes, [224, 32, 224]);
 });
