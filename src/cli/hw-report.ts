@@ -25,6 +25,7 @@ interface ReportArguments {
   readonly layers?: boolean;
   readonly table?: readonly string[];
   readonly out?: string;
+  readonly force?: boolean;
 }
 
 /** `xbm hw-report`. */
@@ -61,12 +62,14 @@ export function registerHwReport(program: Command, io: Io): void {
     .option('--table <id>', 'print only this table (as named by the CSV files of --out); repeatable', collect)
     .option('--layers', 'add the mapping and energy of every layer')
     .option('--out <folder>', 'also write report.md, report.json, every table as CSV and the charts')
+    .option('--force', 'with --out: replace files that are no hardware report’s')
     .addHelpText(
       'after',
       `
 Without --shares, --onnx or --network it prices the finished runs below results/runs, the newest of each task and
 method, or the published shares when there are none; \`xbm reproduce\` averages over seeds. docs/hardware.md describes
-the model, its policies and sources.
+the model, its policies and sources. --out replaces an earlier hardware report in its folder, other files only with
+--force.
 
 Examples:
   xbm hw-report --preset nn-imc --shares published
@@ -88,6 +91,12 @@ function pixels(text: string): number {
 }
 
 async function printReport(args: ReportArguments, io: Io): Promise<void> {
+  if (args.force && args.out === undefined)
+    throw new UserError('--force has no meaning without --out', 'Leave it out, or add --out.');
+  if (args.out !== undefined && !args.force) {
+    const { requireOwnReport } = await import('../report/writeReport.js');
+    requireOwnReport(resolve(io.cwd, args.out));
+  }
   const report = await buildReport(args, io);
   const { hardwareTables } = await import('../report/hardwareTables.js');
   const { hardwareJson } = await import('../report/hardwareJson.js');

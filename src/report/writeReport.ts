@@ -1,7 +1,9 @@
 /** @file The hardware report on disk: Markdown, JSON, tables as CSV, charts as SVG and PNG. */
 
-import { rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { z } from 'zod';
+import { UserError } from '../errors.js';
 import { makeFolder } from '../folders.js';
 import { replaceFiles } from '../model/replaceFile.js';
 import { hardwareJson } from './hardwareJson.js';
@@ -53,6 +55,35 @@ export const reportFiles: readonly string[] = [
   ...CHARTS.flatMap((id) => ['svg', 'png'].map((ending) => join('charts', `${id}.${ending}`))),
 ];
 
+/** What every report has. */
+const ALWAYS = ['report.json', 'report.md', 'results.csv', join('tables', 'notes.csv')];
+
+/** Of {@link hardwareJson}, what no report of another kind has. */
+const ownReport = z.object({ network: z.string(), preset: z.string(), arrayActivationsPerImage: z.number() });
+
+/**
+ * Before {@link writeReport}, unless it is forced.
+ * @throws UserError when files that it would replace or remove are not those of a hardware report
+ */
+export function requireOwnReport(folder: string): void {
+  const taken = [...ALWAYS, ...reportFiles].filter((path) => existsSync(join(folder, path)));
+  if (taken.length === 0 || isOwnReport(join(folder, 'report.json'))) return;
+  const more = taken.length > 3 ? ` and ${taken.length - 3} more` : '';
+  throw new UserError(
+    `${folder}: is no folder of a hardware report, but holds ${taken.slice(0, 3).join(', ')}${more}`,
+    'Choose another folder with --out, or add --force to replace these files.',
+  );
+}
+
+/** A damaged one cannot be told from that of somebody else. */
+function isOwnReport(file: string): boolean {
+  try {
+    return ownReport.safeParse(JSON.parse(readFileSync(file, 'utf8'))).success;
+  } catch {
+    return false;
+  }
+}
+
 /**
  * Writes everything below `folder`; the same report gives the same bytes. Tables and charts of an earlier report in the
  * folder are removed, files of other names stay.
@@ -66,8 +97,9 @@ export async function writeReport(report: HardwareReport, folder: string): Promi
   const add = (path: string, content: string | Uint8Array): void => {
     files.set(join(folder, path), [typeof content === 'string' ? Buffer.from(content) : content]);
   };
-  add('report.md', reportMarkdown(report, true));
+  // First: a folder in which a killed process has begun is known as a report's.
   add('report.json', `${JSON.stringify(hardwareJson(report), null, 2)}\n`);
+  add('report.md', reportMarkdown(report, true));
   add('results.csv', tableToCsv(resultsTable(report)));
   const tables = hardwareTables(report, true);
   for (const table of tables) add(join('tables', `${table.id}.csv`), tableToCsv(table));

@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict';
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { main } from '../../src/cli/main.js';
@@ -128,6 +137,25 @@ test('CIFAR networks are priced at 32 px unless told otherwise', async (t) => {
     const { out } = await report(cwd, '--network', 'cifar-resnet20', '--json', ...shares);
     assert.equal(JSON.parse(out).input, '32×32');
   }
+});
+
+test('--out replaces a hardware report, other files only with --force', async (t) => {
+  const cwd = temporaryFolder(t);
+  const args = ['--network', 'cifar-resnet8', '--out', 'out'];
+  mkdirSync(join(cwd, 'out'));
+  const page = join(cwd, 'out', 'report.md');
+  writeFileSync(page, 'mine');
+  const refused = await report(cwd, ...args);
+  assert.equal(refused.code, 2);
+  assert.equal(refused.out, '');
+  assert.match(refused.err, /out: is no folder of a hardware report, but holds report\.md\n.* --force/);
+  assert.equal(readFileSync(page, 'utf8'), 'mine');
+  for (const force of [['--force'], []]) {
+    const { code, err } = await report(cwd, ...args, ...force);
+    assert.equal(code, 0, err);
+    assert.match(readFileSync(page, 'utf8'), /cifar-resnet8 at 32×32/);
+  }
+  assert.match((await report(cwd, '--force')).err, /--force has no meaning without --out/);
 });
 
 test('an ONNX network: the same chip as its layer graph', async (t) => {

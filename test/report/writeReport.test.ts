@@ -7,7 +7,7 @@ import { crossbarNetwork } from '../../src/hardware/network.js';
 import { buildNetwork } from '../../src/model/networks.js';
 import { hardwareReport } from '../../src/report/hardwareReport.js';
 import { METHOD_ORDER, publishedResults } from '../../src/report/results.js';
-import { reportFiles, writeReport } from '../../src/report/writeReport.js';
+import { reportFiles, requireOwnReport, writeReport } from '../../src/report/writeReport.js';
 import { temporaryFolder } from '../runs/fixtures.js';
 
 test('a report removes every table and chart of the one before, and nothing else', async (t) => {
@@ -55,4 +55,29 @@ test('a report that cannot be written whole leaves the one before as it was', as
   const other = hardwareReport(network, hardware, { source: 'none', results: [], assumptions: [] });
   await assert.rejects(writeReport(other, folder), /constants.csv: is a folder, expected a file/);
   assert.deepEqual(contents(), was);
+});
+
+test('only files of a hardware report are replaced unasked', async (t) => {
+  const folder = temporaryFolder(t);
+  requireOwnReport(join(folder, 'absent'));
+  writeFileSync(join(folder, 'mine.md'), '');
+  requireOwnReport(folder);
+  const write = (path: string, content: string) => {
+    mkdirSync(join(folder, path, '..'), { recursive: true });
+    writeFileSync(join(folder, path), content);
+  };
+  const refused = (message: RegExp) => assert.throws(() => requireOwnReport(folder), { message });
+  write('tables/wear.csv', '');
+  refused(/: is no folder of a hardware report, but holds tables\/wear\.csv$/);
+  write('report.md', 'mine');
+  refused(/, but holds report\.md, tables\/wear\.csv$/);
+  write('results.csv', '');
+  for (const json of ['{', JSON.stringify({ name: 'quickstart', tasks: {} })]) {
+    write('report.json', json);
+    refused(/, but holds report\.json, report\.md, results\.csv and 1 more$/);
+  }
+  const network = crossbarNetwork(buildNetwork('cifar-resnet8', 10), 32);
+  const noResults = { source: 'none', results: [], assumptions: [] };
+  await writeReport(hardwareReport(network, loadHardware('nn-imc'), noResults), folder);
+  requireOwnReport(folder);
 });
