@@ -133,7 +133,7 @@ async function printReport(args: ReportArguments, io: Io): Promise<void> {
 }
 
 function chosenTables(ids: readonly string[], tables: readonly Table[]): Table[] {
-  return ids.map((id) => {
+  return [...new Set(ids)].map((id) => {
     const found = tables.find((table) => table.id === id);
     if (found) return found;
     throw new UserError(

@@ -10,13 +10,9 @@ export const ASSUMPTION = 'assumption';
 const source = z
   .string({ error: 'every constant needs a source: a key of `sources`, or "assumption" with a note' })
   .min(1);
-/** Far beyond any device; products of a few such numbers are still finite. */
-const LARGEST = 1e30;
-const positive = z
-  .number()
-  .positive()
-  .min(1 / LARGEST)
-  .max(LARGEST);
+/** Far beyond any device; products and quotients of a few such numbers are still finite. */
+const [SMALLEST, LARGEST] = [1e-30, 1e30];
+const positive = z.number().positive({ abort: true }).min(SMALLEST).max(LARGEST);
 const constant = <U extends string>(unit: U, value = z.number().nonnegative().max(LARGEST)) =>
   z.strictObject({ value, unit: z.literal(unit), source, note: z.string().optional() });
 const count = (unit: string) => constant(unit, z.int().min(1).max(1_000_000_000));
@@ -55,7 +51,10 @@ const policies = z.strictObject({
   maskBuffer: z.enum(['per-image', 'per-activation']),
   /** Constants at other array heights, widths and ADC resolutions than they were published for. */
   scaling: z.enum(['per-line', 'none']),
-  /** Masks learned for other segments than an array's rows: refuse, or switch off where all covered bits are off. */
+  /**
+   * Mask segments that the rows of an array do not divide, in filters of several segments: refuse, or switch off where
+   * all covered bits are off.
+   */
   maskRemap: z.enum(['refuse', 'and']),
   /** Cells that an element mask rewrites: all cells of every switched weight (NN-IMC), or those whose digit changes. */
   piggybackCells: z.enum(['all', 'digit-changes']),

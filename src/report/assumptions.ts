@@ -76,7 +76,7 @@ const policyMeaning: Readonly<Record<string, string>> = {
   head: 'the classifier head',
   maskBuffer: 'how often the mask buffer is read',
   scaling: 'constants at other array sizes',
-  maskRemap: 'masks learned for other segment heights',
+  maskRemap: 'mask segments that the array rows do not divide',
   piggybackCells: 'cells that an element mask rewrites',
   finetuneCells: 'write energy of fine-tuning',
   writeConductance: 'conductance at which a write is charged',

@@ -65,7 +65,10 @@ test('--table prints only the named tables', async (t) => {
     'claims',
     '--table',
     'layers',
+    '--table',
+    'claims',
   );
+  assert.equal(out.match(/^Claims of the paper$/gm)?.length, 1);
   assert.match(out, /^Claims of the paper\n/);
   assert.match(out, /^conv1 +3 +2 +6 +60\.49 +3\.704 +/m);
   assert.doesNotMatch(out, /Accuracy/);

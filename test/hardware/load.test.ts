@@ -83,6 +83,14 @@ test('wrong units, unknown keys and values out of range name the key', () => {
     () => loadText(presetText.replace('value: 72, unit: rows', 'value: 0, unit: rows')),
     /array\.rows\.value/,
   );
+  for (const [value, bound] of [
+    [-5, '>0'],
+    [1e-31, '>=1e-30'],
+  ] as const) {
+    const set = [`write.energyPerCell=${value}`];
+    const message = `--set ${set[0]}: write.energyPerCell.value: Too small: expected number to be ${bound}`;
+    assert.throws(() => loadHardware('nn-imc', set), { message });
+  }
   assert.throws(() => loadHardware('nn-imc', ['adc=1']), /adc: unknown key; did you mean "energy\.adc"/);
   assert.throws(
     () => loadHardware('nn-imc', ['energy.foo=1']),
