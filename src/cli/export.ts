@@ -123,7 +123,7 @@ function requireNames(sources: readonly Source[]): void {
 
 /** @throws UserError when the model would replace what it is made from */
 function refuseInput(out: string, inputs: readonly string[]): void {
-  const input = inputs.find((file) => isSameFile(file, out));
+  const input = existsSync(out) ? inputs.find((file) => isSameFile(file, out)) : undefined;
   if (input === undefined) return;
   throw new UserError(`--out ${out} is an input of this export: ${input}`, 'Choose another path.');
 }

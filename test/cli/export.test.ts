@@ -142,6 +142,9 @@ describe('xbm export', () => {
     assert.equal(linked.exitCode, ExitCode.usage);
     assert.match(linked.err, /link\.onnx is an input of this export: .*task\.safetensors/);
     assert.equal(readFileSync(task, 'hex'), was);
+    symlinkSync('loop.onnx', join(folder, 'loop.onnx'));
+    const loop = await xbm('export', '--run', run('xbm'), '--out', 'loop.onnx', '--no-check');
+    assert.match(loop.err, /loop\.onnx: cannot be written \(ELOOP\)/);
     copyFileSync(join(folder, 'backbone.safetensors'), join(folder, 'backbone.onnx'));
     const args = ['--run', run('xbm'), '--backbone', 'backbone.onnx', '--out', 'backbone.onnx'];
     const backbone = await xbm('export', ...args);
