@@ -109,7 +109,7 @@ function registerCheck(backbone: Command, io: Io): void {
     .requiredOption('--images <folder>', 'images: one folder per class, or any with --labels')
     .option('--labels <file>', 'CSV with lines "file,label"; a label is a class index or a class name')
     .option('--float <file>', 'for a stored backbone: the float weights, measured too')
-    .option('--limit <count>', 'measure at most so many images', positive)
+    .option('--limit <count>', 'measure at most so many images, drawn from all', positive)
     .addHelpText(
       'after',
       `
@@ -145,7 +145,7 @@ function quantizeOptions(command: Command): Command {
       ),
     )
     .option('--calibration-images <count>', 'images to calibrate on', positive, 128)
-    .option('--seed <n>', 'which of the images those are', natural, 0)
+    .option('--seed <n>', 'which images are drawn', natural, 0)
     .option('--image-size <pixels>', 'side of the square input (default: 224; CIFAR networks: 32)', positive)
     .addOption(
       new Option(

@@ -19,8 +19,6 @@ import type { QuantizeArguments, RunArguments } from './backbone.js';
 import type { Io } from './io.js';
 import { withProgress } from './progress.js';
 
-const DRAW = hashString('calibration images');
-
 /** Opens the engine and says on stderr which one it is. */
 export async function openNamedEngine({ engine: name, threads }: RunArguments, io: Io): Promise<Engine> {
   const { engine, why } = await openEngine(name, { threads });
@@ -69,13 +67,17 @@ export async function openImages(
   );
 }
 
-/** Draws the calibration images. @returns them and the others, both in their old order */
-export function drawCalibration<T>(
+/** What images are drawn for; the draws of two purposes know nothing of each other. */
+export type DrawPurpose = 'calibration images' | 'measured images';
+
+/** Draws up to `count` images. @returns them and the others, both in their old order */
+export function drawImages<T>(
   samples: readonly T[],
   count: number,
   seed: number,
+  purpose: DrawPurpose,
 ): { drawn: T[]; rest: T[] } {
-  const chosen = new Set(permutation(samples.length, seed, DRAW).subarray(0, count));
+  const chosen = new Set(permutation(samples.length, seed, hashString(purpose)).subarray(0, count));
   return {
     drawn: samples.filter((_, i) => chosen.has(i)),
     rest: samples.filter((_, i) => !chosen.has(i)),

@@ -11,7 +11,7 @@ import { evaluate } from '../training/evaluate.js';
 import type { QuantizeArguments } from './backbone.js';
 import {
   calibrateOn,
-  drawCalibration,
+  drawImages,
   imageSizeOf,
   openImages,
   openNamedEngine,
@@ -45,7 +45,9 @@ export async function checkBackbone(name: string, args: CheckArguments, io: Io):
   const plan = isFloat
     ? await planFloat(path, engine, args, io)
     : await planStored(stored.backbone, new Set(stored.provenance.calibrationImages), args, io);
-  const samples = plan.samples.slice(0, args.limit);
+  // In order the first images are those of the first classes.
+  const { limit = plan.samples.length, seed } = args;
+  const samples = drawImages(plan.samples, limit, seed, 'measured images').drawn;
   if (samples.length === 0)
     throw new UserError('no image is left to measure on', 'Add images, or lower --calibration-images.');
   const rows = await measure(plan.variants, samples, engine, args, io);
@@ -74,7 +76,7 @@ async function planFloat(path: string, engine: Engine, args: CheckArguments, io:
   const float = await openFloatBackbone(path, args.network);
   const variants: Variant[] = [{ name: 'full precision', backbone: float }];
   const labelled = await labelledImages(float, args, io);
-  const { drawn, rest } = drawCalibration(labelled, args.calibrationImages, args.seed);
+  const { drawn, rest } = drawImages(labelled, args.calibrationImages, args.seed, 'calibration images');
   const { weightBits, activationBits } = args;
   if (weightBits === 32 && activationBits === 32)
     return { variants, samples: labelled, calibrationImages: 0 };

@@ -7,7 +7,7 @@ import { openFloatBackbone } from '../model/resolve.js';
 import { backbonePath, isStoredBackbone, loadBackbone, saveBackbone } from '../model/store.js';
 import type { Provenance } from '../model/storeMetadata.js';
 import type { QuantizeArguments } from './backbone.js';
-import { calibrateOn, drawCalibration, openNamedEngine } from './backboneCalibration.js';
+import { calibrateOn, drawImages, openNamedEngine } from './backboneCalibration.js';
 import { findImages } from './backboneImages.js';
 import { describeBackbone, printDescription } from './backboneInfo.js';
 import type { Io } from './io.js';
@@ -53,7 +53,7 @@ async function quantize(source: string, float: Backbone, args: ImportArguments, 
     );
   }
   const samples = findImages(resolve(io.cwd, args.calibrate));
-  const { drawn } = drawCalibration(samples, args.calibrationImages, args.seed);
+  const { drawn } = drawImages(samples, args.calibrationImages, args.seed, 'calibration images');
   if (drawn.length < args.calibrationImages)
     io.stderr(`calibrating on all ${drawn.length} images of ${args.calibrate}: it has no more\n`);
   const { backbone, provenance } = await calibrateOn(float, drawn, await openNamedEngine(args, io), args, io);

@@ -95,6 +95,21 @@ test('check of float weights quantises on some images and measures the others', 
   assert.match(table.out, /full precision .* of 5/);
 });
 
+test('--limit measures images drawn from all, another seed others', async () => {
+  const loss = async (...options: string[]) => {
+    const bits = ['--weight-bits', '32', '--activation-bits', '32', '--images', 'images', '--json'];
+    const result = await run('check', 'float.safetensors', ...bits, ...options);
+    assert.equal(result.code, 0, result.err);
+    return result.json().rows[0].loss;
+  };
+  const first = Array.from({ length: PER_CLASS }, (_, i) => `c0/${i}.png,0`);
+  await writeFile(join(folder, 'first.csv'), first.join('\n'));
+  const limit = ['--limit', String(PER_CLASS)];
+  assert.notEqual(await loss(...limit), await loss('--labels', 'first.csv'));
+  assert.notEqual(await loss(...limit, '--seed', '1'), await loss(...limit));
+  assert.equal(await loss('--limit', String(2 * CLASSES * PER_CLASS)), await loss());
+});
+
 test('a quantised backbone is imported as it is, and never passes for float weights', async () => {
   const provenance = { sourceSha256: 'ab', calibration: 'on 3 images', calibrationImages: ['c', 'd'] };
   const made = randomBackbone(4, 4);
