@@ -9,13 +9,7 @@ import { isStoredBackbone, loadBackbone } from '../model/store.js';
 import { wilsonInterval } from '../model/wilson.js';
 import { evaluate } from '../training/evaluate.js';
 import type { QuantizeArguments } from './backbone.js';
-import {
-  calibrateOn,
-  drawImages,
-  imageSizeOf,
-  openImages,
-  openNamedEngine,
-} from './backboneCalibration.js';
+import { calibrateOn, drawImages, imageSizeOf, openImages, openNamedEngine } from './backboneCalibration.js';
 import { findLabelled } from './backboneImages.js';
 import { resolveName } from './backboneInfo.js';
 import type { Io } from './io.js';

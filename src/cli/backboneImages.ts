@@ -15,9 +15,11 @@ export function findImages(folder: string): Sample[] {
 }
 
 /**
- * Images with labels: from lines `file,label` of a CSV file, else from one folder per class.
+ * Images with labels: from lines `file,label` of a CSV file, else from one folder per class: by its name, or by its
+ * place where the network's classes have no names.
  * @param classes names of the network's classes; empty when unknown
  * @param outputs number of the network's classes
+ * @throws UserError when a folder or a label is no class of the network
  */
 export async function findLabelled(
   folder: string,
@@ -39,17 +41,29 @@ function folderPerClass(folder: string, classes: readonly string[], outputs: num
       'Add --labels FILE, a CSV file with lines "file,label".',
     );
   }
-  const known = names.every((name) => classes.includes(name));
-  if (!known && names.length !== outputs) {
+  if (classes.length > 0) requireKnown(folder, names, classes);
+  else if (names.length !== outputs) {
     throw new UserError(
-      `${folder}: has ${names.length} folders, but the network has ${outputs} classes and other names for them`,
+      `${folder}: has ${names.length} folders, but the network has ${outputs} classes without names`,
       'Add --labels FILE, a CSV file with lines "file,label".',
     );
   }
   return names.flatMap((name, index) => {
-    const label = known ? classes.indexOf(name) : index;
+    const label = classes.length > 0 ? classes.indexOf(name) : index;
     return listImages(join(folder, name)).map((file) => ({ path: join(folder, name, file), label }));
   });
+}
+
+/** @throws UserError unless every folder has the name of a class; not every class needs a folder */
+function requireKnown(folder: string, names: readonly string[], classes: readonly string[]): void {
+  const i = names.findIndex((name) => !classes.includes(name));
+  if (i < 0) return;
+  const missing = classes.find((name) => !names.includes(name));
+  const other = missing === undefined ? '' : `; it has no folder for "${missing}"`;
+  throw new UserError(
+    `${folder}: its folder "${names[i]}" is none of the network's ${classes.length} classes${other}`,
+    'Name images of the classes it was trained on, or add --labels FILE, a CSV file with lines "file,label".',
+  );
 }
 
 async function readLabels(

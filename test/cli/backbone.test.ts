@@ -147,6 +147,23 @@ test('labels are class names first: numbers may be names, but not both in one fi
   await assert.rejects(read('4'), /"4" is no class/);
 });
 
+test('folders are classes by their names; by their places only where the network knows no names', async () => {
+  const images = join(folder, 'images');
+  const found = async (classes: readonly string[]) =>
+    (await findLabelled(images, undefined, classes, CLASSES)).map(({ label }) => label);
+  const inOrder = Array.from({ length: CLASSES * PER_CLASS }, (_, i) => Math.floor(i / PER_CLASS));
+  assert.deepEqual(await found([]), inOrder);
+  assert.deepEqual(await found(['c4', 'c3', 'c2', 'c1', 'c0']), inOrder.toReversed());
+  await assert.rejects(
+    found(['c0', 'c1', 'plane', 'c3', 'c4']),
+    /images: its folder "c2" is none of the network's 5 classes; it has no folder for "plane"/,
+  );
+  await assert.rejects(
+    findLabelled(images, undefined, [], 4),
+    /has 5 folders, but .* 4 classes without names/,
+  );
+});
+
 test('images are found through links, each folder once', async (t) => {
   const linked = join(folder, 'linked');
   t.after(() => rm(linked, { recursive: true }));
