@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { batchSizeLimits, imageSizeLimits } from '../config/limits.js';
 import type { Augmentation } from '../data/types.js';
 import type { EngineName } from '../engines/engine.js';
 import type { BatchNormRule } from '../model/batchNormCorrection.js';
@@ -7,6 +8,7 @@ import type { ClipRule } from '../model/calibrateClips.js';
 import type { WeightScale } from '../model/quantize.js';
 import { registerBackboneTrain } from './backboneTrain.js';
 import type { Io } from './io.js';
+import { engineOption } from './options.js';
 
 /** How images are made into batches, and who computes. */
 export interface RunArguments {
@@ -146,7 +148,7 @@ function quantizeOptions(command: Command): Command {
     )
     .option('--calibration-images <count>', 'images to calibrate on', positive, 128)
     .option('--seed <n>', 'which images are drawn', natural, 0)
-    .option('--image-size <pixels>', 'side of the square input (default: 224; CIFAR networks: 32)', positive)
+    .option('--image-size <pixels>', 'side of the square input (default: 224; CIFAR networks: 32)', imageSize)
     .addOption(
       new Option(
         '--augmentation <name>',
@@ -158,8 +160,8 @@ function quantizeOptions(command: Command): Command {
       'share of the short side that the centre crop takes (default: 87.5 = 224/256; 100: no margin)',
       cropPercent,
     )
-    .option('--batch-size <count>', 'images per step', positive, 10)
-    .option('--engine <name>', 'auto, onnx or tfjs', 'auto')
+    .option('--batch-size <count>', 'images per step', batchSize, 10)
+    .addOption(engineOption().default('auto'))
     .option('--threads <count>', 'CPU threads; 0: one per core', natural, 0)
     .option('--json', 'print the result as one JSON document');
 }
@@ -177,6 +179,10 @@ function integer(text: string, isValid: (value: number) => boolean, expected: st
   return value;
 }
 
+function between(text: string, { min, max }: { min: number; max: number }): number {
+  return integer(text, (n) => n >= min && n <= max, `a whole number from ${min} to ${max}`);
+}
+
 /** Below 10 % images would be enlarged more than tenfold. */
 function cropPercent(text: string): number {
   const value = Number(text);
@@ -187,4 +193,6 @@ function cropPercent(text: string): number {
 
 const bits = (text: string) => integer(text, (n) => (n >= 2 && n <= 8) || n === 32, '2 to 8, or 32');
 const positive = (text: string) => integer(text, (n) => n > 0 && n < 2 ** 31, 'a whole number above 0');
+const imageSize = (text: string) => between(text, imageSizeLimits);
+const batchSize = (text: string) => between(text, batchSizeLimits);
 const natural = (text: string) => integer(text, (n) => n < 2 ** 31, 'a whole number');

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { Experiment } from '../config/schema.js';
 import { UserError } from '../errors.js';
 import type { Io } from './io.js';
-import { collect } from './options.js';
+import { collect, engineOption } from './options.js';
 
 /** What {@link experimentOptions} parses. */
 export interface ExperimentArguments {
@@ -22,7 +22,7 @@ export function experimentOptions(command: Command): Command {
       'xbm, piggyback, finetune or classifier (default: xbm, or what the config says)',
     )
     .option('--set <key=value>', 'override one key; repeatable', collect, [])
-    .option('--engine <engine>', 'auto, native, onnx, tfjs or webgpu');
+    .addOption(engineOption());
 }
 
 /**

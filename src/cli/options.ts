@@ -1,4 +1,11 @@
+import { Option } from 'commander';
+import { engineChoices } from '../engines/engine.js';
 import { UserError } from '../errors.js';
+
+/** `--engine`, the same for every command that computes. */
+export function engineOption(): Option {
+  return new Option('--engine <engine>', 'who computes (xbm engines)').choices(engineChoices);
+}
 
 /**
  * @param pairs keys of options of which only one may be given

@@ -1,6 +1,8 @@
 /** @file The experiment: what a YAML file may say, with every default and what it means (docs/config.md). */
 import { z } from 'zod';
+import { engineChoices } from '../engines/engine.js';
 import { networkNames } from '../model/networks.js';
+import { batchSizeLimits, imageSizeLimits } from './limits.js';
 
 const learningRate = z.number().nonnegative();
 const path = z
@@ -159,8 +161,18 @@ export const experimentSchema = z.strictObject({
     .prefault({}),
   training: z
     .strictObject({
-      imageSize: z.int().min(8).max(1024).default(224).meta(means('side of the square images, pixels')),
-      batchSize: z.int().min(1).max(4096).default(32).meta(means('images per step')),
+      imageSize: z
+        .int()
+        .min(imageSizeLimits.min)
+        .max(imageSizeLimits.max)
+        .default(224)
+        .meta(means('side of the square images, pixels')),
+      batchSize: z
+        .int()
+        .min(batchSizeLimits.min)
+        .max(batchSizeLimits.max)
+        .default(32)
+        .meta(means('images per step')),
       epochs: z
         .int()
         .min(1)
@@ -207,7 +219,7 @@ export const experimentSchema = z.strictObject({
     .default('nn-imc')
     .meta(means('the chip that the task is priced on (docs/hardware.md); changes no result')),
   engine: z
-    .enum(['auto', 'native', 'onnx', 'tfjs', 'webgpu'])
+    .enum(engineChoices)
     .default('auto')
     .meta(means('who computes; auto: the best one present (xbm engines)')),
   threads: z.int().min(0).max(1024).default(0).meta(means('CPU threads of the engine; 0: one per core')),

@@ -6,7 +6,10 @@ import type { Batch } from '../data/batch.js';
 import type { Backbone } from '../model/backbone.js';
 import type { LayerGraph } from '../model/graph.js';
 
-export type EngineName = 'tfjs' | 'onnx' | 'native' | 'webgpu';
+/** What --engine and the key `engine` take. */
+export const engineChoices = ['auto', 'native', 'onnx', 'tfjs', 'webgpu'] as const;
+
+export type EngineName = Exclude<(typeof engineChoices)[number], 'auto'>;
 
 export interface TrainingPlan {
   /** The backbone's network with the task's number of classes in its head. */

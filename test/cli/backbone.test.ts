@@ -215,6 +215,16 @@ test('what is wrong is said with exit code 2', async () => {
   for (const crop of ['0', '101', 'all']) {
     await refuse(/Expected a number from 10 to 100/, 'import', 'float.safetensors', '--crop', crop);
   }
+  for (const size of ['1', '7', '1025', '5000']) {
+    await refuse(/a whole number from 8 to 1024/, 'import', 'float.safetensors', '--image-size', size);
+    await refuse(/a whole number from 8 to 1024/, 'check', 'float.safetensors', '--image-size', size);
+  }
+  await refuse(/a whole number from 1 to 4096/, 'import', 'float.safetensors', '--batch-size', '5000');
+  for (const command of ['import', 'check', 'train']) {
+    const choices =
+      /'--engine <engine>' argument 'foo' is invalid. Allowed choices are auto, native, onnx, tfjs, webgpu/;
+    await refuse(choices, command, ...(command === 'train' ? [] : ['float.safetensors']), '--engine', 'foo');
+  }
   await refuse(
     /--crop is for the augmentation random-resized-crop; here it is none/,
     ...['check', 'float.safetensors', '--images', 'images', '--crop', '100'],
