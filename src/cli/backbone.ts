@@ -32,6 +32,20 @@ export interface QuantizeArguments extends RunArguments {
   readonly batchNorm: BatchNormRule | 'keep';
   readonly calibrationImages: number;
   readonly seed: number;
+  /** Those of {@link quantizing} that the command line gives. */
+  readonly named: readonly QuantizingOption[];
+}
+
+/** Options that say how float weights are quantised. */
+const quantizing = [
+  ...(['network', 'weightBits', 'activationBits', 'weightScale'] as const),
+  ...(['rounding', 'clips', 'batchNorm', 'calibrationImages'] as const),
+];
+
+export type QuantizingOption = (typeof quantizing)[number];
+
+function namedOptions(command: Command): QuantizingOption[] {
+  return quantizing.filter((option) => command.getOptionValueSource(option) === 'cli');
 }
 
 /** `xbm backbone import | info | list | check | train`. */
@@ -67,10 +81,7 @@ Examples:
     )
     .action(async (file: string, args: QuantizeArguments, command: Command) => {
       const { importBackbone } = await import('./backboneImport.js');
-      const bitsAreNamed = ['weightBits', 'activationBits'].some(
-        (option) => command.getOptionValueSource(option) === 'cli',
-      );
-      await importBackbone(file, { ...args, bitsAreNamed }, io);
+      await importBackbone(file, { ...args, named: namedOptions(command) }, io);
     });
 }
 
@@ -116,16 +127,17 @@ function registerCheck(backbone: Command, io: Io): void {
       'after',
       `
 Float weights are measured in full precision, plainly quantised, and calibrated: --calibration-images are drawn from
-the images and the others measured. A stored backbone is measured on the images it was not calibrated on.
+the images and the others measured. A stored backbone is measured on the images it was not calibrated on, at the
+size and crop it was calibrated at unless others are named; it is quantised already and takes no options for that.
 
 Examples:
   xbm backbone check resnet50.safetensors --images val --labels val.csv
   xbm backbone check resnet50-imagenet --images val --labels val.csv --float resnet50.safetensors --json
 `,
     )
-    .action(async (name: string, args: QuantizeArguments & { images: string }) => {
+    .action(async (name: string, args: QuantizeArguments & { images: string }, command: Command) => {
       const { checkBackbone } = await import('./backboneCheck.js');
-      await checkBackbone(name, args, io);
+      await checkBackbone(name, { ...args, named: namedOptions(command) }, io);
     });
 }
 

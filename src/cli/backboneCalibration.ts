@@ -93,20 +93,27 @@ export async function calibrateOn(
   io: Io,
 ): Promise<{ backbone: Backbone; provenance: Omit<Provenance, 'sourceSha256'> }> {
   const { network } = float.graph;
-  const { batchSize } = args;
+  const { batchSize, crop } = args;
   const imageSize = imageSizeOf(network, args);
+  const form = {
+    imageSize,
+    augmentation: augmentationOf(network, args),
+    ...(crop !== undefined && { crop }),
+  };
   const loader = await openImages(samples, network, args, io);
   try {
     const imageIds = await Promise.all(samples.map(({ path }) => imageId(path)));
-    const crop = args.crop === undefined ? '' : `, centre crop of ${args.crop} %`;
-    const description = `${samples.length} images at ${imageSize} pixels${crop}`;
+    const cropped = crop === undefined ? '' : `, centre crop of ${crop} %`;
+    const description = `${samples.length} images at ${imageSize} pixels${cropped}`;
     const batches = async function* () {
       for await (const batch of loader.epoch(0)) {
         io.signal?.throwIfAborted();
         yield batch;
       }
     };
-    const source = calibrationSource(engine, batches, { batchSize, imageSize, description, imageIds });
+    const source = calibrationSource(engine, batches, {
+      ...{ batchSize, imageSize, description, imageIds, form },
+    });
     const options: QuantizationOptions = args;
     const backbone = await withProgress(io, { label: 'calibrating', unit: 'steps', total: 1 }, (progress) =>
       calibrateBackbone(float, options, source, (done, total) => {
@@ -114,8 +121,7 @@ export async function calibrateOn(
         progress.update(done);
       }),
     );
-    const calibration = describeCalibration(options, source);
-    return { backbone, provenance: { calibration, calibrationImages: imageIds } };
+    return { backbone, provenance: describeCalibration(options, source) };
   } finally {
     await loader.close();
   }

@@ -1,11 +1,13 @@
 import { resolve } from 'node:path';
 import { foldBackbone } from '../adaption/fold.js';
+import { CENTRE_CROP_PERCENT } from '../data/pixel-spec.js';
 import type { Sample } from '../data/types.js';
 import { UserError } from '../errors.js';
 import type { Backbone } from '../model/backbone.js';
 import { imageId } from '../model/hash.js';
 import { openFloatBackbone } from '../model/resolve.js';
 import { isStoredBackbone, loadBackbone } from '../model/store.js';
+import type { ImageForm } from '../model/storeMetadata.js';
 import { wilsonInterval } from '../model/wilson.js';
 import { evaluate } from '../training/evaluate.js';
 import type { QuantizeArguments } from './backbone.js';
@@ -13,6 +15,7 @@ import { calibrateOn, drawImages, imageSizeOf, openImages, openNamedEngine } fro
 import { findLabelled } from './backboneImages.js';
 import { resolveName } from './backboneInfo.js';
 import type { Io } from './io.js';
+import { flagOf } from './options.js';
 import { withProgress } from './progress.js';
 import { formatTable } from './table.js';
 
@@ -31,11 +34,13 @@ interface Variant {
 type Engine = Awaited<ReturnType<typeof openNamedEngine>>;
 
 /** `xbm backbone check`. */
-export async function checkBackbone(name: string, args: CheckArguments, io: Io): Promise<void> {
+export async function checkBackbone(name: string, given: CheckArguments, io: Io): Promise<void> {
   const path = await resolveName(name, io);
-  const engine = await openNamedEngine(args, io);
   const stored = (await isStoredBackbone(path)) ? await loadBackbone(path) : undefined;
   const isFloat = !stored || (stored.backbone.weightBits === 32 && stored.backbone.activationBits === 32);
+  if (!isFloat) refuseQuantizing(path, given.named);
+  const args = isFloat ? given : asCalibrated(given, stored.provenance.calibrationForm, io);
+  const engine = await openNamedEngine(args, io);
   const plan = isFloat
     ? await planFloat(path, engine, args, io)
     : await planStored(stored.backbone, new Set(stored.provenance.calibrationImages), args, io);
@@ -63,6 +68,30 @@ export async function checkBackbone(name: string, args: CheckArguments, io: Io):
     ),
   );
   io.stdout(`none of the ${plan.calibrationImages} calibration images was measured on\n`);
+}
+
+function refuseQuantizing(path: string, named: CheckArguments['named']): void {
+  if (named.length === 0) return;
+  throw new UserError(
+    `${path}: is quantised already; ${named.map(flagOf).join(' and ')} would change nothing`,
+    'Leave that out, or name the float weights it was made from.',
+  );
+}
+
+/** Images in the form that the backbone was calibrated on, where the arguments name no other; says so where they do. */
+function asCalibrated(args: CheckArguments, form: ImageForm | undefined, io: Io): CheckArguments {
+  if (!form) return args;
+  const { imageSize = form.imageSize, augmentation = form.augmentation } = args;
+  const crop = args.crop ?? (args.augmentation === undefined ? form.crop : undefined);
+  const used = { imageSize, augmentation, crop };
+  if (describeForm(used) !== describeForm(form))
+    io.stderr(`Note: it was calibrated ${describeForm(form)}, and is measured ${describeForm(used)}\n`);
+  return { ...args, ...used };
+}
+
+function describeForm({ imageSize, augmentation, crop }: ImageForm): string {
+  const cropped = crop === undefined || crop === CENTRE_CROP_PERCENT ? '' : `, centre crop of ${crop} %`;
+  return `at ${imageSize} pixels${augmentation === undefined ? '' : ` (${augmentation})`}${cropped}`;
 }
 
 /** Float weights: draws the calibration images, quantises here, measures on the others. */

@@ -17,8 +17,6 @@ export interface ImportArguments extends QuantizeArguments {
   readonly name?: string;
   readonly out?: string;
   readonly force?: boolean;
-  /** --weight-bits or --activation-bits was given. */
-  readonly bitsAreNamed: boolean;
 }
 
 /** `xbm backbone import`. */
@@ -36,7 +34,8 @@ type Imported = { backbone: Backbone; provenance: Provenance };
 
 /** A backbone that xbm has quantised before, when nothing asks for more: it is kept, with its provenance. */
 async function finished(source: string, args: ImportArguments): Promise<Imported | null> {
-  if (args.calibrate !== undefined || args.bitsAreNamed || !(await isStoredBackbone(source))) return null;
+  if (args.calibrate !== undefined || args.named.length > 0) return null;
+  if (!(await isStoredBackbone(source))) return null;
   const stored = await loadBackbone(source);
   const { weightBits, activationBits } = stored.backbone;
   return weightBits === 32 && activationBits === 32 ? null : stored;

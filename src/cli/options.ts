@@ -17,11 +17,14 @@ export function refuseTogether<T extends object>(
 ): void {
   for (const pair of pairs) {
     if (pair.some((key) => args[key] === undefined)) continue;
-    const [one, other] = pair.map(
-      (key) => `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`,
-    );
+    const [one, other] = pair.map(flagOf);
     throw new UserError(`${one} and ${other} exclude each other`, 'Give one of them.');
   }
+}
+
+/** As it is typed: weightBits is --weight-bits. */
+export function flagOf(key: string): string {
+  return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
 /** For commander: gathers the values of an option that may be given more than once. */

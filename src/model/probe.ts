@@ -2,6 +2,7 @@
 import type { Batch } from '../data/batch.js';
 import type { Backbone } from './backbone.js';
 import { headOf, type Layer } from './graph.js';
+import type { ImageForm } from './storeMetadata.js';
 
 /** One opened backbone. */
 export interface Probe {
@@ -19,6 +20,8 @@ export interface CalibrationSource {
   readonly description: string;
   /** Of the images, when they come from files: `imageId` of each. */
   readonly imageIds?: readonly string[];
+  /** How these became batches. */
+  readonly form?: ImageForm;
 }
 
 /**

@@ -18,6 +18,7 @@ import {
   type StoredBackbone,
   saveBackbone,
 } from './store.js';
+import type { Provenance } from './storeMetadata.js';
 
 export interface BackboneRequest {
   readonly network: string;
@@ -126,12 +127,7 @@ async function makeOnce(
       const source = await calibration.open();
       try {
         const backbone = await calibrateBackbone(float, options, source, onProgress);
-        const { imageIds: calibrationImages } = source;
-        await saveBackbone(cached, backbone, {
-          sourceSha256,
-          calibration: describeCalibration(options, source),
-          calibrationImages,
-        });
+        await saveBackbone(cached, backbone, { sourceSha256, ...describeCalibration(options, source) });
       } finally {
         await source.close();
       }
@@ -140,11 +136,15 @@ async function makeOnce(
   return loadBackbone(cached);
 }
 
-/** How a backbone was calibrated, in words, for its file. */
-export function describeCalibration(options: QuantizationOptions, source: CalibrationSource): string {
+/** How a backbone was calibrated, and on what, for its file. */
+export function describeCalibration(
+  options: QuantizationOptions,
+  { description, imageIds: calibrationImages, form: calibrationForm }: CalibrationSource,
+): Omit<Provenance, 'sourceSha256'> {
   const clips = options.activationBits === 32 ? '' : `${options.clips} clips, `;
   const rounding = options.weightBits === 32 ? '' : `rounding ${options.rounding}, `;
-  return `${rounding}${clips}batch norm ${options.batchNorm}, weight scale per ${options.weightScale}; ${source.description}`;
+  const calibration = `${rounding}${clips}batch norm ${options.batchNorm}, weight scale per ${options.weightScale}; ${description}`;
+  return { calibration, calibrationImages, calibrationForm };
 }
 
 function requireNetwork(path: string, backbone: Backbone, network: string, saidBy: string): void {

@@ -105,8 +105,12 @@ export async function loadBackbone(path: string): Promise<StoredBackbone> {
       'Import the original weights again with `xbm backbone import`.',
     );
   }
-  const { sourceSha256, calibration, calibrationImages, programVersion } = metadata;
-  return { backbone, provenance: { sourceSha256, calibration, calibrationImages }, programVersion };
+  const { sourceSha256, calibration, calibrationImages, calibrationForm, programVersion } = metadata;
+  const provenance = {
+    ...{ sourceSha256, calibration, calibrationImages },
+    ...(calibrationForm && { calibrationForm }),
+  };
+  return { backbone, provenance, programVersion };
 }
 
 /** What a stored backbone says of itself; its content is not checked. @throws UserError when it is no backbone */

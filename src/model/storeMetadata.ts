@@ -1,5 +1,6 @@
 /** @file The metadata of a stored backbone: safetensors metadata are strings, so this is where they get types. */
 import { z } from 'zod';
+import type { Augmentation } from '../data/types.js';
 import { UserError } from '../errors.js';
 import type { Backbone } from './backbone.js';
 import { networkNames } from './networks.js';
@@ -14,6 +15,17 @@ export interface Provenance {
   readonly calibration: string;
   /** {@link imageId} of every calibration image, so that none of them is ever measured on. */
   readonly calibrationImages?: readonly string[];
+  /** How these images became its input. */
+  readonly calibrationForm?: ImageForm;
+}
+
+/** How an image becomes the network's input. */
+export interface ImageForm {
+  /** Side of the square, pixels. */
+  readonly imageSize: number;
+  readonly augmentation?: Augmentation;
+  /** Per cent of the short side that the centre crop takes; left out: the usual 87.5. */
+  readonly crop?: number;
 }
 
 const integer = z
@@ -43,6 +55,15 @@ const schema = z.object({
   sourceSha256: z.string(),
   calibration: z.string(),
   calibrationImages: z.string().default('[]').pipe(jsonText).pipe(z.array(z.string())),
+  calibrationForm: jsonText
+    .pipe(
+      z.object({
+        imageSize: z.int().positive(),
+        augmentation: z.enum(['resize-flip', 'random-resized-crop', 'pad-crop', 'none']).optional(),
+        crop: z.number().optional(),
+      }),
+    )
+    .optional(),
   programVersion: z.string(),
 });
 
@@ -65,7 +86,19 @@ export function storeMetadata(
     sourceSha256: provenance.sourceSha256,
     calibration: provenance.calibration,
     calibrationImages: JSON.stringify(provenance.calibrationImages ?? []),
+    ...(provenance.calibrationForm && { calibrationForm: JSON.stringify(provenance.calibrationForm) }),
     programVersion,
+  };
+}
+
+/** Files written before they had the key `calibrationForm` say it in words alone. */
+function formInWords(calibration: string): ImageForm | undefined {
+  const size = / at (\d+) pixels/.exec(calibration)?.[1];
+  const crop = /centre crop of ([\d.]+) %/.exec(calibration)?.[1];
+  if (size === undefined) return undefined;
+  return {
+    imageSize: Number(size),
+    ...(crop !== undefined && { augmentation: 'random-resized-crop', crop: Number(crop) }),
   };
 }
 
@@ -78,7 +111,10 @@ export function parseStoreMetadata(path: string, metadata: Readonly<Record<strin
     );
   }
   const result = schema.safeParse(metadata);
-  if (result.success) return result.data;
+  if (result.success) {
+    const calibrationForm = result.data.calibrationForm ?? formInWords(result.data.calibration);
+    return { ...result.data, ...(calibrationForm && { calibrationForm }) };
+  }
   const keys = [...new Set(result.error.issues.map((issue) => String(issue.path[0])))].join(', ');
   throw new UserError(`${path}: metadata of the stored backbone not usable: ${keys}`, 'Import it again.');
 }

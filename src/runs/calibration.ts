@@ -6,7 +6,7 @@ import { calibrationSource } from '../engines/probe.js';
 import { imageId } from '../model/hash.js';
 import type { CalibrationRequest } from '../model/resolve.js';
 import { permutation } from '../random.js';
-import { type DecodeOptions, hashSplit, openSplit } from './openExperiment.js';
+import { type DecodeOptions, hashSplit, imageForm, openSplit } from './openExperiment.js';
 
 /** As `xbm backbone import` takes by default: batch norm is fitted layer by layer, so time grows with layers × images. */
 export const CALIBRATION_IMAGES = 128;
@@ -37,7 +37,7 @@ export function trainingCalibration(
     async open() {
       const loader = await openSplit(experiment, dataSet, 'train', options, samples, 'evaluate');
       const imageIds = await Promise.all(samples.map(({ path }) => imageId(path)));
-      const settings = { batchSize, imageSize, description, imageIds };
+      const settings = { batchSize, imageSize, description, imageIds, form: imageForm(experiment) };
       const source = calibrationSource(engine, () => loader.epoch(0), settings);
       return { ...source, close: () => loader.close() };
     },

@@ -50,12 +50,7 @@ export async function finishBackbone(path: string, options: FinishOptions): Prom
     try {
       const network = foldBackbone(backbone);
       const quantized = await evaluate({ engine, network, loader, batchSize, imageSize, signal });
-      const calibration = describeCalibration(quantization, source);
-      await saveBackbone(path, backbone, {
-        sourceSha256: '',
-        calibration,
-        calibrationImages: source.imageIds,
-      });
+      await saveBackbone(path, backbone, { sourceSha256: '', ...describeCalibration(quantization, source) });
       return { backbone, float, quantized };
     } finally {
       await loader.close();

@@ -85,6 +85,12 @@ export function hashSplit(
   return hashImages(pixelOptions(experiment, split, samples, options));
 }
 
+/** How an experiment's images become its network's input. */
+export function imageForm({ data, training, task }: Pick<Experiment, 'data' | 'training' | 'task'>) {
+  const { imageSize } = training;
+  return { augmentation: data.augmentation ?? protocols[task].augmentation, imageSize };
+}
+
 function pixelOptions(
   { data, training, task }: Experiment,
   split: Split,
@@ -93,8 +99,7 @@ function pixelOptions(
 ) {
   return {
     samples,
-    augmentation: data.augmentation ?? protocols[task].augmentation,
-    imageSize: training.imageSize,
+    ...imageForm({ data, training, task }),
     cacheFolder: data.cache ?? join(xbmHome(), 'cache'),
     onProgress: (done: number, total: number) => onDecode?.(split, done, total),
     signal,

@@ -130,6 +130,40 @@ test('a quantised backbone is imported as it is, and never passes for float weig
   }
 });
 
+test('a stored backbone is checked as it was calibrated, and takes no options for quantisation', async () => {
+  const form = { imageSize: 16, augmentation: 'random-resized-crop', crop: 100 } as const;
+  const calibration = 'batch norm keep; 2 images at 16 pixels, centre crop of 100 %';
+  const save = (name: string, rest: object) =>
+    saveBackbone(join(folder, name), randomBackbone(4, 4), { sourceSha256: '', calibration, ...rest });
+  await save('formed.safetensors', { calibrationForm: form });
+  await save('worded.safetensors', {});
+  const check = (...argv: string[]) => run('check', ...argv, '--images', 'images', '--json');
+  const loss = async (...argv: string[]) => (await check(...argv)).json().rows[0].loss;
+  const named = ['--image-size', '16', '--augmentation', 'random-resized-crop', '--crop', '100'];
+  const asCalibrated = await loss('formed.safetensors', ...named);
+  assert.equal(await loss('formed.safetensors'), asCalibrated);
+  assert.equal(await loss('worded.safetensors'), asCalibrated);
+  assert.doesNotMatch((await check('formed.safetensors')).err, /Note/);
+  const larger = await check('formed.safetensors', '--image-size', '24', '--augmentation', 'none');
+  assert.match(
+    larger.err,
+    /Note: it was calibrated at 16 pixels \(random-resized-crop\), centre crop of 100 %, and is measured at 24 pixels \(none\)\n/,
+  );
+  for (const option of [
+    ['--weight-bits', '4'],
+    ['--rounding', 'nearest'],
+    ['--calibration-images', '7'],
+    ['--network', 'resnet18'],
+  ]) {
+    const { code, err } = await check('formed.safetensors', ...option);
+    assert.equal(code, 2, err);
+    assert.match(
+      err,
+      new RegExp(`formed.safetensors: is quantised already; ${option[0]} would change nothing`),
+    );
+  }
+});
+
 test('labels are class names first: numbers may be names, but not both in one file', async () => {
   const names = ['1', '10', '11', '2'];
   for (let i = 0; i < 4; i++) await writeFile(join(folder, `${i}.png`), '');
@@ -194,6 +228,10 @@ test('--crop: what is measured depends on it, and a calibrated backbone says it'
     ...[...calibration, ...cropping],
   );
   assert.match(imported.json().calibration, /2 images at 16 pixels, centre crop of 100 %/);
+  const { provenance } = await loadBackbone(join(folder, 'home', 'backbones', 'whole.safetensors'));
+  assert.deepEqual(provenance.calibrationForm, {
+    ...{ imageSize: 16, augmentation: 'random-resized-crop', crop: 100 },
+  });
 });
 
 test('import says when there are fewer calibration images than asked for', async () => {
