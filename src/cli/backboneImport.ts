@@ -4,7 +4,7 @@ import { UserError } from '../errors.js';
 import type { Backbone } from '../model/backbone.js';
 import { fileSha256 } from '../model/hash.js';
 import { openFloatBackbone } from '../model/resolve.js';
-import { backbonePath, isStoredBackbone, loadBackbone, saveBackbone } from '../model/store.js';
+import { backbonePath, isStoredBackbone, loadBackbone, makeFolderOf, saveBackbone } from '../model/store.js';
 import type { Provenance } from '../model/storeMetadata.js';
 import type { QuantizeArguments } from './backbone.js';
 import { calibrateOn, drawImages, openNamedEngine } from './backboneCalibration.js';
@@ -25,7 +25,7 @@ export async function importBackbone(file: string, args: ImportArguments, io: Io
   const target = targetPath(source, args, io);
   const { backbone, provenance } =
     (await finished(source, args)) ??
-    (await quantize(source, await openFloatBackbone(source, args.network), args, io));
+    (await quantize(source, target, await openFloatBackbone(source, args.network), args, io));
   await saveBackbone(target, backbone, provenance);
   printDescription(await describeBackbone(target), args.json === true, io);
 }
@@ -41,7 +41,14 @@ async function finished(source: string, args: ImportArguments): Promise<Imported
   return weightBits === 32 && activationBits === 32 ? null : stored;
 }
 
-async function quantize(source: string, float: Backbone, args: ImportArguments, io: Io): Promise<Imported> {
+/** @param target where the result will go: found out to be writable before minutes of calibration */
+async function quantize(
+  source: string,
+  target: string,
+  float: Backbone,
+  args: ImportArguments,
+  io: Io,
+): Promise<Imported> {
   const sourceSha256 = await fileSha256(source);
   if (args.weightBits === 32 && args.activationBits === 32)
     return { backbone: float, provenance: { sourceSha256, calibration: '' } };
@@ -52,6 +59,7 @@ async function quantize(source: string, float: Backbone, args: ImportArguments, 
     );
   }
   const samples = findImages(resolve(io.cwd, args.calibrate));
+  makeFolderOf(target);
   const { drawn } = drawImages(samples, args.calibrationImages, args.seed, 'calibration images');
   if (drawn.length < args.calibrationImages)
     io.stderr(`calibrating on all ${drawn.length} images of ${args.calibrate}: it has no more\n`);

@@ -152,7 +152,7 @@ async function startOf(experiment: Experiment): Promise<(dataSet: DataSet) => Ba
 }
 
 async function outputPath(target: Experiment, args: BackboneTrainArguments, io: Io): Promise<string> {
-  const { backbonePath } = await import('../model/store.js');
+  const { backbonePath, makeFolderOf } = await import('../model/store.js');
   if (args.out !== undefined && args.name !== undefined) {
     throw new UserError('--out names a file, --name a place in the store', 'Give one of them.');
   }
@@ -164,6 +164,7 @@ async function outputPath(target: Experiment, args: BackboneTrainArguments, io: 
       'Choose another --name or --out, or add --force to replace it.',
     );
   }
+  makeFolderOf(path);
   return path;
 }
 

@@ -7,9 +7,10 @@
 import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, sep } from 'node:path';
 import { ExitCode, UserError } from '../errors.js';
 import { makeFolder } from '../folders.js';
+import { xbmHome } from '../paths.js';
 import { hashString } from '../random.js';
 import { checksum32 } from './checksum.js';
 import type { DecodedImage } from './decode.js';
@@ -159,16 +160,20 @@ export class ShardWriter {
 /** The message for a cache folder that cannot be written. */
 function writeError(folder: string, error: unknown): Error {
   const { code, message } = error as NodeJS.ErrnoException;
+  const isHome = folder.startsWith(join(xbmHome(), sep));
+  const set = isHome ? 'set XBM_HOME (or data.cache of an experiment)' : 'set data.cache';
   if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG') {
     return new UserError(
       `no space left for the pixel cache in ${folder}`,
-      'Free space there or set data.cache to a folder on another disk; what is already cached is kept.',
+      `Free space there or ${set} to a folder on another disk; what is already cached is kept.`,
       ExitCode.unavailable,
     );
   }
   return new UserError(
-    `the pixel cache in ${folder} cannot be written: ${message}`,
-    'Set data.cache to a folder that you may write.',
+    error instanceof UserError
+      ? `no pixel cache: ${message}`
+      : `the pixel cache in ${folder} cannot be written: ${message}`,
+    `${set.replace('set', 'Set')} to a folder that you may write.`,
     ExitCode.unavailable,
   );
 }

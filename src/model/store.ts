@@ -1,4 +1,5 @@
 /** @file Backbones on disk: one safetensors file each, in `$XBM_HOME/backbones` or anywhere else. */
+import { accessSync, constants } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { UserError } from '../errors.js';
@@ -65,7 +66,24 @@ export async function isStoredBackbone(path: string): Promise<boolean> {
   return (await readSafetensorsMetadata(path)).format === STORE_FORMAT;
 }
 
-/** Writes a backbone; creates the folder when it is missing. */
+/** Makes the folder of a backbone that is to be written. @throws UserError when nothing can be written there */
+export function makeFolderOf(path: string): void {
+  const folder = dirname(path);
+  const isStore = folder === backboneFolder();
+  const hint = isStore ? 'Set XBM_HOME to a folder that you may write.' : 'Choose another folder.';
+  try {
+    makeFolder(folder);
+    accessSync(folder, constants.W_OK);
+  } catch (error) {
+    const message = error instanceof UserError ? error.message : `${folder}: no permission to write here`;
+    throw new UserError(message, hint);
+  }
+}
+
+/**
+ * Writes a backbone; creates the folder when it is missing.
+ * @throws UserError when it cannot be written
+ */
 export async function saveBackbone(path: string, backbone: Backbone, provenance: Provenance): Promise<void> {
   const tensors: Record<string, Tensor> = {};
   for (const conv of layersOfKind(backbone.graph, 'conv')) {
@@ -87,7 +105,7 @@ export async function saveBackbone(path: string, backbone: Backbone, provenance:
   const shape = [head.outFeatures, head.inFeatures];
   tensors[`${head.name}.weight`] = { dtype: 'F32', shape, data: backbone.head.weight };
   tensors[`${head.name}.bias`] = vector('F32', backbone.head.bias);
-  makeFolder(dirname(path));
+  makeFolderOf(path);
   await writeSafetensors(path, tensors, storeMetadata(backbone, provenance, packageVersion()));
 }
 

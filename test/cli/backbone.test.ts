@@ -110,6 +110,21 @@ test('--limit measures images drawn from all, another seed others', async () => 
   assert.equal(await loss('--limit', String(2 * CLASSES * PER_CLASS)), await loss());
 });
 
+test('a home that cannot be written is named, and what to set instead', async (t) => {
+  const home = process.env.XBM_HOME;
+  t.after(() => {
+    process.env.XBM_HOME = home;
+  });
+  process.env.XBM_HOME = join(folder, 'labels.csv', 'home');
+  const images = ['--images', 'images', '--weight-bits', '32', '--activation-bits', '32'];
+  const checked = await run('check', 'float.safetensors', ...images);
+  assert.equal(checked.code, 3, checked.err);
+  assert.match(checked.err, /no pixel cache: .*labels.csv is a file, .*\nSet XBM_HOME \(or data.cache of/);
+  const imported = await run('import', 'float.safetensors', '--calibrate', 'images', '--image-size', '16');
+  assert.equal(imported.code, 2, imported.err);
+  assert.match(imported.err, /home.backbones: cannot be created: .*\nSet XBM_HOME to a folder that you/);
+});
+
 test('a quantised backbone is imported as it is, and never passes for float weights', async () => {
   const provenance = { sourceSha256: 'ab', calibration: 'on 3 images', calibrationImages: ['c', 'd'] };
   const made = randomBackbone(4, 4);

@@ -231,7 +231,12 @@ describe('the pixel cache', () => {
     const { samples, cacheFolder } = await setUp(t);
     await assert.rejects(preparePixels({ samples, spec, cacheFolder: samples[0].path }), (error: unknown) => {
       assert.ok(error instanceof UserError);
-      assert.match(error.message, /the pixel cache in .* cannot be written/);
+      const file = samples[0].path;
+      assert.equal(
+        error.message,
+        `no pixel cache: ${specFolder(file, spec)}: cannot be created: ${file} is a file, expected a folder`,
+      );
+      assert.equal(error.hint, 'Set data.cache to a folder that you may write.');
       return true;
     });
     mkdirSync(cacheFolder);
