@@ -21,10 +21,15 @@ export interface ImportOptions {
 export function importWeights(file: Safetensors, network: string, options: ImportOptions = {}): Backbone {
   const names = canonicalNames(file);
   const graph = buildNetwork(network, classCount(file, names, network));
-  const expected = expectedShapes(graph);
-  checkNames(file, names, expected, network);
+  const differences = compare(file, names, network);
+  if (differences.unfit.length + differences.extra.length > 0) {
+    throw new UserError(
+      `${file.path}: does not hold the weights of ${network}: ${describeDifferences(file, names, differences)}`,
+      'Check that the network is the right one (--network, backbone.network).',
+    );
+  }
 
-  const read = (name: string) => readChecked(file, names.get(name)!, expected.get(name)!);
+  const read = (name: string) => readChecked(file, names.get(name)!, differences.expected.get(name)!);
   const backbone = {
     convs: {} as Record<string, Backbone['convs'][string]>,
     batchNorms: {} as Record<string, Float32Array>,
@@ -56,18 +61,20 @@ export function importWeights(file: Safetensors, network: string, options: Impor
  */
 export function detectNetwork(file: Safetensors): string {
   const names = canonicalNames(file);
-  for (const network of networkNames) {
-    const expected = expectedShapes(buildNetwork(network, 1));
-    const head = headOf(buildNetwork(network, 1)).name;
-    const fits = ([name, shape]: [string, readonly number[]]) => {
-      const found = file.tensors.get(names.get(name) ?? '')?.shape;
-      return found && (name.startsWith(`${head}.`) || String(found) === String(shape));
-    };
-    if (names.size === expected.size && [...expected].every(fits)) return network;
-  }
+  if (names.size === 0)
+    throw new UserError(`${file.path}: holds no tensors`, 'Name the file of the weights.');
+  const found = networkNames.map((network) => compare(file, names, network));
+  const count = ({ unfit, extra }: Differences) => unfit.length + extra.length;
+  const closest = found.reduce((best, other) => (count(other) < count(best) ? other : best));
+  if (count(closest) === 0) return closest.network;
+  const isAlike = closest.unfit.length < closest.expected.size / 2;
+  const some = [...file.tensors.keys()].slice(0, SHOWN).map((name) => `"${name}"`);
   throw new UserError(
-    `${file.path}: its ${names.size} tensors are those of no network that xbm knows`,
-    `Name the network, to see what differs: --network ${networkNames.join('|')}.`,
+    `${file.path}: its ${names.size} tensors are those of no network that xbm knows; ` +
+      (isAlike
+        ? `most like ${closest.network}, but ${describeDifferences(file, names, closest)}`
+        : `the first are ${some.join(', ')}`),
+    `Check the file; --network ${networkNames.join('|')} compares it with another network.`,
   );
 }
 
@@ -107,36 +114,50 @@ function classCount(file: Safetensors, names: Map<string, string>, network: stri
   return file.tensors.get(names.get(`${head}.weight`) ?? '')?.shape[0] ?? 1;
 }
 
-function checkNames(
-  file: Safetensors,
-  names: Map<string, string>,
-  expected: Map<string, readonly number[]>,
-  network: string,
-): void {
-  const extra = [...names.keys()].filter((name) => !expected.has(name));
-  const problems: string[] = [];
-  for (const [name, shape] of expected) {
-    const found = names.get(name);
-    if (found === undefined) {
-      const near = nearNames(name, extra);
-      problems.push(`tensor "${name}" is missing${near.length > 0 ? ` (near: ${near.join(', ')})` : ''}`);
-    } else if (String(file.tensors.get(found)!.shape) !== String(shape)) {
-      const actual = file.tensors.get(found)!.shape.join(', ');
-      problems.push(`tensor "${found}" has shape [${actual}], not [${shape.join(', ')}]`);
-    }
-    if (problems.length > 5) break;
-  }
-  for (const name of extra.slice(0, 5)) {
-    const near = nearNames(name, expected.keys());
-    const hint = near.length > 0 ? ` (near: ${near.join(', ')})` : '';
-    problems.push(`tensor "${names.get(name)}" is no part of ${network}${hint}`);
-  }
-  if (problems.length === 0) return;
-  const more = problems.length > 5 ? '; and more' : '';
-  throw new UserError(
-    `${file.path}: does not hold the weights of ${network}: ${problems.slice(0, 5).join('; ')}${more}`,
-    'Check that the network is the right one (--network, backbone.network).',
-  );
+/** What keeps a file's tensors from being a network's. */
+interface Differences {
+  readonly network: string;
+  readonly expected: ReadonlyMap<string, readonly number[]>;
+  /** Names of the network whose tensors are missing or misshapen. */
+  readonly unfit: readonly string[];
+  /** Names in the file, as torchvision writes them, that are none of the network's. */
+  readonly extra: readonly string[];
+}
+
+function compare(file: Safetensors, names: Map<string, string>, network: string): Differences {
+  const expected = expectedShapes(buildNetwork(network, classCount(file, names, network)));
+  const fits = (name: string) =>
+    String(file.tensors.get(names.get(name) ?? '')?.shape) === String(expected.get(name));
+  return {
+    network,
+    expected,
+    unfit: [...expected.keys()].filter((name) => !fits(name)),
+    extra: [...names.keys()].filter((name) => !expected.has(name)),
+  };
+}
+
+const SHOWN = 5;
+/** Of these, kept for tensors that are none of the network's: they show how the file names its tensors. */
+const SHOWN_EXTRA = 2;
+
+function describeDifferences(file: Safetensors, names: Map<string, string>, found: Differences): string {
+  const { network, expected, unfit, extra } = found;
+  const near = (name: string, candidates: Iterable<string>) => {
+    const likely = nearNames(name, candidates).map((candidate) => names.get(candidate) ?? candidate);
+    return likely.length > 0 ? ` (near: ${likely.join(', ')})` : '';
+  };
+  const describeUnfit = (name: string) => {
+    const tensor = file.tensors.get(names.get(name) ?? '');
+    if (!tensor) return `tensor "${name}" is missing${near(name, extra)}`;
+    return `tensor "${names.get(name)}" has shape [${tensor.shape.join(', ')}], not [${expected.get(name)!.join(', ')}]`;
+  };
+  const describeExtra = (name: string) =>
+    `tensor "${names.get(name)}" is no part of ${network}${near(name, expected.keys())}`;
+  const unfitShown = unfit.slice(0, SHOWN - Math.min(SHOWN_EXTRA, extra.length));
+  const extraShown = extra.slice(0, SHOWN - unfitShown.length);
+  const more = unfit.length + extra.length - unfitShown.length - extraShown.length;
+  const shown = [...unfitShown.map(describeUnfit), ...extraShown.map(describeExtra)];
+  return `${shown.join('; ')}${more > 0 ? `; and ${more} more` : ''}`;
 }
 
 function readChecked(file: Safetensors, name: string, shape: readonly number[]): Float32Array {

@@ -36,14 +36,23 @@ export function torchvisionName(name: string): string {
   return bare;
 }
 
-/** The names most like `wanted`, best first: those within a third of its length in single-letter edits. */
+/**
+ * The names most like `wanted`, best first: those that differ by a prefix, and those within a third of its length in
+ * single-letter edits.
+ */
 export function nearNames(wanted: string, names: Iterable<string>, count = 3): string[] {
   return [...names]
-    .map((name) => ({ name, distance: editDistance(wanted, name) }))
+    .map((name) => ({ name, distance: isPrefixed(wanted, name) ? 0 : editDistance(wanted, name) }))
     .filter(({ distance }) => distance <= Math.max(2, wanted.length / 3))
     .sort((a, b) => a.distance - b.distance || (a.name < b.name ? -1 : 1))
     .slice(0, count)
     .map(({ name }) => name);
+}
+
+/** One is the other below a wrapper of one word. */
+function isPrefixed(a: string, b: string): boolean {
+  const bare = (name: string) => name.slice(name.indexOf('.') + 1);
+  return bare(a) === b || bare(b) === a;
 }
 
 /** Levenshtein's. */

@@ -93,6 +93,32 @@ for (const [scheme, rename] of Object.entries(schemes)) {
   });
 }
 
+test('a file that is almost a network is compared with that network', () => {
+  const refused = (tensors: Map<string, Tensor>) => {
+    let message = '';
+    assert.throws(
+      () => detectNetwork(asFile(tensors)),
+      (error: Error) => {
+        ({ message } = error);
+        return error instanceof UserError;
+      },
+    );
+    return message;
+  };
+  const lacking = tinyTensors();
+  lacking.delete('layer2.0.bn1.running_var');
+  assert.match(
+    refused(lacking),
+    /of no network that xbm knows; most like cifar-resnet8, but tensor "layer2.0.bn1.running_var" is missing$/,
+  );
+  const prefixed = new Map([...tinyTensors()].map(([name, tensor]) => [`base_model.${name}`, tensor]));
+  assert.match(refused(prefixed), /the first are "base_model.conv1.weight", "base_model.bn1/);
+  assert.throws(
+    () => importWeights(asFile(prefixed), 'cifar-resnet8'),
+    /"conv1.weight" is missing \(near: base_model.conv1.weight\); .*; tensor "base_model.conv1.weight" is no part of cifar-resnet8 \(near: conv1.weight\).*; and \d+ more$/,
+  );
+});
+
 test('names of microsoft/resnet-50', () => {
   const stem = 'resnet.encoder.stages';
   const cases = {
@@ -150,7 +176,7 @@ test('what does not fit is named', () => {
     () => importWeights(asFile(tinyTensors()), 'resnet18'),
     /does not hold the weights of resnet18/,
   );
-  assert.throws(() => detectNetwork(asFile(new Map())), UserError);
+  assert.throws(() => detectNetwork(asFile(new Map())), /holds no tensors/);
   assert.throws(
     () => importWeights(asFile(tinyTensors()), 'cifar-resnet8', { classes: ['a'] }),
     /7 outputs, but 1/,
