@@ -4,7 +4,9 @@ import { basename } from 'node:path';
 import { UserError } from '../errors.js';
 import { type View, type ViewOptions, viewOf } from './augment.js';
 import { Resampler, rowsOfCrop } from './resample.js';
-import { type CachedImage, pixelChecksum } from './shard.js';
+import { type CachedImage, markDamaged, pixelChecksum } from './shard.js';
+
+const AGAIN = 'Run the command again, a training with --resume';
 
 /** The cached images of all samples, in shared memory, so that every thread sees one copy. */
 export interface ImageTable {
@@ -109,7 +111,14 @@ export class BatchRenderer {
         done += read;
       }
     } catch (error) {
-      throw this.damaged(index, (error as Error).message);
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (code === 'ENOENT') {
+        throw new UserError(
+          `the pixel cache is incomplete: ${this.table.files[file]} was removed during the run`,
+          `${AGAIN}; its images are decoded again.`,
+        );
+      }
+      throw this.damaged(index, message);
     }
     return this.buffer.subarray(0, length);
   }
@@ -118,7 +127,9 @@ export class BatchRenderer {
     const file = this.table.files[this.table.file[index]];
     return new UserError(
       `the pixel cache is damaged: ${file}: ${reason}`,
-      `Delete ${basename(file)}; its images are decoded again.`,
+      markDamaged(file, this.table.offset[index])
+        ? `${AGAIN}; the image is decoded again.`
+        : `Delete ${basename(file)}; its images are decoded again.`,
     );
   }
 }

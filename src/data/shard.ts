@@ -2,10 +2,11 @@
  * @file Files of the pixel cache. A shard is two files that only grow: `<name>.pixels`, raw RGB of one image after
  * the other, and `<name>.index`, one line per image, written after its pixels: a checksum of the line and JSON.
  * Whatever a killed process leaves behind is a valid shard but for its last line; each process writes a shard of its
- * own, so none waits.
+ * own, so none waits. Offsets of images whose pixels were found damaged are lines of `<name>.damaged`: the next process
+ * decodes these anew, and those that still read the shard are not disturbed.
  */
 import { randomUUID } from 'node:crypto';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { appendFileSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { ExitCode, UserError } from '../errors.js';
@@ -14,6 +15,7 @@ import { xbmHome } from '../paths.js';
 import { hashString } from '../random.js';
 import { checksum32 } from './checksum.js';
 import type { DecodedImage } from './decode.js';
+import { isFile } from './files.js';
 
 /** Where the pixels of one image lie. */
 export interface CachedImage {
@@ -43,19 +45,41 @@ export function pixelChecksum(width: number, height: number, pixels: Uint8Array)
 /** Names of the shards in a cache folder, oldest first. */
 export function listShards(folder: string): string[] {
   return readdirSync(folder)
-    .filter((name) => name.endsWith('.index'))
+    .filter((name) => name.endsWith('.index') && isFile(join(folder, name)))
     .map((name) => name.slice(0, -'.index'.length))
     .sort();
 }
 
-/** The complete entries of a shard; lines that are cut off or damaged are passed over: their images count as missing. */
+/** The sound entries of a shard; lines that are cut off or damaged are passed over: their images count as missing. */
 export function readShardIndex(folder: string, name: string): ShardEntry[] {
   const file = join(folder, `${name}.pixels`);
   const bytes = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
   const lines = readFileSync(join(folder, `${name}.index`), 'utf8')
     .split('\n')
     .slice(0, -1);
-  return lines.flatMap((line) => parseEntry(line, file) ?? []).filter((entry) => fits(entry, bytes));
+  const damaged = readDamaged(folder, name);
+  const isSound = (entry: ShardEntry) => fits(entry, bytes) && !damaged.has(String(entry.offset));
+  return lines.flatMap((line) => parseEntry(line, file) ?? []).filter(isSound);
+}
+
+/** Offsets that {@link markDamaged} wrote. */
+function readDamaged(folder: string, name: string): Set<string> {
+  const file = join(folder, `${name}.damaged`);
+  return new Set(isFile(file) ? readFileSync(file, 'utf8').split('\n') : []);
+}
+
+/**
+ * Makes an image count as missing from the next reading of its shard's index on.
+ * @param file path of the pixels file
+ * @returns whether that could be written
+ */
+export function markDamaged(file: string, offset: number): boolean {
+  try {
+    appendFileSync(file.replace(/pixels$/, 'damaged'), `\n${offset}\n`);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** A line of the index; its checksum ties the path of an image to its pixels. */

@@ -5,6 +5,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   truncateSync,
   utimesSync,
@@ -33,9 +34,8 @@ async function setUp(
   return { samples: [...train, ...rest], cacheFolder, shards: specFolder(cacheFolder, spec) };
 }
 
-/** The pixels of all samples through a loader, [samples, 16, 16, 3]. */
-async function pixelsOf(samples: readonly Sample[], cacheFolder: string): Promise<Uint8Array> {
-  const loader = await createLoader({
+function openLoader(samples: readonly Sample[], cacheFolder: string) {
+  return createLoader({
     samples,
     mode: 'evaluate',
     augmentation: 'none',
@@ -45,6 +45,11 @@ async function pixelsOf(samples: readonly Sample[], cacheFolder: string): Promis
     workers: 0,
     cacheFolder,
   });
+}
+
+/** The pixels of all samples through a loader, [samples, 16, 16, 3]. */
+async function pixelsOf(samples: readonly Sample[], cacheFolder: string): Promise<Uint8Array> {
+  const loader = await openLoader(samples, cacheFolder);
   const [{ pixels }] = await collect(loader.epoch(0));
   await loader.close();
   return pixels;
@@ -142,9 +147,9 @@ describe('the pixel cache', () => {
     assert.equal((await preparePixels({ samples, spec, cacheFolder })).decoded, 0);
   });
 
-  test('damaged pixels are found when they are read', async (t) => {
+  test('damaged pixels are found when they are read, and decoded anew at the next start', async (t) => {
     const { samples, cacheFolder, shards } = await setUp(t);
-    await preparePixels({ samples, spec, cacheFolder });
+    const pixels = await pixelsOf(samples, cacheFolder);
     const [name] = filesEnding(shards, '.pixels');
     const bytes = readFileSync(join(shards, name));
     bytes[3 * 16 * 16 * 3 + 100] ^= 4;
@@ -152,9 +157,31 @@ describe('the pixel cache', () => {
     await assert.rejects(pixelsOf(samples, cacheFolder), (error: unknown) => {
       assert.ok(error instanceof UserError);
       assert.match(error.message, new RegExp(`the pixel cache is damaged: .*${name}`));
-      assert.match(error.hint ?? '', new RegExp(`Delete ${name}`));
+      assert.match(error.hint ?? '', /Run the command again, .*--resume; the image is decoded again/);
       return true;
     });
+    assert.equal((await preparePixels({ samples, spec, cacheFolder })).decoded, 1);
+    assert.deepEqual(await pixelsOf(samples, cacheFolder), pixels);
+  });
+
+  test('a shard that is removed under a run is decoded anew at the next start', async (t) => {
+    const { samples, cacheFolder, shards } = await setUp(t);
+    const loader = await openLoader(samples, cacheFolder);
+    const [name] = filesEnding(shards, '.pixels');
+    rmSync(join(shards, name));
+    await assert.rejects(collect(loader.epoch(0)), {
+      message: `the pixel cache is incomplete: ${join(shards, name)} was removed during the run`,
+      hint: 'Run the command again, a training with --resume; its images are decoded again.',
+    });
+    await loader.close();
+    assert.equal((await preparePixels({ samples, spec, cacheFolder })).decoded, 9);
+  });
+
+  test('a folder that is called like an index is passed over', async (t) => {
+    const { samples, cacheFolder, shards } = await setUp(t);
+    mkdirSync(join(shards, 'a.index'), { recursive: true });
+    await preparePixels({ samples, spec, cacheFolder });
+    assert.equal((await preparePixels({ samples, spec, cacheFolder })).decoded, 0);
   });
 
   test('an index line that says something else is not believed', async (t) => {
