@@ -19,6 +19,8 @@ export interface ImportArguments extends QuantizeArguments {
   readonly force?: boolean;
 }
 
+const TAKEN = 'Choose another --name or --out, or add --force.';
+
 /** `xbm backbone import`. */
 export async function importBackbone(file: string, args: ImportArguments, io: Io): Promise<void> {
   const source = resolve(io.cwd, file);
@@ -26,7 +28,7 @@ export async function importBackbone(file: string, args: ImportArguments, io: Io
   const { backbone, provenance } =
     (await finished(source, args)) ??
     (await quantize(source, target, await openFloatBackbone(source, args.network), args, io));
-  await saveBackbone(target, backbone, provenance);
+  await saveBackbone(target, backbone, provenance, args.force ? undefined : TAKEN);
   printDescription(await describeBackbone(target), args.json === true, io);
 }
 
@@ -72,7 +74,6 @@ function targetPath(source: string, args: ImportArguments, io: Io): string {
     throw new UserError('--out names a file, --name a place in the store', 'Give one of them.');
   const name = args.name ?? basename(source).replace(/(\.safetensors)?(\.gz)?$/, '');
   const path = args.out === undefined ? backbonePath(name) : resolve(io.cwd, args.out);
-  if (existsSync(path) && !args.force)
-    throw new UserError(`${path}: exists already`, 'Choose another --name or --out, or add --force.');
+  if (existsSync(path) && !args.force) throw new UserError(`${path}: exists already`, TAKEN);
   return path;
 }

@@ -23,6 +23,8 @@ interface BackboneTrainArguments extends ExperimentArguments {
   readonly json?: boolean;
 }
 
+const TAKEN = 'Choose another --name or --out, or add --force to replace it.';
+
 /** `xbm backbone train`, below `xbm backbone`. */
 export function registerBackboneTrain(backbone: Command, io: Io): void {
   experimentOptions(backbone.command('train'))
@@ -134,6 +136,7 @@ async function quantize(
       dataSet,
       engine,
       calibrationImages: args.calibrationImages,
+      hintIfThere: args.force ? undefined : TAKEN,
       signal,
       onCalibration: (done, total) => {
         progress.setTotal(total);
@@ -159,10 +162,7 @@ async function outputPath(target: Experiment, args: BackboneTrainArguments, io: 
   const name = args.name ?? `${target.name ?? target.task}-${target.backbone.network}`;
   const path = args.out === undefined ? backbonePath(name) : resolve(io.cwd, args.out);
   if (existsSync(path) && !args.force) {
-    throw new UserError(
-      `${path}: exists already`,
-      'Choose another --name or --out, or add --force to replace it.',
-    );
+    throw new UserError(`${path}: exists already`, TAKEN);
   }
   makeFolderOf(path);
   return path;

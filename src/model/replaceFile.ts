@@ -9,7 +9,7 @@ import {
   type Stats,
   statSync,
 } from 'node:fs';
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, link, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { ExitCode, UserError } from '../errors.js';
 
@@ -68,6 +68,30 @@ function kindOf(status: Stats): string {
   if (status.isDirectory()) return 'a folder';
   if (status.isFIFO()) return 'a named pipe';
   return status.isSocket() ? 'a socket' : 'a device';
+}
+
+/**
+ * Writes a file that is not there yet as {@link replaceFile} does; of several that write it at once one gets the name.
+ * @param hint what to do when there is one
+ * @throws UserError also when there is one by then; it is left as it is
+ */
+export async function createFile(path: string, chunks: Iterable<Uint8Array>, hint: string): Promise<void> {
+  const temporary = `${path}.${randomUUID().slice(0, 8)}.tmp`;
+  const taken = () => new UserError(`${path}: exists already`, hint);
+  try {
+    await writeNew(temporary, chunks);
+    await link(temporary, path).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'EEXIST') throw taken();
+      // Some file systems have no links: what is left is a look just before.
+      if (existsSync(path)) throw taken();
+      return rename(temporary, path);
+    });
+  } catch (error) {
+    throw error instanceof UserError ? error : explain(path, error);
+  } finally {
+    await rm(temporary, { force: true }).catch(() => {});
+  }
+  await syncFolder(dirname(path));
 }
 
 async function writeNew(path: string, chunks: Iterable<Uint8Array>): Promise<void> {

@@ -11,11 +11,12 @@ import { type ConvLayer, headOf, layersOfKind } from './graph.js';
 import { backboneSha256 } from './hash.js';
 import { buildNetwork } from './networks.js';
 import { packLevels, unpackLevels } from './packing.js';
+import { createFile, replaceFile } from './replaceFile.js';
 import {
+  encodeSafetensors,
   readSafetensors,
   readSafetensorsMetadata,
   type Safetensors,
-  writeSafetensors,
 } from './safetensors.js';
 import {
   type Provenance,
@@ -82,9 +83,15 @@ export function makeFolderOf(path: string): void {
 
 /**
  * Writes a backbone; creates the folder when it is missing.
+ * @param hintIfThere given: a file that is there is not replaced, and this is what to do then
  * @throws UserError when it cannot be written
  */
-export async function saveBackbone(path: string, backbone: Backbone, provenance: Provenance): Promise<void> {
+export async function saveBackbone(
+  path: string,
+  backbone: Backbone,
+  provenance: Provenance,
+  hintIfThere?: string,
+): Promise<void> {
   const tensors: Record<string, Tensor> = {};
   for (const conv of layersOfKind(backbone.graph, 'conv')) {
     const weights = backbone.convs[conv.name];
@@ -106,7 +113,8 @@ export async function saveBackbone(path: string, backbone: Backbone, provenance:
   tensors[`${head.name}.weight`] = { dtype: 'F32', shape, data: backbone.head.weight };
   tensors[`${head.name}.bias`] = vector('F32', backbone.head.bias);
   makeFolderOf(path);
-  await writeSafetensors(path, tensors, storeMetadata(backbone, provenance, packageVersion()));
+  const chunks = encodeSafetensors(tensors, storeMetadata(backbone, provenance, packageVersion()));
+  await (hintIfThere === undefined ? replaceFile(path, chunks) : createFile(path, chunks, hintIfThere));
 }
 
 /**

@@ -24,6 +24,8 @@ export interface FinishOptions extends DecodeOptions {
   readonly dataSet: DataSet;
   readonly engine: Engine;
   readonly calibrationImages: number;
+  /** As of {@link saveBackbone}. */
+  readonly hintIfThere?: string;
   readonly onCalibration?: (done: number, total: number) => void;
 }
 
@@ -50,7 +52,8 @@ export async function finishBackbone(path: string, options: FinishOptions): Prom
     try {
       const network = foldBackbone(backbone);
       const quantized = await evaluate({ engine, network, loader, batchSize, imageSize, signal });
-      await saveBackbone(path, backbone, { sourceSha256: '', ...describeCalibration(quantization, source) });
+      const provenance = { sourceSha256: '', ...describeCalibration(quantization, source) };
+      await saveBackbone(path, backbone, provenance, options.hintIfThere);
       return { backbone, float, quantized };
     } finally {
       await loader.close();

@@ -110,6 +110,16 @@ test('--limit measures images drawn from all, another seed others', async () => 
   assert.equal(await loss('--limit', String(2 * CLASSES * PER_CLASS)), await loss());
 });
 
+test('of two imports of one name at once one is refused, unless it is forced', async () => {
+  const float = ['import', 'float.safetensors', '--weight-bits', '32', '--activation-bits', '32'];
+  const codes = async (...options: string[]) => {
+    const both = await Promise.all([1, 2].map(() => run(...float, '--name', 'both', ...options)));
+    return both.map(({ code }) => code).sort();
+  };
+  assert.deepEqual(await codes(), [0, 2]);
+  assert.deepEqual(await codes('--force'), [0, 0]);
+});
+
 test('a home that cannot be written is named, and what to set instead', async (t) => {
   const home = process.env.XBM_HOME;
   t.after(() => {

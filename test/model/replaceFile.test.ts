@@ -4,7 +4,7 @@ import { lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFile
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { UserError } from '../../src/errors.js';
-import { removeLeftovers, replaceFile, replaceFiles } from '../../src/model/replaceFile.js';
+import { createFile, removeLeftovers, replaceFile, replaceFiles } from '../../src/model/replaceFile.js';
 import { runWithFileLimit } from '../runs/fileLimit.js';
 import { temporaryFolder } from '../runs/fixtures.js';
 
@@ -21,6 +21,22 @@ test('a file is written chunk by chunk, and replaced', async (t) => {
       text.split(' ').map((word) => Buffer.from(word)),
     );
   assert.equal(readFileSync(file, 'utf8'), 'second,longer');
+});
+
+test('of several that create a file one gets the name; the others leave it as it is', async (t) => {
+  const folder = temporaryFolder(t);
+  const file = join(folder, 'a');
+  const writers = ['0', '1', '2', '3'].map((text) => createFile(file, [Buffer.from(text)], 'Choose.'));
+  const results = await Promise.allSettled(writers);
+  const winner = results.findIndex(({ status }) => status === 'fulfilled');
+  assert.equal(readFileSync(file, 'utf8'), String(winner));
+  const reasons = results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
+  assert.equal(reasons.length, 3);
+  for (const reason of reasons) {
+    assert.ok(isUserError(/a: exists already/)(reason), reason);
+    assert.equal(reason.hint, 'Choose.');
+  }
+  assert.deepEqual(readdirSync(folder), ['a']);
 });
 
 test('of files that belong together all are written, or none', async (t) => {
