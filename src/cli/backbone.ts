@@ -8,7 +8,7 @@ import type { ClipRule } from '../model/calibrateClips.js';
 import type { WeightScale } from '../model/quantize.js';
 import { registerBackboneTrain } from './backboneTrain.js';
 import type { Io } from './io.js';
-import { engineOption } from './options.js';
+import { engineOption, storeName } from './options.js';
 
 /** How images are made into batches, and who computes. */
 export interface RunArguments {
@@ -66,7 +66,7 @@ function registerImport(backbone: Command, io: Io): void {
       'safetensors with torchvision, timm or Hugging Face names, may be gzipped; or a backbone',
     )
     .option('--calibrate <folder>', 'images like those it was trained on; needed below 32 bits')
-    .option('--name <name>', "its name in the store (default: the file's)")
+    .option('--name <name>', "its name in the store (default: the file's)", storeName)
     .option('--out <file>', 'a file instead of the store')
     .option('--force', 'replace the backbone of that name')
     .addHelpText(

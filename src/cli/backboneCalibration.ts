@@ -17,6 +17,7 @@ import { xbmHome } from '../paths.js';
 import { hashString, permutation } from '../random.js';
 import type { QuantizeArguments, RunArguments } from './backbone.js';
 import type { Io } from './io.js';
+import { flagOf } from './options.js';
 import { withProgress } from './progress.js';
 
 /** Opens the engine and says on stderr which one it is. */
@@ -38,6 +39,25 @@ function augmentationOf(network: string, { augmentation, crop }: RunArguments): 
   throw new UserError(
     `--crop is for the augmentation random-resized-crop; here it is ${name}, which crops nothing`,
     'Leave out --crop, or add --augmentation random-resized-crop.',
+  );
+}
+
+/**
+ * @param calibrate what --calibrate says, of a command that has it
+ * @throws UserError when options say how to quantise, and the bits that nothing is quantised
+ */
+export function refuseIdle(
+  { named, weightBits, activationBits }: QuantizeArguments,
+  calibrate?: string,
+): void {
+  if (weightBits !== 32 || activationBits !== 32) return;
+  const notIdle: readonly string[] = ['network', 'weightBits', 'activationBits'];
+  const idle = named.filter((option) => !notIdle.includes(option)).map(flagOf);
+  if (calibrate !== undefined) idle.unshift('--calibrate');
+  if (idle.length === 0) return;
+  throw new UserError(
+    `with 32-bit weights and activations nothing is quantised: ${idle.join(' and ')} would change nothing`,
+    'Leave that out, or give --weight-bits or --activation-bits below 32.',
   );
 }
 

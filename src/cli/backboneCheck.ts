@@ -11,7 +11,14 @@ import type { ImageForm } from '../model/storeMetadata.js';
 import { wilsonInterval } from '../model/wilson.js';
 import { evaluate } from '../training/evaluate.js';
 import type { QuantizeArguments } from './backbone.js';
-import { calibrateOn, drawImages, imageSizeOf, openImages, openNamedEngine } from './backboneCalibration.js';
+import {
+  calibrateOn,
+  drawImages,
+  imageSizeOf,
+  openImages,
+  openNamedEngine,
+  refuseIdle,
+} from './backboneCalibration.js';
 import { findLabelled } from './backboneImages.js';
 import { resolveName } from './backboneInfo.js';
 import type { Io } from './io.js';
@@ -38,7 +45,8 @@ export async function checkBackbone(name: string, given: CheckArguments, io: Io)
   const path = await resolveName(name, io);
   const stored = (await isStoredBackbone(path)) ? await loadBackbone(path) : undefined;
   const isFloat = !stored || (stored.backbone.weightBits === 32 && stored.backbone.activationBits === 32);
-  if (!isFloat) refuseQuantizing(path, given.named);
+  if (isFloat) refuseIdle(given);
+  else refuseQuantizing(path, given.named);
   const args = isFloat ? given : asCalibrated(given, stored.provenance.calibrationForm, io);
   const engine = await openNamedEngine(args, io);
   const plan = isFloat

@@ -7,7 +7,7 @@ import { openFloatBackbone } from '../model/resolve.js';
 import { backbonePath, isStoredBackbone, loadBackbone, makeFolderOf, saveBackbone } from '../model/store.js';
 import type { Provenance } from '../model/storeMetadata.js';
 import type { QuantizeArguments } from './backbone.js';
-import { calibrateOn, drawImages, openNamedEngine } from './backboneCalibration.js';
+import { calibrateOn, drawImages, openNamedEngine, refuseIdle } from './backboneCalibration.js';
 import { findImages } from './backboneImages.js';
 import { describeBackbone, printDescription } from './backboneInfo.js';
 import type { Io } from './io.js';
@@ -51,6 +51,7 @@ async function quantize(
   args: ImportArguments,
   io: Io,
 ): Promise<Imported> {
+  refuseIdle(args, args.calibrate);
   const sourceSha256 = await fileSha256(source);
   if (args.weightBits === 32 && args.activationBits === 32)
     return { backbone: float, provenance: { sourceSha256, calibration: '' } };

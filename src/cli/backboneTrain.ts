@@ -10,6 +10,7 @@ import type { RunFolder } from '../runs/runFolder.js';
 import { type ExperimentArguments, experimentOptions, loadExperimentFrom } from './experiment.js';
 import type { Io } from './io.js';
 import { openForRun } from './openForRun.js';
+import { storeName } from './options.js';
 import { withProgress } from './progress.js';
 import { runWithProgress } from './runWithProgress.js';
 import { requireOneStart, startsFromCheckpoint } from './startOptions.js';
@@ -29,7 +30,7 @@ const TAKEN = 'Choose another --name or --out, or add --force to replace it.';
 export function registerBackboneTrain(backbone: Command, io: Io): void {
   experimentOptions(backbone.command('train'))
     .description('train a backbone from random weights, quantise it and put it in the store')
-    .option('--name <name>', 'its name in the store (default: <experiment name>-<network>)')
+    .option('--name <name>', 'its name in the store (default: <experiment name>-<network>)', storeName)
     .option('--out <file>', 'a file instead of the store')
     .option('--calibration-images <count>', 'training images that quantisation looks at', positive, 512)
     .option('--resume', 'continue from the last checkpoint')

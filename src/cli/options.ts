@@ -27,6 +27,11 @@ export function flagOf(key: string): string {
   return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
+/** For commander: the name of a backbone in the store, without the ending that its file has there. */
+export function storeName(text: string): string {
+  return text.replace(/\.safetensors$/, '');
+}
+
 /** For commander: gathers the values of an option that may be given more than once. */
 export function collect(value: string, previous: readonly string[] = []): string[] {
   return [...previous, value];

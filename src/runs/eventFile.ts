@@ -4,12 +4,14 @@
  * Event { wall_time = 1 double, step = 2 int64, file_version = 3 string, summary = 5, session_log = 7 },
  * Summary { value = 1 }, Value { tag = 1 string, simple_value = 2 float }, SessionLog { status = 1, START = 1 }.
  */
-import { closeSync, openSync, readdirSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { maskedCrc32c } from './crc32c.js';
+import { writeNamed } from './writeNamed.js';
 
 /** Appends scalars to an event file of its own; TensorBoard reads the files of a folder in name order. */
 export class EventFile {
+  readonly #path: string;
   readonly #file: number;
 
   /**
@@ -22,7 +24,8 @@ export class EventFile {
     startStep: number,
     private readonly clock: () => number = () => Date.now() / 1000,
   ) {
-    this.#file = openFresh(folder, Math.floor(clock()));
+    this.#path = freshPath(folder, Math.floor(clock()));
+    this.#file = openSync(this.#path, 'wx');
     this.#append([...string(3, 'brain.Event:2')]);
     if (startStep > 0) this.#append([...varint(2, startStep), ...message(7, varint(1, 1))]);
   }
@@ -40,8 +43,8 @@ export class EventFile {
   }
 
   #append(fields: number[]): void {
-    // Unlike writeSync it writes all or throws.
-    writeFileSync(this.#file, frame(Uint8Array.from([...double(1, this.clock()), ...fields])));
+    const event = Uint8Array.from([...double(1, this.clock()), ...fields]);
+    writeNamed(this.#file, this.#path, frame(event));
   }
 }
 
@@ -62,12 +65,12 @@ export function isEventFile(name: string): boolean {
 }
 
 /** Names sort in the order of the starts, whatever the clock did in between. */
-function openFresh(folder: string, seconds: number): number {
+function freshPath(folder: string, seconds: number): string {
   const stamps = readdirSync(folder).map((name) =>
     Number(/^events\.out\.tfevents\.(\d+)\./.exec(name)?.[1] ?? 0),
   );
   const stamp = String(Math.max(seconds, ...stamps.map((taken) => taken + 1))).padStart(10, '0');
-  return openSync(join(folder, `events.out.tfevents.${stamp}.xbm`), 'wx');
+  return join(folder, `events.out.tfevents.${stamp}.xbm`);
 }
 
 function unsigned(value: number): number[] {

@@ -1,4 +1,5 @@
-import { closeSync, fsyncSync, ftruncateSync, openSync, writeFileSync } from 'node:fs';
+import { closeSync, fsyncSync, ftruncateSync, openSync } from 'node:fs';
+import { writeNamed } from './writeNamed.js';
 
 /** Appends records to a JSON-lines file; resuming cuts it back to where the checkpoint was taken. */
 export class MetricsLog {
@@ -6,7 +7,10 @@ export class MetricsLog {
   #bytes: number;
 
   /** @param keepBytes length to cut the file to, 0 for a fresh run; it is at least that long */
-  constructor(path: string, keepBytes: number) {
+  constructor(
+    private readonly path: string,
+    keepBytes: number,
+  ) {
     this.#file = openSync(path, 'a+');
     this.#bytes = keepBytes;
     ftruncateSync(this.#file, keepBytes);
@@ -19,8 +23,7 @@ export class MetricsLog {
 
   append(record: object): void {
     const line = Buffer.from(`${JSON.stringify(record)}\n`);
-    // Unlike writeSync it writes all or throws.
-    writeFileSync(this.#file, line);
+    writeNamed(this.#file, this.path, line);
     this.#bytes += line.length;
   }
 

@@ -65,6 +65,8 @@ async function look(folder: RunFolder): Promise<Found> {
   const nothing = { epochsDone: null, accuracy: null, shareOff: null, problem: null };
   let known: Pick<Found, 'experiment' | 'about'> = { experiment: null, about: null };
   try {
+    if (!existsSync(folder.config))
+      throw new UserError(`${folder.path}: this run folder is incomplete: it lacks config.yaml`);
     const experiment = loadExperiment({ config: folder.config });
     known = { experiment, about: factsOf(experiment) };
     return { ...nothing, ...known, ...(await progressOf(folder)), folder: folder.path };

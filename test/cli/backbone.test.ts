@@ -120,6 +120,24 @@ test('of two imports of one name at once one is refused, unless it is forced', a
   assert.deepEqual(await codes('--force'), [0, 0]);
 });
 
+test('--name takes the ending of the file as well', async () => {
+  const float = ['import', 'float.safetensors', '--weight-bits', '32', '--activation-bits', '32'];
+  const { json } = await run(...float, '--name', 'ended.safetensors', '--json');
+  assert.equal(json().file, join(folder, 'home', 'backbones', 'ended.safetensors'));
+});
+
+test('with 32 bits options for quantisation are refused', async () => {
+  const float = ['float.safetensors', '--weight-bits', '32', '--activation-bits', '32'];
+  const refuse = async (message: RegExp, ...argv: string[]) => {
+    const { code, err } = await run(...argv);
+    assert.equal(code, 2, err);
+    assert.match(err, message);
+  };
+  const both = ['--calibrate', 'images', '--rounding', 'nearest'];
+  await refuse(/: --calibrate and --rounding would change nothing/, 'import', ...float, ...both);
+  await refuse(/: --clips would .*/, 'check', ...float, '--images', 'images', '--clips', 'mse');
+});
+
 test('a home that cannot be written is named, and what to set instead', async (t) => {
   const home = process.env.XBM_HOME;
   t.after(() => {

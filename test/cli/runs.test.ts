@@ -90,6 +90,14 @@ describe('xbm runs', () => {
     assert.deepEqual([cells.rows, cells.accuracy, cells.settings], ['36', '79', 'method.rows=36']);
   });
 
+  test('a run without its config is said to be incomplete', async () => {
+    const bare = join(cwd, 'bare');
+    mkdirSync(join(bare, 'run'), { recursive: true });
+    writeFileSync(join(bare, 'run', 'summary.json'), '{}');
+    const { err } = await xbm('bare');
+    assert.equal(err, `${join(bare, 'run')}: this run folder is incomplete: it lacks config.yaml\n`);
+  });
+
   test('a folder without runs is said to be one', async () => {
     const { out, err } = await xbm(join(runs, 'notes'));
     assert.equal(out, '');

@@ -27,4 +27,5 @@ test('a record that fits on the disk only in part is an error', async (t) => {
     `new MetricsLog(${JSON.stringify(file)}, 0).append({ text: 'x'.repeat(100_000) })`,
   );
   assert.match(stderr, /EFBIG/);
+  assert.match(stderr, /path: '.*metrics.jsonl'/);
 });
