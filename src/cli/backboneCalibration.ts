@@ -104,6 +104,18 @@ export function drawImages<T>(
   };
 }
 
+/** Fewer than these make backbones that lose more: docs/calibration.md, "How many images". */
+export const ENOUGH_IMAGES = 64;
+
+/** Says when so few images calibrate that the backbone suffers. */
+export function noteFewImages(count: number, io: Io): void {
+  if (count >= ENOUGH_IMAGES) return;
+  io.stderr(
+    `Note: ${count} calibration ${count === 1 ? 'image is' : 'images are'} few, and can ruin a backbone; ` +
+      `give ${ENOUGH_IMAGES} or more (--calibration-images)\n`,
+  );
+}
+
 /** Quantises and calibrates float weights on the given images. */
 export async function calibrateOn(
   float: Backbone,

@@ -15,6 +15,7 @@ import {
   calibrateOn,
   drawImages,
   imageSizeOf,
+  noteFewImages,
   openImages,
   openNamedEngine,
   refuseIdle,
@@ -111,6 +112,7 @@ async function planFloat(path: string, engine: Engine, args: CheckArguments, io:
   const { weightBits, activationBits } = args;
   if (weightBits === 32 && activationBits === 32)
     return { variants, samples: labelled, calibrationImages: 0 };
+  noteFewImages(drawn.length, io);
   const width = `${weightBits}-bit weights, ${activationBits}-bit activations`;
   if (args.batchNorm !== 'keep' || args.rounding !== 'nearest') {
     const simple = { ...args, rounding: 'nearest', batchNorm: 'keep' } as const;

@@ -7,7 +7,14 @@ import { openFloatBackbone } from '../model/resolve.js';
 import { backbonePath, isStoredBackbone, loadBackbone, makeFolderOf, saveBackbone } from '../model/store.js';
 import type { Provenance } from '../model/storeMetadata.js';
 import type { QuantizeArguments } from './backbone.js';
-import { calibrateOn, drawImages, openNamedEngine, refuseIdle } from './backboneCalibration.js';
+import { type Agreement, compareWithFloat } from './backboneAgreement.js';
+import {
+  calibrateOn,
+  drawImages,
+  noteFewImages,
+  openNamedEngine,
+  refuseIdle,
+} from './backboneCalibration.js';
 import { findImages } from './backboneImages.js';
 import { describeBackbone, printDescription } from './backboneInfo.js';
 import type { Io } from './io.js';
@@ -25,14 +32,14 @@ const TAKEN = 'Choose another --name or --out, or add --force.';
 export async function importBackbone(file: string, args: ImportArguments, io: Io): Promise<void> {
   const source = resolve(io.cwd, file);
   const target = targetPath(source, args, io);
-  const { backbone, provenance } =
+  const { backbone, provenance, agreement } =
     (await finished(source, args)) ??
     (await quantize(source, target, await openFloatBackbone(source, args.network), args, io));
   await saveBackbone(target, backbone, provenance, args.force ? undefined : TAKEN);
-  printDescription(await describeBackbone(target), args.json === true, io);
+  printDescription({ ...(await describeBackbone(target)), agreement }, args.json === true, io);
 }
 
-type Imported = { backbone: Backbone; provenance: Provenance };
+type Imported = { backbone: Backbone; provenance: Provenance; agreement?: Agreement };
 
 /** A backbone that xbm has quantised before, when nothing asks for more: it is kept, with its provenance. */
 async function finished(source: string, args: ImportArguments): Promise<Imported | null> {
@@ -66,8 +73,11 @@ async function quantize(
   const { drawn } = drawImages(samples, args.calibrationImages, args.seed, 'calibration images');
   if (drawn.length < args.calibrationImages)
     io.stderr(`calibrating on all ${drawn.length} images of ${args.calibrate}: it has no more\n`);
-  const { backbone, provenance } = await calibrateOn(float, drawn, await openNamedEngine(args, io), args, io);
-  return { backbone, provenance: { ...provenance, sourceSha256 } };
+  noteFewImages(drawn.length, io);
+  const engine = await openNamedEngine(args, io);
+  const { backbone, provenance } = await calibrateOn(float, drawn, engine, args, io);
+  const agreement = await compareWithFloat(float, backbone, drawn, engine, args, io);
+  return { backbone, provenance: { ...provenance, sourceSha256 }, agreement };
 }
 
 function targetPath(source: string, args: ImportArguments, io: Io): string {

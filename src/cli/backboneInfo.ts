@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { layersOfKind } from '../model/graph.js';
 import { findWeights } from '../model/resolve.js';
 import { backbonePath, listBackbones, loadBackbone } from '../model/store.js';
+import type { Agreement } from './backboneAgreement.js';
 import { formatBytes } from './format.js';
 import type { Io } from './io.js';
 import { type Cell, formatTable } from './table.js';
@@ -41,14 +42,17 @@ export async function describeBackbone(path: string) {
   };
 }
 
-export type BackboneDescription = Awaited<ReturnType<typeof describeBackbone>>;
+export type BackboneDescription = Awaited<ReturnType<typeof describeBackbone>> & {
+  /** Of a backbone that was just quantised. */
+  readonly agreement?: Agreement;
+};
 
 export function printDescription(description: BackboneDescription, json: boolean, io: Io): void {
   if (json) {
     io.stdout(`${JSON.stringify(description)}\n`);
     return;
   }
-  const { bytes, weightBits, activationBits, normalization, sourceSha256, calibration, ...rest } =
+  const { bytes, weightBits, activationBits, normalization, sourceSha256, calibration, agreement, ...rest } =
     description;
   const width = (bits: number) => (bits === 32 ? 'full precision' : `${bits} bits`);
   const rows = {
@@ -58,11 +62,17 @@ export function printDescription(description: BackboneDescription, json: boolean
     activations: width(activationBits),
     normalization: `mean ${normalization.mean.join(', ')}; deviation ${normalization.std.join(', ')}`,
     calibration: calibration || 'none',
+    ...(agreement && { agreement: describeAgreement(agreement) }),
     sha256: `${rest.sha256} (verified)`,
     source: sourceSha256 === '' ? 'trained by xbm' : `file with SHA-256 ${sourceSha256}`,
     written: `by xbm ${rest.programVersion}`,
   };
   for (const [key, value] of Object.entries(rows)) io.stdout(`${key.padEnd(14)}${value}\n`);
+}
+
+function describeAgreement({ agreeing, images }: Agreement): string {
+  const percent = ((100 * agreeing) / images).toFixed(1);
+  return `same class as in full precision on ${agreeing} of ${images} calibration images (${percent} %)`;
 }
 
 /** `xbm backbone info`. */

@@ -125,7 +125,11 @@ async function quantize(
 ): Promise<FinishedBackbone> {
   const { openExperimentData, openExperimentEngine } = await import('../runs/openExperiment.js');
   const { finishBackbone } = await import('../runs/finishBackbone.js');
+  const { noteFewImages } = await import('./backboneCalibration.js');
   const dataSet = await openExperimentData(target, io.env);
+  const { weightBits, activationBits } = target.backbone;
+  const images = Math.min(args.calibrationImages, dataSet.officialTrain.length);
+  if (weightBits < 32 || activationBits < 32) noteFewImages(images, io);
   const { engine } = await openExperimentEngine(target);
   const start = (await startOf(target))(dataSet);
   const { signal } = io;

@@ -2,6 +2,7 @@
 import type { FoldedNetwork } from '../adaption/fold.js';
 import type { BatchLoader } from '../data/types.js';
 import type { Engine } from '../engines/engine.js';
+import { argmax } from '../model/argmax.js';
 import { headOf } from '../model/graph.js';
 import { guardError } from './guards.js';
 
@@ -85,10 +86,4 @@ export function crossEntropy(logits: Float32Array, label: number): number {
   const largest = logits.reduce((a, b) => Math.max(a, b), -Infinity);
   const sum = logits.reduce((total, logit) => total + Math.exp(logit - largest), 0);
   return Math.log(sum) + largest - logits[label];
-}
-
-function argmax(values: Float32Array): number {
-  let best = 0;
-  for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i;
-  return best;
 }

@@ -62,6 +62,8 @@ test('import, info, list, check', async () => {
   const { sha256, weightBits, activationBits, network, convolutions, calibration: text } = imported.json();
   assert.deepEqual([weightBits, activationBits, network, convolutions], [4, 4, 'cifar-resnet8', 9]);
   assert.match(text, /10 images at 32 pixels/);
+  assert.match(imported.err, /Note: 10 calibration images are few, and can ruin a backbone; give 64 or more/);
+  assert.equal(imported.json().agreement.images, 10);
   assert.doesNotMatch(imported.err, /it has no more/);
 
   const info = await run('info', 'tiny');
@@ -275,6 +277,22 @@ test('--crop: what is measured depends on it, and a calibrated backbone says it'
   assert.deepEqual(provenance.calibrationForm, {
     ...{ imageSize: 16, augmentation: 'random-resized-crop', crop: 100 },
   });
+});
+
+test('import says how often the quantised network agrees with the float one', async () => {
+  const calibration = ['--calibrate', 'images', '--calibration-images', '10', '--batch-size', '4'];
+  const eightBits = ['--weight-bits', '8', '--activation-bits', '32', '--batch-norm', 'keep'];
+  const argv = ['import', 'float.safetensors', '--name', 'agreeing', ...calibration, ...eightBits];
+  const { agreement } = (await run(...argv, '--json')).json();
+  assert.ok(agreement.agreeing >= 9 && agreement.images === 10, JSON.stringify(agreement));
+  const { out } = await run(...argv, '--force');
+  const { agreeing } = agreement;
+  assert.ok(
+    out.includes(
+      `same class as in full precision on ${agreeing} of 10 calibration images (${agreeing}0.0 %)`,
+    ),
+    out,
+  );
 });
 
 test('import says when there are fewer calibration images than asked for', async () => {
