@@ -9,16 +9,8 @@ export interface SmallerForm {
 
 const set = (...settings: string[]) => settings.flatMap((setting) => ['--set', setting]);
 
-const quickCalibration = [
-  '--calibration-images',
-  '4',
-  '--batch-size',
-  '4',
-  '--image-size',
-  '8',
-  '--threads',
-  '1',
-];
+const smallImages = ['--batch-size', '4', '--image-size', '8', '--threads', '1'];
+const quickCalibration = ['--calibration-images', '4', ...smallImages];
 
 /** The first that matches counts; what matches none runs as it is written. */
 export const smallerForms: readonly SmallerForm[] = [
@@ -53,6 +45,11 @@ export const smallerForms: readonly SmallerForm[] = [
     example: /^xbm data verify (cars|flowers)/,
     add: ['--subset'],
     because: 'a few images of two classes',
+  },
+  {
+    example: /^xbm backbone check .*--weight-bits 32 --activation-bits 32 --crop/,
+    add: [...smallImages, '--augmentation', 'random-resized-crop'],
+    because: 'with 32 bits nothing is calibrated; small images, cropped as the example says',
   },
   {
     example: /^xbm backbone (check|import) .*--crop/,
