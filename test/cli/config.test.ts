@@ -49,7 +49,7 @@ const mistakes: readonly { argv: string; message: RegExp }[] = [
   { argv: 'config show cubs-xbm --task cars', message: /both a config \(cubs-xbm\) and --task cars/ },
   {
     argv: 'config show --task cubs --engine gpu',
-    message: /engine: expected one of auto, native, onnx, tfjs, webgpu/,
+    message: /--engine <engine>.*Allowed choices are auto, native, onnx, tfjs, webgpu/,
   },
   { argv: 'config show --task cubs --set trainig.epochs=3', message: /did you mean "training"/ },
   { argv: 'config show --tsk cubs', message: /unknown option '--tsk'\n\(Did you mean --task\?\)/ },
