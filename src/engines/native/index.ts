@@ -41,7 +41,7 @@ function open(): { addon: Addon; facts: BuildFacts } | { reason: string } {
 }
 
 /** Int8 products with which the engine was measured to be faster than `onnx` by a tenth and more (docs/performance.md). */
-const fasterThanOnnx = ['AVX-512 VNNI', 'AVX-512', 'AVX-VNNI'];
+const fasterThanOnnx = ['AVX-512 VNNI', 'AVX-512', 'AVX-VNNI', 'AVX2'];
 
 /** Why `auto` prefers the onnx engine to these kernels; null: it does not. */
 export function whyPassedOver({ hasInt8, int8Name }: Pick<Addon, 'hasInt8' | 'int8Name'>): string | null {
