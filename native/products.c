@@ -503,9 +503,9 @@ static void maskGradientPiece(void *data, long index) {
 #endif
 
 /**
- * The gradient of mask bits without that of the weights: a bit switches what its segment adds to an output, so dL/dbit is the sum over
- * pixels of that · dL/doutput. x are levels, w the panels of the frozen weights; a segment is all taps of `segmentChannels`
- * channels, a multiple of four, and sums of one product per dword are below INT8_SUM_LIMIT.
+ * The gradient of mask bits without that of the weights: a bit switches what its segment adds to an output, so dL/dbit is
+ * the sum over pixels of that · dL/doutput. x are levels, w the panels of the frozen weights; a segment is all taps of
+ * `segmentChannels` channels, a multiple of four, and sums of one product per dword are at most INT8_SUM_LIMIT.
  * sums [blocks][bitsPerFilter, outChannels]: the sum over the blocks is the gradient. Only where there are int8 products.
  */
 void maskGradient(const Context *context, const maskGradientCall *call) {

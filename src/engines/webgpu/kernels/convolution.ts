@@ -367,8 +367,8 @@ ${dense ? denseGradientRows : phasedRows}`,
 
 /** The most rows of a weight gradient that can be added up on their way, where they count in multiples of `multiples`. */
 export function rowsPerSumOf(path: ProductPath, multiples: readonly number[]): number {
-  const divides = (rows: number) => [...multiples, mostRows].every((count) => count % rows === 0);
   const mostRows = path.kind === 'matrix' ? path.units.rows : FLOAT_ROWS;
+  const divides = (rows: number) => [...multiples, mostRows].every((count) => count % rows === 0);
   let rows = 1;
   while (divides(2 * rows)) rows *= 2;
   return rows;
