@@ -13,6 +13,7 @@ import { loadExperiment } from '../src/config/load.js';
 import type { Batch } from '../src/data/batch.js';
 import { createOnnxEngine } from '../src/engines/onnx/index.js';
 import { exportModel } from '../src/export/exportModel.js';
+import { argmax } from '../src/model/argmax.js';
 import { headOf } from '../src/model/graph.js';
 import { requireBackbone } from '../src/runs/findBackbone.js';
 import { openExperimentData, openSplit } from '../src/runs/openExperiment.js';
@@ -79,7 +80,7 @@ for (const { name, correct, milliseconds, moved, margins } of paths) {
 }
 
 function compare(path: (typeof paths)[number], label: number, actual: Float32Array, expected: Float32Array) {
-  const [predicted, before] = [indexOfLargest(actual), indexOfLargest(expected)];
+  const [predicted, before] = [argmax(actual), argmax(expected)];
   path.correct += Number(predicted === label);
   const scale = Math.max(...expected.map(Math.abs));
   // More than float32 rounding: a value next to a step fell on its other side.
@@ -116,10 +117,4 @@ async function exportedPath(): Promise<Path> {
 
 function rowOf(logits: Float32Array, image: number): Float32Array {
   return logits.subarray(image * classes, (image + 1) * classes);
-}
-
-function indexOfLargest(values: Float32Array): number {
-  let best = 0;
-  for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i;
-  return best;
 }

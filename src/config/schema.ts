@@ -1,5 +1,6 @@
 /** @file The experiment: what a YAML file may say, with every default and what it means (docs/config.md). */
 import { z } from 'zod';
+import { augmentations } from '../data/types.js';
 import { engineChoices } from '../engines/engine.js';
 import { networkNames } from '../model/networks.js';
 import { batchSizeLimits, imageSizeLimits } from './limits.js';
@@ -70,7 +71,7 @@ export const experimentSchema = z.strictObject({
         .default(0)
         .meta(means('share of the train split that is held out to watch the training')),
       augmentation: z
-        .enum(['resize-flip', 'random-resized-crop', 'pad-crop', 'none'])
+        .enum(augmentations)
         .nullable()
         .default(null)
         .meta(

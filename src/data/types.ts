@@ -40,7 +40,8 @@ export interface DataSet {
  * RandomResizedCrop (scale 0.08–1, ratio 3/4–4/3), flip; test centre crop (Flowers, WikiArt, Sketches).
  * `pad-crop`: resize to the square, pad by 1/8 with black, random crop, flip (CIFAR). `none`: resize to the square.
  */
-export type Augmentation = 'resize-flip' | 'random-resized-crop' | 'pad-crop' | 'none';
+export const augmentations = ['resize-flip', 'random-resized-crop', 'pad-crop', 'none'] as const;
+export type Augmentation = (typeof augmentations)[number];
 
 export interface LoaderOptions {
   readonly samples: readonly Sample[];

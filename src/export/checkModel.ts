@@ -3,6 +3,7 @@ import type { Tensor } from 'onnxruntime-node';
 import { foldIntoBackbone } from '../adaption/task.js';
 import type { Batch } from '../data/batch.js';
 import type { Engine } from '../engines/engine.js';
+import { argmax } from '../model/argmax.js';
 import { headOf } from '../model/graph.js';
 import { uniform } from '../random.js';
 import type { ExportRequest } from './exportModel.js';
@@ -71,19 +72,13 @@ export function compareLogits(actual: Float32Array, expected: Float32Array, imag
   for (let image = 0; image < images; image++) {
     const row = actual.subarray(image * classes, (image + 1) * classes);
     const expectedRow = expected.subarray(image * classes, (image + 1) * classes);
-    otherClass += Number(indexOfLargest(row) !== indexOfLargest(expectedRow));
+    otherClass += Number(argmax(row) !== argmax(expectedRow));
     const off = Math.max(...row.map((value, i) => Math.abs(value - expectedRow[i])));
     differences.push(Number.isFinite(off) ? (100 * off) / largest : Number.POSITIVE_INFINITY);
   }
   differences.sort((a, b) => a - b);
   const medianDifference = differences[Math.floor(images / 2)];
   return { images, largestDifference: differences[images - 1], medianDifference, otherClass };
-}
-
-function indexOfLargest(values: Float32Array): number {
-  let best = 0;
-  for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i;
-  return best;
 }
 
 /** Waves of a few periods in each channel. */

@@ -36,7 +36,7 @@ export async function replaceFiles(
     for (const [path, chunks] of files) {
       at = path;
       const target = targetOf(path);
-      const temporary = `${target}.${randomUUID().slice(0, 8)}.tmp`;
+      const temporary = temporaryBeside(target);
       written.set(temporary, target);
       await writeNew(temporary, chunks);
     }
@@ -76,7 +76,7 @@ function kindOf(status: Stats): string {
  * @throws UserError also when there is one by then; it is left as it is
  */
 export async function createFile(path: string, chunks: Iterable<Uint8Array>, hint: string): Promise<void> {
-  const temporary = `${path}.${randomUUID().slice(0, 8)}.tmp`;
+  const temporary = temporaryBeside(path);
   const taken = () => new UserError(`${path}: exists already`, hint);
   try {
     await writeNew(temporary, chunks);
@@ -93,6 +93,9 @@ export async function createFile(path: string, chunks: Iterable<Uint8Array>, hin
   }
   await syncFolder(dirname(path));
 }
+
+/** A name that {@link removeLeftovers} knows. */
+const temporaryBeside = (path: string): string => `${path}.${randomUUID().slice(0, 8)}.tmp`;
 
 async function writeNew(path: string, chunks: Iterable<Uint8Array>): Promise<void> {
   const file = await open(path, 'wx');

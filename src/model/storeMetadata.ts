@@ -1,6 +1,6 @@
 /** @file The metadata of a stored backbone: safetensors metadata are strings, so this is where they get types. */
 import { z } from 'zod';
-import type { Augmentation } from '../data/types.js';
+import { type Augmentation, augmentations } from '../data/types.js';
 import { UserError } from '../errors.js';
 import type { Backbone } from './backbone.js';
 import { networkNames } from './networks.js';
@@ -59,7 +59,7 @@ const schema = z.object({
     .pipe(
       z.object({
         imageSize: z.int().positive(),
-        augmentation: z.enum(['resize-flip', 'random-resized-crop', 'pad-crop', 'none']).optional(),
+        augmentation: z.enum(augmentations).optional(),
         crop: z.number().optional(),
       }),
     )
