@@ -87,12 +87,20 @@ static void readInputs(const Group *group, const Block *block, Values *v) {
   }
 }
 
+/* Loops with values per channel take a vector of channels through all pixels of a block, to read these once. */
+#define FOR_CHANNELS(block, c) for (long c = 0; c < (block)->width; c += VECTOR)
+#define FOR_PIXELS(block, c, n) for (long n = c; n < (block)->length; n += (block)->width)
+
+static inline Vector load(const float *at) { return *(const Vector *)at; }
+static inline void store(float *at, Vector values) { *(Vector *)at = values; }
+
 static void normalize(const Group *group, const Block *block, const memberRecord *member, const float *x, float *y) {
-  const float *mean = coefficients(group, member, MEAN, block->channel);
-  const float *scale = coefficients(group, member, SCALE, block->channel);
-  const float *shift = coefficients(group, member, SHIFT, block->channel);
-  for (long row = 0; row < block->rows; row++, x += block->width, y += block->width)
-    for (long c = 0; c < block->width; c++) y[c] = (x[c] - mean[c]) * scale[c] + shift[c];
+  FOR_CHANNELS(block, c) {
+    const Vector mean = load(coefficients(group, member, MEAN, block->channel + c));
+    const Vector scale = load(coefficients(group, member, SCALE, block->channel + c));
+    const Vector shift = load(coefficients(group, member, SHIFT, block->channel + c));
+    FOR_PIXELS(block, c, n) store(y + n, (load(x + n) - mean) * scale + shift);
+  }
 }
 
 /** Levels as floats: round(x/clip · levels), ties to even, within 0 … levels. */
@@ -223,23 +231,21 @@ static const float *passOn(const Group *group, const Block *block, const memberR
       for (long n = 0; n < length; n++) out[n] = ((x[n] >= 0.f) & (x[n] <= clip)) ? g[n] : 0.f;
       return out;
     }
-    case BATCH_NORM: {
-      const float *mean = coefficients(group, member, MEAN, block->channel);
-      const float *scale = coefficients(group, member, SCALE, block->channel);
-      const float *inverse = coefficients(group, member, INVERSE, block->channel);
-      const float *meanGradient = coefficients(group, member, MEAN_GRADIENT, block->channel);
-      const float *meanProduct = coefficients(group, member, MEAN_PRODUCT, block->channel);
-      float *to = out;
-      for (long row = 0; row < block->rows; row++, x += block->width, g += block->width, to += block->width) {
-        if (member->trained) {
-          for (long c = 0; c < block->width; c++)
-            to[c] = scale[c] * (g[c] - (meanGradient[c] + (x[c] - mean[c]) * inverse[c] * meanProduct[c]));
-        } else {
-          for (long c = 0; c < block->width; c++) to[c] = scale[c] * g[c];
+    case BATCH_NORM:
+      FOR_CHANNELS(block, c) {
+        const Vector scale = load(coefficients(group, member, SCALE, block->channel + c));
+        if (!member->trained) {
+          FOR_PIXELS(block, c, n) store(out + n, scale * load(g + n));
+          continue;
         }
+        const Vector mean = load(coefficients(group, member, MEAN, block->channel + c));
+        const Vector inverse = load(coefficients(group, member, INVERSE, block->channel + c));
+        const Vector meanGradient = load(coefficients(group, member, MEAN_GRADIENT, block->channel + c));
+        const Vector meanProduct = load(coefficients(group, member, MEAN_PRODUCT, block->channel + c));
+        FOR_PIXELS(block, c, n)
+          store(out + n, scale * (load(g + n) - (meanGradient + (load(x + n) - mean) * inverse * meanProduct)));
       }
       return out;
-    }
   }
   return g;
 }
@@ -278,13 +284,16 @@ static void sumsBlock(const Group *group, const Block *block, void *state) {
     float *gradient = (float *)at(group, member->sums) + 2 * b->piece * group->channels + block->channel;
     float *product = gradient + group->channels;
     const float *x = b->forward.values[(long)member->first];
-    const float *mean = coefficients(group, member, MEAN, block->channel);
-    const float *inverse = coefficients(group, member, INVERSE, block->channel);
-    for (long row = 0; row < block->rows; row++, x += block->width, g += block->width) {
-      for (long c = 0; c < block->width; c++) {
-        gradient[c] += g[c];
-        product[c] += g[c] * ((x[c] - mean[c]) * inverse[c]);
+    FOR_CHANNELS(block, c) {
+      const Vector mean = load(coefficients(group, member, MEAN, block->channel + c));
+      const Vector inverse = load(coefficients(group, member, INVERSE, block->channel + c));
+      Vector sum = load(gradient + c), sumOfProducts = load(product + c);
+      FOR_PIXELS(block, c, n) {
+        sum += load(g + n);
+        sumOfProducts += load(g + n) * ((load(x + n) - mean) * inverse);
       }
+      store(gradient + c, sum);
+      store(product + c, sumOfProducts);
     }
   }
 }

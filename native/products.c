@@ -141,13 +141,13 @@ static inline Vector bfloat16ToFloats(const uint16_t *values) {
     } \
   }
 
-/** NAME(a, aStride, b, depth, c, cStride, add): c[m][n] (+)= Σ over k of a[k][m] · b[k][n]; OUTER_ROWS rows. */
+/** NAME(a, b, depth, c, cStride, add): c[m][n] (+)= Σ over k of a[k][m] · b[k][n]; OUTER_ROWS rows. */
 #define DEFINE_OUTER(NAME, P, VECTORS) \
-  static void NAME(const int32_t *a, long aStride, const int32_t *b, long depth, float *c, long cStride, int add) { \
+  static void NAME(const int32_t *a, const int32_t *b, long depth, float *c, long cStride, int add) { \
     CLEAR(OUTER_ROWS, VECTORS, P##_SUM, sums) \
     for (long k = 0; k < depth; k++) { \
       ACCUMULATE(P, OUTER_ROWS, VECTORS, a + m, b) \
-      a += aStride; \
+      a += OUTER_ROWS; \
     } \
     UNROLL(16) for (int m = 0; m < OUTER_ROWS; m++) \
       UNROLL(4) for (int n = 0; n < VECTORS; n++) { \
@@ -167,12 +167,15 @@ static inline Vector bfloat16ToFloats(const uint16_t *values) {
 
 /* A panel is whole, or LANES wide where the last one is. */
 DEFINE_TILE(floatTile, FLOAT, PANEL / VECTOR)
-DEFINE_OUTER(floatOuter, FLOAT, PANEL / VECTOR)
 #if PANEL > LANES
 DEFINE_TILE(floatNarrowTile, FLOAT, LANES / VECTOR)
-DEFINE_OUTER(floatNarrowOuter, FLOAT, LANES / VECTOR)
 #else
 #define floatNarrowTile floatTile
+#endif
+DEFINE_OUTER(floatOuter, FLOAT, OUTER_COLUMNS / VECTOR)
+#if OUTER_COLUMNS > LANES
+DEFINE_OUTER(floatNarrowOuter, FLOAT, LANES / VECTOR)
+#else
 #define floatNarrowOuter floatOuter
 #endif
 
@@ -232,19 +235,22 @@ DEFINE_INT8_MASK_TILE(bfloat16NarrowMaskTile, BFLOAT16_GRADIENT, LANES / VECTOR)
 #define BFLOAT16_DOT(sum, a, b) ((Vector)vbfdotq_f32((float32x4_t)(sum), BFLOAT16_PAIRS(a), BFLOAT16_PAIRS(b)))
 #endif
 DEFINE_TILE(bfloat16Tile, BFLOAT16, PANEL / VECTOR)
-DEFINE_OUTER(bfloat16Outer, BFLOAT16, PANEL / VECTOR)
 #if PANEL > LANES
 DEFINE_TILE(bfloat16NarrowTile, BFLOAT16, LANES / VECTOR)
-DEFINE_OUTER(bfloat16NarrowOuter, BFLOAT16, LANES / VECTOR)
 #else
 #define bfloat16NarrowTile bfloat16Tile
+#endif
+DEFINE_OUTER(bfloat16Outer, BFLOAT16, OUTER_COLUMNS / VECTOR)
+#if OUTER_COLUMNS > LANES
+DEFINE_OUTER(bfloat16NarrowOuter, BFLOAT16, LANES / VECTOR)
+#else
 #define bfloat16NarrowOuter bfloat16Outer
 #endif
 #endif
 
 typedef void (*MaskTileFunction)(const Tile *, long, const char *const *, float *, long);
 typedef void (*TileFunction)(const Tile *, const float *, float *const *, long);
-typedef void (*OuterFunction)(const int32_t *, long, const int32_t *, long, float *, long, int);
+typedef void (*OuterFunction)(const int32_t *, const int32_t *, long, float *, long, int);
 
 /** @param columns of the panel: PANEL or LANES */
 static TileFunction tileFunction(int format, long columns) {
@@ -258,12 +264,13 @@ static TileFunction tileFunction(int format, long columns) {
   return columns == PANEL ? floatTile : floatNarrowTile;
 }
 
+/** @param columns OUTER_COLUMNS or LANES */
 static OuterFunction outerFunction(int format, long columns) {
 #if HAS_BFLOAT16
-  if (format == BFLOAT16) return columns == PANEL ? bfloat16Outer : bfloat16NarrowOuter;
+  if (format == BFLOAT16) return columns == OUTER_COLUMNS ? bfloat16Outer : bfloat16NarrowOuter;
 #endif
   (void)format;
-  return columns == PANEL ? floatOuter : floatNarrowOuter;
+  return columns == OUTER_COLUMNS ? floatOuter : floatNarrowOuter;
 }
 
 /** Channels in a dword. */
@@ -606,47 +613,58 @@ static inline Vector loadValues(const char *at, int format) {
   return format == LEVELS8 ? levelsToFloats((const uint8_t *)at) : *(const Vector *)at;
 }
 
-/** Two pixels of `count` channels side by side: [channel][2]. Values must be exact in bfloat16, or are cut to it. */
-static void pairPixels(const char *first, const char *second, int format, long count, int32_t *pairs) {
+/** A vector of channels of two pixels side by side, low halves first. Values must be exact in bfloat16, or are cut to it. */
+static inline IntVector pairValues(const char *first, const char *second, int format) {
+  const IntVector low = (IntVector)loadValues(first, format), high = (IntVector)loadValues(second, format);
+  return ((low >> 16) & 0xffff) | (high & (int32_t)0xffff0000);
+}
+
+/**
+ * Dwords between two blocks of packed inputs. A product reads OUTER_ROWS channels of one pixel after the other, so these lie
+ * together, [block of channels][step][OUTER_ROWS]; blocks that lay a power of two apart would meet in the same cache lines.
+ */
+#define BLOCK_STRIDE (OUTER_ROWS * GRADIENT_PIXELS + LANES)
+
+/**
+ * What the tap reads for `count` output pixels, as above: a step is one pixel, or two (`perStep`).
+ * @return steps
+ */
+static long packInputs(Walk walk, int format, long perStep, long count, long channels, int32_t *packed) {
   const long bytes = bytesPerValue(format);
-  for (long c = 0; c < count; c += VECTOR) {
-    IntVector low = (IntVector)loadValues(first + c * bytes, format);
-    IntVector high = (IntVector)loadValues(second + c * bytes, format);
-    *(IntVector *)(pairs + c) = ((low >> 16) & 0xffff) | (high & (int32_t)0xffff0000);
-  }
-}
-
-/** The same of gradients that are bfloat16 already. */
-static void pairGradients(const uint16_t *first, const uint16_t *second, long count, int32_t *pairs) {
-  for (long c = 0; c < count; c++) pairs[c] = (int32_t)((uint32_t)first[c] | (uint32_t)second[c] << 16);
-}
-
-/** What the tap reads for `count` output pixels, [depth][channels]: in dwords of one pixel, or of two (`perStep`). */
-static void packInputs(Walk walk, int format, long perStep, long count, long channels, int32_t *rows) {
-  for (long k = 0; k < count; k += perStep, rows += channels) {
+  int32_t *step = packed;
+  for (long k = 0; k < count; k += perStep, step += OUTER_ROWS) {
     const char *pixel = nextSource(&walk);
     if (!pixel) pixel = zeroPixel;
+    const char *next = perStep == 2 && k + 1 < count ? nextSource(&walk) : NULL;
+    if (!next) next = zeroPixel;
+    for (long c = 0; c < channels; c += VECTOR) {
+      const IntVector values = perStep == 2 ? pairValues(pixel + c * bytes, next + c * bytes, format)
+                                            : (IntVector)loadValues(pixel + c * bytes, format);
+      for (long r = 0; r < VECTOR; r += OUTER_ROWS)
+        memcpy(step + (c + r) / OUTER_ROWS * BLOCK_STRIDE, (const int32_t *)&values + r, sizeof(int32_t) * OUTER_ROWS);
+    }
+  }
+  return (step - packed) / OUTER_ROWS;
+}
+
+/** Gradients of the same pixels, `columns` channels of each, `pixelBytes` apart: [step][columns]. */
+static void packGradients(const char *gradients, long pixelBytes, long perStep, long count, long columns, int32_t *packed) {
+  for (long k = 0; k < count; k += perStep, packed += columns) {
+    const char *gradient = gradients + k * pixelBytes;
     if (perStep == 2) {
-      const char *next = k + 1 < count ? nextSource(&walk) : NULL;
-      pairPixels(pixel, next ? next : zeroPixel, format, channels, rows);
-    } else {
-      for (long c = 0; c < channels; c += VECTOR)
-        *(Vector *)(rows + c) = loadValues(pixel + c * bytesPerValue(format), format);
+      const uint16_t *first = (const uint16_t *)gradient;
+      const uint16_t *second = (const uint16_t *)(k + 1 < count ? gradient + pixelBytes : zeroPixel);
+      for (long c = 0; c < columns; c++) packed[c] = (int32_t)((uint32_t)first[c] | (uint32_t)second[c] << 16);
+    } else { // by vectors: the compiler's memcpy of so few bytes takes longer than the products
+      for (long c = 0; c < columns; c += VECTOR) *(Vector *)(packed + c) = *(const Vector *)((const float *)gradient + c);
     }
   }
 }
 
-/** The same of `columns` channels of their gradients, each pixel's `pixelBytes` after the one before. */
-static void packGradients(const char *gradients, long pixelBytes, long perStep, long count, long columns, int32_t *rows) {
-  for (long k = 0; k < count; k += perStep, rows += columns) {
-    const char *gradient = gradients + k * pixelBytes;
-    if (perStep == 2) {
-      const char *next = k + 1 < count ? gradient + pixelBytes : zeroPixel;
-      pairGradients((const uint16_t *)gradient, (const uint16_t *)next, columns, rows);
-    } else {
-      memcpy(rows, gradient, sizeof(float) * (size_t)columns);
-    }
-  }
+/** Columns of the next product, of so many that are left, a multiple of LANES at first: what remains is 0, or LANES or more. */
+static long outerColumns(long left) {
+  const long rest = left - OUTER_COLUMNS;
+  return rest == 0 || rest >= LANES ? OUTER_COLUMNS : LANES;
 }
 
 static void weightGradientPiece(void *data, long index) {
@@ -666,8 +684,9 @@ static void weightGradientPiece(void *data, long index) {
   float *dw = TENSOR(float, dw) + (split * rows + tap * g->inChannels + firstChannel) * g->outChannels;
 
   const long perStep = format == BFLOAT16 ? 2 : 1;
-  int32_t *a = scratch(sizeof(int32_t) * (GRADIENT_CHANNELS + PANEL) * GRADIENT_PIXELS);
-  int32_t *b = a + GRADIENT_CHANNELS * GRADIENT_PIXELS;
+  const long packedInputs = GRADIENT_CHANNELS / OUTER_ROWS * BLOCK_STRIDE;
+  int32_t *a = scratch(sizeof(int32_t) * (size_t)(packedInputs + OUTER_COLUMNS * GRADIENT_PIXELS));
+  int32_t *b = a + packedInputs;
   const long first = split * g->pixelsPerSplit;
   const long end = minLong(g->pixels, first + g->pixelsPerSplit);
   if (first >= end) {
@@ -675,15 +694,14 @@ static void weightGradientPiece(void *data, long index) {
   }
   for (long start = first; start < end; start += GRADIENT_PIXELS) {
     const long count = minLong(GRADIENT_PIXELS, end - start);
-    const long depth = ceilDivide(count, perStep);
-    packInputs(walkFrom(g, x, pixelBytes, start, tap), inputFormat, perStep, count, channels, a);
-    for (long panel = 0; panel * PANEL < g->outChannels; panel++) {
-      const long columns = minLong(PANEL, g->outChannels - panel * PANEL);
-      const char *gradients = dy + start * gradientBytes + panel * PANEL * bytesPerValue(format);
+    const long depth = packInputs(walkFrom(g, x, pixelBytes, start, tap), inputFormat, perStep, count, channels, a);
+    for (long column = 0, columns; column < g->outChannels; column += columns) {
+      columns = outerColumns(g->outChannels - column);
+      const char *gradients = dy + start * gradientBytes + column * bytesPerValue(format);
       packGradients(gradients, gradientBytes, perStep, count, columns, b);
       const OuterFunction outer = outerFunction(format, columns);
       for (long c = 0; c < channels; c += OUTER_ROWS)
-        outer(a + c, channels, b, depth, dw + c * g->outChannels + panel * PANEL, g->outChannels, start > first);
+        outer(a + c / OUTER_ROWS * BLOCK_STRIDE, b, depth, dw + c * g->outChannels + column, g->outChannels, start > first);
     }
   }
 }

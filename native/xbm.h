@@ -20,29 +20,33 @@
 #define ALIGNMENT 64
 
 /**
- * Values of a vector register; what a product computes at once is ROWS × PANEL values, which with a row's vectors and a
- * broadcast value fill the registers: 32 of AVX-512 and of NEON, 16 of the others.
+ * Values of a vector register; what a product computes at once is TILE_ROWS × PANEL values, or OUTER_ROWS × OUTER_COLUMNS,
+ * which with a row's vectors and a broadcast value fill the registers: 32 of AVX-512 and of NEON, 16 of the others.
  */
 #if defined(__AVX512F__)
 #define VECTOR 16
 #define PANEL 32
 #define TILE_ROWS 14
 #define OUTER_ROWS 8
+#define OUTER_COLUMNS 32
 #elif defined(__AVX__)
 #define VECTOR 8
 #define PANEL 16
 #define TILE_ROWS 6
 #define OUTER_ROWS 4
+#define OUTER_COLUMNS 24
 #elif defined(__aarch64__)
 #define VECTOR 4
 #define PANEL 16
 #define TILE_ROWS 6
 #define OUTER_ROWS 4
+#define OUTER_COLUMNS 16
 #else
 #define VECTOR 4
 #define PANEL 16
 #define TILE_ROWS 2
 #define OUTER_ROWS 2
+#define OUTER_COLUMNS 16
 #endif
 
 /** Largest kernel of a product, pixels along a side. */
