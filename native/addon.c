@@ -281,6 +281,7 @@ static napi_value initialize(napi_env env, napi_value exports) {
   const struct { const char *name; int value; } facts[] = {
     { "lanes", LANES }, { "maxKernel", MAX_KERNEL }, { "maxValues", MAX_VALUES },
     { "gradientChannels", GRADIENT_CHANNELS }, { "hasInt8", HAS_INT8 }, { "hasBfloat16", HAS_BFLOAT16 },
+    { "hasFixed16", HAS_FIXED16 }, { "fixed16Channels", FIXED16_CHANNELS },
     { "int8LevelLimit", INT8_LEVEL_LIMIT }, { "int8ProductLimit", INT8_PRODUCT_LIMIT },
     { "int8SumLimit", INT8_SUM_LIMIT },
   };

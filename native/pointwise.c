@@ -8,8 +8,8 @@
 #include <string.h>
 #include "xbm.h"
 
-/** Values of a block. */
-#define BLOCK 512
+/** Values of a block: of one pixel, as many as share a scale. */
+#define BLOCK FIXED16_CHANNELS
 
 typedef struct {
   const Context *context;
@@ -336,6 +336,39 @@ static void scaleToBfloat16(const float *x, const float *scales, long length, ui
 #endif
 }
 
+#if HAS_FIXED16
+static const float noGradient[BLOCK];
+
+/** x · scales in fixed point; `length` is a multiple of LANES. What is not finite makes the unit so. */
+static void scaleToFixed16(const float *x, const float *scales, long length, int16_t *target, float *unit) {
+  const __m256i magnitude = _mm256_set1_epi32(INT32_MAX);
+  __m256i largest = _mm256_setzero_si256(); // of floats' bits, which are in the order of their magnitudes
+  for (long c = 0; c < length; c += 8) {
+    const __m256 scaled = _mm256_mul_ps(_mm256_loadu_ps(x + c), _mm256_loadu_ps(scales + c));
+    largest = _mm256_max_epi32(largest, _mm256_and_si256(_mm256_castps_si256(scaled), magnitude));
+  }
+  int32_t bits[8], most = 0;
+  _mm256_storeu_si256((__m256i *)bits, largest);
+  for (int i = 0; i < 8; i++) most = bits[i] > most ? bits[i] : most;
+  float magnitudeOfMost;
+  memcpy(&magnitudeOfMost, &most, sizeof most);
+  // Below, its reciprocal would overflow.
+  const int isZero = magnitudeOfMost < 1e-30f;
+  *unit = isZero ? 0.f : magnitudeOfMost / FIXED16_LIMIT;
+  const __m256 perUnit = _mm256_set1_ps(isZero ? 0.f : FIXED16_LIMIT / magnitudeOfMost);
+  for (long c = 0; c < length; c += LANES) {
+    __m256i words[2];
+    for (int half = 0; half < 2; half++) {
+      const long at = c + 8 * half;
+      const __m256 scaled = _mm256_mul_ps(_mm256_loadu_ps(x + at), _mm256_loadu_ps(scales + at));
+      words[half] = _mm256_cvtps_epi32(_mm256_mul_ps(scaled, perUnit));
+    }
+    const __m256i packed = _mm256_packs_epi32(words[0], words[1]); // each half of the register by itself
+    _mm256_storeu_si256((__m256i *)(target + c), _mm256_permute4x64_epi64(packed, _MM_SHUFFLE(3, 1, 2, 0)));
+  }
+}
+#endif
+
 static void backwardBlock(const Group *group, const Block *block, void *state) {
   Backward *b = state;
   computeGradients(group, block, b, 1);
@@ -351,6 +384,15 @@ static void backwardBlock(const Group *group, const Block *block, void *state) {
     const float *scales = (const float *)at(group, owed->scales) + block->channel;
     for (long row = 0; row < block->rows; row++) {
       const long from = row * block->width, to = block->start + from;
+#if HAS_FIXED16
+      if (owed->format == FIXED16) {
+        char *pixel = (char *)at(group, owed->tensor) + to / group->channels * bytesPerPixel(FIXED16, group->channels);
+        int16_t *target = (int16_t *)pixel + block->channel;
+        float *unit = unitOf(pixel, group->channels, block->channel);
+        scaleToFixed16(g ? g + from : noGradient, scales, block->width, target, unit);
+        continue;
+      }
+#endif
       if (owed->format == FLOAT32) {
         float *target = (float *)at(group, owed->tensor) + to;
         for (long c = 0; c < block->width; c++) target[c] = g ? g[from + c] * scales[c] : 0.f;

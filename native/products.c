@@ -2,7 +2,7 @@
  * The matrix products of convolutions and of the head: an implicit GEMM whose rows are gathered pixel by pixel (forward
  * and input gradient), and sums of outer products over pixels (weight gradient).
  *
- * All operand types are read in dwords of one channel (float32), two (bfloat16) or four (uint8 × int8): one dword of a
+ * All operand types are read in dwords of one channel (float32), two (bfloat16, fixed16) or four (uint8 × int8): one dword of a
  * pixel, broadcast, meets a vector of dwords of as many output channels. Weights lie in panels of PANEL output channels, the
  * last one LANES narrow where their number asks for it: [panel][tap][dword][PANEL].
  */
@@ -106,6 +106,30 @@ static inline Vector bfloat16ToFloats(const uint16_t *values) {
     } \
     WIDEN(P, VECTORS) \
     STORE(INT8, VECTORS, total) \
+  }
+
+/** The same of fixed16, whose sums over a tap, or FIXED16_CHANNELS of it, are worth what its pixel says. */
+#define DEFINE_SCALED_TILE(NAME, P, VECTORS) \
+  static void NAME(const Tile *tile, const float *scales, float *const *outputs, long rows) { \
+    Vector(*total)[VECTORS] = (Vector(*)[VECTORS])tile->totals; \
+    memset(total, 0, sizeof(Vector) * TILE_ROWS * VECTORS); \
+    const long depth = tile->depth; \
+    for (long t = 0; t < tile->taps; t++) { \
+      const char *const *pixels = tile->pixels + t * TILE_ROWS; \
+      const int32_t *weights = tile->weights + tile->tapOffsets[t]; \
+      for (long first = 0; first < depth; first += FIXED16_CHANNELS / 2) { \
+        const long end = minLong(depth, first + FIXED16_CHANNELS / 2); \
+        CLEAR(TILE_ROWS, VECTORS, P##_SUM, sums) \
+        for (long k = 4 * first; k < 4 * end; k += 4) { \
+          ACCUMULATE(P, TILE_ROWS, VECTORS, pixels[m] + k, weights) \
+        } \
+        UNROLL(16) for (int m = 0; m < TILE_ROWS; m++) { \
+          const Vector unit = *unitOf(pixels[m], 2 * depth, 2 * first) - (Vector){0}; \
+          UNROLL(4) for (int n = 0; n < VECTORS; n++) total[m][n] += unit * P##_FLOATS(sums[m][n]); \
+        } \
+      } \
+    } \
+    STORE(FLOAT, VECTORS, total) \
   }
 
 #define WIDEN(P, VECTORS) \
@@ -248,6 +272,50 @@ DEFINE_OUTER(bfloat16NarrowOuter, BFLOAT16, LANES / VECTOR)
 #endif
 #endif
 
+#if HAS_FIXED16
+#define FIXED16_SUM IntVector
+#define FIXED16_FLOATS(sum) __builtin_convertvector(sum, Vector)
+#if defined(__AVX512VNNI__)
+#define FIXED16_DOT(sum, a, b) ((IntVector)_mm512_dpwssd_epi32((__m512i)(sum), (__m512i)(a), (__m512i)(b)))
+#elif defined(__AVX512F__)
+#define FIXED16_DOT(sum, a, b) ((sum) + (IntVector)_mm512_madd_epi16((__m512i)(a), (__m512i)(b)))
+#elif defined(__AVXVNNI__)
+#define FIXED16_DOT(sum, a, b) ((IntVector)_mm256_dpwssd_avx_epi32((__m256i)(sum), (__m256i)(a), (__m256i)(b)))
+#else
+#define FIXED16_DOT(sum, a, b) ((sum) + (IntVector)_mm256_madd_epi16((__m256i)(a), (__m256i)(b)))
+#endif
+DEFINE_SCALED_TILE(fixed16Tile, FIXED16, PANEL / VECTOR)
+#if PANEL > LANES
+DEFINE_SCALED_TILE(fixed16NarrowTile, FIXED16, LANES / VECTOR)
+#else
+#define fixed16NarrowTile fixed16Tile
+#endif
+
+static inline Vector fixed16ToFloats(const int16_t *values) {
+#if defined(__AVX512F__)
+  return (Vector)_mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(_mm256_loadu_si256((const __m256i *)values)));
+#else
+  return (Vector)_mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)values)));
+#endif
+}
+#endif
+
+/** As many channels from this one on, a multiple of VECTOR, of a pixel of float32 or fixed16. */
+static inline void readFloats(const char *pixel, int format, long channels, long first, long count, float *values) {
+  for (long c = 0; c < count; c += VECTOR) {
+#if HAS_FIXED16
+    if (format == FIXED16) {
+      const Vector unit = *unitOf(pixel, channels, first + c) - (Vector){0};
+      *(Vector *)(values + c) = unit * fixed16ToFloats((const int16_t *)pixel + first + c);
+      continue;
+    }
+#endif
+    *(Vector *)(values + c) = *(const Vector *)((const float *)pixel + first + c);
+  }
+  (void)format;
+  (void)channels;
+}
+
 typedef void (*MaskTileFunction)(const Tile *, long, const char *const *, float *, long);
 typedef void (*TileFunction)(const Tile *, const float *, float *const *, long);
 typedef void (*OuterFunction)(const int32_t *, const int32_t *, long, float *, long, int);
@@ -259,6 +327,9 @@ static TileFunction tileFunction(int format, long columns) {
 #endif
 #if HAS_BFLOAT16
   if (format == BFLOAT16) return columns == PANEL ? bfloat16Tile : bfloat16NarrowTile;
+#endif
+#if HAS_FIXED16
+  if (format == FIXED16) return columns == PANEL ? fixed16Tile : fixed16NarrowTile;
 #endif
   (void)format;
   return columns == PANEL ? floatTile : floatNarrowTile;
@@ -274,8 +345,7 @@ static OuterFunction outerFunction(int format, long columns) {
 }
 
 /** Channels in a dword. */
-static long perDword(int format) { return format == LEVELS8 ? 4 : format == BFLOAT16 ? 2 : 1; }
-static long bytesPerValue(int format) { return format == LEVELS8 ? 1 : format == BFLOAT16 ? 2 : 4; }
+static long perDword(int format) { return 4 / bytesPerValue(format); }
 
 /* ---- Gathering: forward pass and input gradient ---- */
 
@@ -433,7 +503,7 @@ void gather(const Context *context, const gatherCall *call) {
   g.targetChannels = (long)(transposed ? call->inChannels : call->outChannels);
   const long sourceChannels = (long)(transposed ? call->outChannels : call->inChannels);
   g.chunk = maxLong(1, INT16_MAX / (2 * maxLong(1, (long)call->largestProduct)));
-  g.sourceBytes = sourceChannels * bytesPerValue(g.format);
+  g.sourceBytes = bytesPerPixel(g.format, sourceChannels);
   g.depth = sourceChannels / perDword(g.format);
   g.panels = ceilDivide(g.targetChannels, PANEL);
 
@@ -479,7 +549,8 @@ static void maskGradientPiece(void *data, long index) {
   const long endPanel = minLong(g->panels, firstPanel + g->panelsPerPiece);
   const Block block = openBlock(g, index / g->pieces);
   const long stride = g->targetChannels;
-  const long gradientBytes = bytesPerValue(m->format);
+  const long gradientBytes = bytesPerPixel(m->format, stride);
+  float converted[TILE_ROWS][PANEL] __attribute__((aligned(ALIGNMENT)));
   float *sums = m->sums + index / g->pieces * m->bitsPerFilter * stride;
   long tapOffsets[MAX_TAPS];
   for (long panel = firstPanel; panel < endPanel; panel++) {
@@ -499,7 +570,11 @@ static void maskGradientPiece(void *data, long index) {
       for (long r = 0; r < TILE_ROWS; r++) {
         // Rows beyond the last read zeros, so that any gradient will do.
         const long target = block.targets[minLong(n * TILE_ROWS + r, block.count - 1)];
-        gradients[r] = m->dy + (target * stride + panel * PANEL) * gradientBytes;
+        const char *pixel = m->dy + target * gradientBytes;
+        gradients[r] = pixel + panel * PANEL * bytesPerValue(m->format);
+        if (m->format != FIXED16) continue;
+        readFloats(pixel, FIXED16, stride, panel * PANEL, columns, converted[r]);
+        gradients[r] = (const char *)converted[r];
       }
       arguments.pixels = block.pixels + n * g->pass->taps * TILE_ROWS;
       tile(&arguments, m->segmentDepth, gradients, sums + panel * PANEL, stride);
@@ -647,17 +722,19 @@ static long packInputs(Walk walk, int format, long perStep, long count, long cha
   return (step - packed) / OUTER_ROWS;
 }
 
-/** Gradients of the same pixels, `columns` channels of each, `pixelBytes` apart: [step][columns]. */
-static void packGradients(const char *gradients, long pixelBytes, long perStep, long count, long columns, int32_t *packed) {
-  for (long k = 0; k < count; k += perStep, packed += columns) {
-    const char *gradient = gradients + k * pixelBytes;
-    if (perStep == 2) {
-      const uint16_t *first = (const uint16_t *)gradient;
-      const uint16_t *second = (const uint16_t *)(k + 1 < count ? gradient + pixelBytes : zeroPixel);
-      for (long c = 0; c < columns; c++) packed[c] = (int32_t)((uint32_t)first[c] | (uint32_t)second[c] << 16);
-    } else { // by vectors: the compiler's memcpy of so few bytes takes longer than the products
-      for (long c = 0; c < columns; c += VECTOR) *(Vector *)(packed + c) = *(const Vector *)((const float *)gradient + c);
-    }
+/** `columns` of the channels of the same pixels' gradients, from one on: [step][columns]. */
+static void packGradients(const char *pixel, int format, long channels, long column, long columns, long count,
+                          int32_t *packed) {
+  const long bytes = bytesPerPixel(format, channels);
+  if (format != BFLOAT16) {
+    for (long k = 0; k < count; k++, pixel += bytes, packed += columns)
+      readFloats(pixel, format, channels, column, columns, (float *)packed);
+    return;
+  }
+  for (long k = 0; k < count; k += 2, pixel += 2 * bytes, packed += columns) {
+    const uint16_t *first = (const uint16_t *)pixel + column;
+    const uint16_t *second = k + 1 < count ? (const uint16_t *)(pixel + bytes) + column : (const uint16_t *)zeroPixel;
+    for (long c = 0; c < columns; c++) packed[c] = (int32_t)((uint32_t)first[c] | (uint32_t)second[c] << 16);
   }
 }
 
@@ -680,7 +757,6 @@ static void weightGradientPiece(void *data, long index) {
   const char *x = TENSOR(char, x) + firstChannel * bytesPerValue(inputFormat);
   const long pixelBytes = g->inChannels * bytesPerValue(inputFormat);
   const char *dy = TENSOR(char, dy);
-  const long gradientBytes = g->outChannels * bytesPerValue(format);
   float *dw = TENSOR(float, dw) + (split * rows + tap * g->inChannels + firstChannel) * g->outChannels;
 
   const long perStep = format == BFLOAT16 ? 2 : 1;
@@ -697,8 +773,8 @@ static void weightGradientPiece(void *data, long index) {
     const long depth = packInputs(walkFrom(g, x, pixelBytes, start, tap), inputFormat, perStep, count, channels, a);
     for (long column = 0, columns; column < g->outChannels; column += columns) {
       columns = outerColumns(g->outChannels - column);
-      const char *gradients = dy + start * gradientBytes + column * bytesPerValue(format);
-      packGradients(gradients, gradientBytes, perStep, count, columns, b);
+      const char *gradients = dy + start * bytesPerPixel(format, g->outChannels);
+      packGradients(gradients, format, g->outChannels, column, columns, count, b);
       const OuterFunction outer = outerFunction(format, columns);
       for (long c = 0; c < channels; c += OUTER_ROWS)
         outer(a + c / OUTER_ROWS * BLOCK_STRIDE, b, depth, dw + c * g->outChannels + column, g->outChannels, start > first);

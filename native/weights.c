@@ -34,8 +34,8 @@ static inline int readsImage(const Layer *layer) { return layer->rowStride < lay
 static void openPanels(Layer *layer, char *w, char *wTransposed) {
   layer->w = w;
   layer->wTransposed = wTransposed;
-  layer->group = layer->format == LEVELS8 ? 4 : 1;
-  layer->groupTransposed = layer->gradientFormat == BFLOAT16 ? 2 : 1;
+  layer->group = 4 / bytesPerValue(layer->format);
+  layer->groupTransposed = 4 / bytesPerValue(layer->gradientFormat);
   layer->depth = layer->inPadded / layer->group;
   layer->depthTransposed = layer->outPadded / layer->groupTransposed;
 }
@@ -61,6 +61,7 @@ static inline void writeWeight(const Layer *layer, long out, long row, float val
   const size_t transposed = panelIndex(out, channel, tap, layer->taps, layer->depthTransposed, layer->groupTransposed,
                                        layer->inPadded);
   if (layer->gradientFormat == BFLOAT16) ((uint16_t *)layer->wTransposed)[transposed] = toBfloat16(value);
+  else if (layer->gradientFormat == FIXED16) ((int16_t *)layer->wTransposed)[transposed] = (int16_t)value;
   else ((float *)layer->wTransposed)[transposed] = value;
 }
 

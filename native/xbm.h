@@ -113,8 +113,25 @@
 #define HAS_BFLOAT16 0
 #endif
 
-/** How values of a tensor lie in memory. Levels take a byte: activations' are unsigned, weights' are signed. */
-#define FORMATS(V) V(FLOAT32, float32) V(LEVELS8, levels8) V(BFLOAT16, bfloat16)
+/**
+ * int16 × int16 → int32, two at a time: gradients in fixed point where there is no bfloat16. x86 has it from AVX2 on, at
+ * twice the rate of float32 or near it.
+ */
+#if HAS_INT8 && defined(__AVX2__) && !HAS_BFLOAT16
+#define HAS_FIXED16 1
+#else
+#define HAS_FIXED16 0
+#endif
+/** As many channels share one scale: products of the largest values with weights of 8 bits just fit in an int32 sum. */
+#define FIXED16_CHANNELS 512
+#define FIXED16_LIMIT INT16_MAX
+
+/**
+ * How values of a tensor lie in memory. Levels take a byte: activations' are unsigned, weights' are signed. A pixel of FIXED16
+ * is its channels as integers of at most FIXED16_LIMIT in magnitude, then a float for each FIXED16_CHANNELS of them: the value
+ * of one unit, so that the largest of these is FIXED16_LIMIT.
+ */
+#define FORMATS(V) V(FLOAT32, float32) V(LEVELS8, levels8) V(BFLOAT16, bfloat16) V(FIXED16, fixed16)
 /** Element-wise layers of a group. */
 #define MEMBER_KINDS(V) V(BATCH_NORM, batchNorm) V(RELU, relu) V(QUANTIZE, quantize) V(ADD, add)
 #define BINARIZERS(V) V(IDENTITY, identity) V(SIGMOID, sigmoid)
@@ -254,6 +271,16 @@ enum { STEP_VALUES(STEP_INDEX) STEP_VALUE_COUNT };
 static inline long minLong(long a, long b) { return a < b ? a : b; }
 static inline long maxLong(long a, long b) { return a > b ? a : b; }
 static inline long ceilDivide(long a, long b) { return (a + b - 1) / b; }
+static inline long bytesPerValue(int format) { return format == LEVELS8 ? 1 : format == FLOAT32 ? 4 : 2; }
+/** From one pixel to the next. */
+static inline long bytesPerPixel(int format, long channels) {
+  const long units = format == FIXED16 ? ceilDivide(channels, FIXED16_CHANNELS) : 0;
+  return channels * bytesPerValue(format) + units * (long)sizeof(float);
+}
+/** Of a pixel of FIXED16: the value of one unit of this channel. */
+static inline float *unitOf(const void *pixel, long channels, long channel) {
+  return (float *)((int16_t *)pixel + channels) + channel / FIXED16_CHANNELS;
+}
 static inline long paddedChannels(long channels) { return ceilDivide(channels, LANES) * LANES; }
 
 /**

@@ -73,7 +73,7 @@ export interface Engine {
   /** The device in words, for logs and environment.json: "ONNX Runtime 1.30.0, CPU, 2 threads". */
   readonly device: string;
   /** In which precision a training step's gradients are computed; the forward pass is float32 or exact. */
-  readonly gradientPrecision: 'float32' | 'float16' | 'bfloat16';
+  readonly gradientPrecision: 'float32' | 'fixed16' | 'float16' | 'bfloat16';
   /** Whose inference sessions these are: backbones calibrated by the same are the same. */
   readonly inference: EngineName;
   openTraining(plan: TrainingPlan, state: TaskState): Promise<TrainingSession>;

@@ -17,7 +17,7 @@ export interface Addon {
   readonly gradientChannels: number;
   /** Vectors of a batch norm's coefficient tensor, in order. */
   readonly coefficients: readonly string[];
-  /** Whether products take uint8 levels × int8 weights, and bfloat16 × bfloat16, here. */
+  /** Whether products take uint8 levels × int8 weights, bfloat16 × bfloat16, and int16 × int16, here. */
   readonly hasInt8: number;
   /**
    * The instructions that int8 products take, and up to where they are exact: levels of the input, products with a weight;
@@ -28,6 +28,9 @@ export interface Addon {
   readonly int8ProductLimit: number;
   readonly int8SumLimit: number;
   readonly hasBfloat16: number;
+  readonly hasFixed16: number;
+  /** In fixed point as many channels of a pixel share one scale, a float. */
+  readonly fixed16Channels: number;
   /** In the order of their numbers. */
   readonly kernels: readonly string[];
   /** Names of arguments by kernel, of fields by record, of the settings of a step; each in order. */

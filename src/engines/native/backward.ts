@@ -60,7 +60,8 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
   const needed = layersNeedingGradient(fused, context);
   /** As real values. */
   const gradients = new Gradients<Tensor>(
-    (name) => builder.transient(`gradient of ${name}`, mapBytes(maps.get(name)!.shape, 'float32')),
+    (name) =>
+      builder.transient(`gradient of ${name}`, mapBytes(builder.addon, maps.get(name)!.shape, 'float32')),
     add,
   );
   /** Gradients of convolutions' outputs as their products read them. */
@@ -190,7 +191,7 @@ export function emitBackward(context: BackwardContext, values: ForwardValues, dl
     if (conv?.kind !== 'conv' || !feedsBatchNormOnly(fused, conv))
       return { tensor: gradients.owe(name), format: 'float32', scales: null };
     const { gradientScales, precision } = context.weights(conv);
-    const bytes = mapBytes(maps.get(name)!.shape, precision.backward);
+    const bytes = mapBytes(builder.addon, maps.get(name)!.shape, precision.backward);
     const tensor = builder.transient(`gradient of ${name}`, bytes);
     ready.set(name, tensor);
     return { tensor, format: precision.backward, scales: gradientScales };

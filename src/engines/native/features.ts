@@ -5,9 +5,9 @@ import type { Addon } from './addon.js';
 import type { Tensor } from './program.js';
 
 /** By native/xbm.h's names. */
-export type Format = 'float32' | 'levels8' | 'bfloat16';
+export type Format = 'float32' | 'levels8' | 'bfloat16' | 'fixed16';
 
-const bytesPerValue: Record<Format, number> = { float32: 4, levels8: 1, bfloat16: 2 };
+const bytesPerValue: Record<Format, number> = { float32: 4, levels8: 1, bfloat16: 2, fixed16: 2 };
 
 export interface MapShape {
   readonly batch: number;
@@ -44,8 +44,14 @@ export function mapShapes(
   return shapes;
 }
 
-export const mapBytes = ({ pixels, padded }: MapShape, format: Format): number =>
-  pixels * padded * bytesPerValue[format];
+export function mapBytes(
+  { fixed16Channels }: Pick<Addon, 'fixed16Channels'>,
+  { pixels, padded }: MapShape,
+  format: Format,
+): number {
+  const scales = format === 'fixed16' ? Math.ceil(padded / fixed16Channels) : 0;
+  return pixels * (padded * bytesPerValue[format] + 4 * scales);
+}
 
 /** Where a product's rows come from: arguments of the product kernels. */
 export interface Geometry {

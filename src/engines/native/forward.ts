@@ -50,7 +50,12 @@ export function emitForward(context: ForwardContext): ForwardValues {
 
   const make = (name: string, format: FeatureMap['format'] = 'float32', step = 1): FeatureMap => {
     const shape = shapes.get(name)!;
-    const map = { tensor: builder.transient(name, mapBytes(shape, format)), shape, format, step };
+    const map = {
+      tensor: builder.transient(name, mapBytes(builder.addon, shape, format)),
+      shape,
+      format,
+      step,
+    };
     maps.set(name, map);
     return map;
   };
@@ -208,7 +213,7 @@ function emitColumns(context: ForwardContext, layer: ConvLayer): FeatureMap {
       return Math.fround(share / Math.fround(normalization.std[c]));
     }),
   );
-  const tensor = builder.transient(`columns of ${layer.name}`, mapBytes(shape, 'float32'));
+  const tensor = builder.transient(`columns of ${layer.name}`, mapBytes(builder.addon, shape, 'float32'));
   builder.call('imageColumns', {
     bytes: pixels,
     table: builder.persistent('normalised pixel values', 4 * table.length, Float32Array.from(table)),

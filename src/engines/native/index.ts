@@ -53,10 +53,10 @@ export function whyPassedOver({ hasInt8, int8Name }: Pick<Addon, 'hasInt8' | 'in
 }
 
 /** What this build of the kernels can do. */
-export const bestPrecision = ({ hasInt8, hasBfloat16 }: Addon): Precision => ({
-  forward: hasInt8 ? 'levels8' : 'float32',
-  backward: hasInt8 && hasBfloat16 ? 'bfloat16' : 'float32',
-});
+export function bestPrecision({ hasInt8, hasBfloat16, hasFixed16 }: Addon): Precision {
+  if (!hasInt8) return { forward: 'float32', backward: 'float32' };
+  return { forward: 'levels8', backward: hasBfloat16 ? 'bfloat16' : hasFixed16 ? 'fixed16' : 'float32' };
+}
 
 /**
  * @param options `precision` is set by tests and benches
@@ -86,11 +86,13 @@ export function createNativeEngine(
 function checkPrecision(addon: Addon, { forward, backward }: Precision): void {
   if (forward === 'levels8' && !addon.hasInt8) throw new Error('this build has no int8 products');
   if (backward === 'bfloat16' && !addon.hasBfloat16) throw new Error('this build has no bfloat16 products');
+  if (backward === 'fixed16' && !addon.hasFixed16) throw new Error('this build has no fixed-point products');
 }
 
 function deviceName(addon: Addon, { compiler }: BuildFacts, precision: Precision, threads: number): string {
   const count = threads || availableParallelism();
   const forward = precision.forward === 'levels8' ? `int8 (${addon.int8Name})` : 'float32';
-  const products = `${forward} and ${precision.backward} products`;
+  const backward = precision.backward === 'fixed16' ? '16-bit fixed-point' : precision.backward;
+  const products = `${forward} and ${backward} products`;
   return `C kernels (${compiler}), ${products}, ${count} thread${count === 1 ? '' : 's'}`;
 }

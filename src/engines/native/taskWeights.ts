@@ -14,7 +14,7 @@ import type { TaskTensors } from './taskTensors.js';
 /** In which formats products compute: exact on 8-bit levels, where inputs and weights are levels. */
 export interface Precision {
   readonly forward: 'levels8' | 'float32';
-  readonly backward: 'bfloat16' | 'float32';
+  readonly backward: 'bfloat16' | 'fixed16' | 'float32';
 }
 
 /** What a backbone's products compute in: float32 where levels are beyond what the processor's int8 products have exact. */
@@ -269,7 +269,7 @@ export class TaskWeights {
         columns === null
           ? this.builder.persistent(
               `transposed weights of ${layer.name}`,
-              size * (precision.backward === 'bfloat16' ? 2 : 4),
+              size * (precision.backward === 'float32' ? 4 : 2),
             )
           : null,
       scales: this.#vector(

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Addon } from '../../../src/engines/native/addon.js';
-import { whyPassedOver } from '../../../src/engines/native/index.js';
+import { bestPrecision, whyPassedOver } from '../../../src/engines/native/index.js';
 import { exactPrecision, type Precision } from '../../../src/engines/native/taskWeights.js';
 import { compileTraining } from '../../../src/engines/native/trainingProgram.js';
 import { tinyPlan, tinyState } from '../fixtures.js';
@@ -34,6 +34,15 @@ for (const [name, weightBits, activationBits, expected] of [
     const found = exactPrecision(kernels[name] as Addon, best, { weightBits, activationBits });
     assert.deepEqual(found, expected);
   });
+
+test('gradients are bfloat16 where there is such, else in fixed point where the processor has that', () => {
+  const backwardOf = (hasInt8: number, hasBfloat16: number, hasFixed16: number) =>
+    bestPrecision({ hasInt8, hasBfloat16, hasFixed16 } as Addon).backward;
+  assert.equal(backwardOf(1, 1, 0), 'bfloat16');
+  assert.equal(backwardOf(1, 0, 1), 'fixed16');
+  assert.equal(backwardOf(1, 0, 0), 'float32');
+  assert.equal(backwardOf(0, 1, 1), 'float32');
+});
 
 const installed = installedAddon();
 const skip = installed ? false : 'the native kernels are not built: npm run setup:native';

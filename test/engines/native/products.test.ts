@@ -33,6 +33,8 @@ interface Problem {
 type Window = Omit<Geometry, 'outHeight' | 'outWidth'>;
 
 const drawnProduct = 15 * 7;
+/** native/xbm.h's FIXED16_CHANNELS. */
+const fixed16Channels = 512;
 
 function problemOf(window: Window, seed: number, largestProduct = drawnProduct): Problem {
   const { batch, inHeight, inWidth, inChannels, outChannels, kernel } = window;
@@ -99,6 +101,10 @@ const manyLevels = {
   ...{ batch: 1, inHeight: 5, inWidth: 5, inChannels: 160, outChannels: 48 },
   ...{ kernel: 3, stride: 1, padding: 1 },
 };
+const manyChannels = {
+  ...{ batch: 2, inHeight: 3, inWidth: 3, inChannels: 32, outChannels: 1072 },
+  ...{ kernel: 2, stride: 1, padding: 1 },
+};
 const manyPixels = { batch: 3, inHeight: 15, inWidth: 15, inChannels: 16, outChannels: 48 };
 
 /** Largest levels and weights: of 4 and 8 bits, and where pairs of products fill int16. */
@@ -117,7 +123,9 @@ if (skip) test('products of the native kernels', { skip }, () => {});
 
 for (const [name, addon] of Object.entries(addons)) {
   const forwards: Format[] = addon.hasInt8 ? ['float32', 'levels8'] : ['float32'];
-  const backwards: Format[] = addon.hasBfloat16 ? ['float32', 'bfloat16'] : ['float32'];
+  const backwards: Format[] = ['float32'];
+  if (addon.hasBfloat16) backwards.push('bfloat16');
+  if (addon.hasFixed16) backwards.push('fixed16');
 
   describe(`products of the ${name} kernels`, { skip }, () => {
     for (const forward of forwards) {
@@ -139,6 +147,8 @@ for (const [name, addon] of Object.entries(addons)) {
         for (const splits of [1, 3])
           test(`${title}: pixels for three parts of a weight gradient, ${splits} of them splits`, () =>
             check(problemOf({ ...manyPixels, kernel: 7, stride: 1, padding: 3 }, 1), splits));
+        test(`${title}: more channels than share a scale in fixed point`, () =>
+          check(problemOf(manyChannels, 1), 2));
         if (forward !== 'levels8') continue;
         for (const [level, weight] of limits.filter((pair) => isExact(addon, pair))) {
           for (const extreme of [weight, -weight]) {
@@ -163,11 +173,13 @@ for (const [name, addon] of Object.entries(addons)) {
     const builder = new ProgramBuilder(addon);
     const { kernel, inChannels, outChannels } = geometry;
     const [taps, size] = [kernel ** 2, weights.length];
-    const ones = builder.persistent('ones', 4 * 256, new Float32Array(256).fill(1));
-    const zeros = builder.persistent('zeros', 4 * 256);
+    const widest = Math.max(256, inChannels, outChannels);
+    const ones = builder.persistent('ones', 4 * widest, new Float32Array(widest).fill(1));
+    const zeros = builder.persistent('zeros', 4 * widest);
     const source = forward === 'levels8' ? x : Float32Array.from(x);
     const input = builder.persistent('x', source.byteLength, source);
-    const gradient = builder.persistent('dy', dy.byteLength, backward === 'bfloat16' ? toBfloat16(dy) : dy);
+    const encoded = encode[backward](dy, outChannels);
+    const gradient = builder.persistent('dy', encoded.byteLength, encoded);
     const [w, wTransposed] = [
       builder.persistent('w', 4 * size),
       builder.persistent('transposed w', 4 * size),
@@ -258,9 +270,34 @@ for (const [name, addon] of Object.entries(addons)) {
   }
 }
 
-/** The upper halves of values that these are enough for. */
-const toBfloat16 = (values: Float32Array): Uint16Array =>
-  Uint16Array.from(new Uint32Array(values.buffer), (bits) => bits >>> 16);
+/** Gradients as products read them. */
+const encode: Record<
+  string,
+  (values: Float32Array, channels: number) => Float32Array | Uint16Array | Uint8Array
+> = {
+  float32: (values) => values,
+  /** The upper halves of values that these are enough for. */
+  bfloat16: (values) => Uint16Array.from(new Uint32Array(values.buffer), (bits) => bits >>> 16),
+  fixed16: toFixed16,
+};
+
+/** Pixels of whole numbers in units that differ from one to the next, and from one part of a pixel's channels to the next. */
+function toFixed16(values: Float32Array, channels: number): Uint8Array {
+  const parts = Math.ceil(channels / fixed16Channels);
+  const bytes = 2 * channels + 4 * parts;
+  const pixels = values.length / channels;
+  const view = new DataView(new ArrayBuffer(pixels * bytes));
+  for (let pixel = 0; pixel < pixels; pixel++) {
+    const unitOf = (part: number) => 2 ** -((pixel + part) % 11);
+    for (let c = 0; c < channels; c++) {
+      const units = values[pixel * channels + c] / unitOf(Math.floor(c / fixed16Channels));
+      view.setInt16(pixel * bytes + 2 * c, units, true);
+    }
+    for (let part = 0; part < parts; part++)
+      view.setFloat32(pixel * bytes + 2 * channels + 4 * part, unitOf(part), true);
+  }
+  return new Uint8Array(view.buffer);
+}
 
 /** No sum on the way to a bit's gradient is larger: below 2^24 floats have them exactly. */
 function largestBitSum({ geometry, weights, x, dy, segmentChannels }: Problem): number {

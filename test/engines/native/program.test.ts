@@ -20,6 +20,8 @@ function fakeAddon() {
     int8SumLimit: 1,
     int8ProductLimit: 0,
     hasBfloat16: 0,
+    hasFixed16: 0,
+    fixed16Channels: 512,
     kernels: ['copy', 'join'],
     arguments: { copy: ['from', 'to', 'size'], join: ['to', 'kind', 'parts'] },
     records: { part: ['tensor', 'weight'] },

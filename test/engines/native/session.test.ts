@@ -83,11 +83,12 @@ describe('native sessions', { skip }, () => {
 
   test('products that a build has not are refused', () => {
     const { addon, facts } = installed!;
-    const without = { ...addon, hasInt8: 0, hasBfloat16: 0 };
+    const without = { ...addon, hasInt8: 0, hasBfloat16: 0, hasFixed16: 0 };
     const create = (precision: Precision) => () =>
       createNativeEngine(without, facts, { threads: 1, precision });
     assert.throws(create({ forward: 'levels8', backward: 'float32' }), /no int8 products/);
     assert.throws(create({ forward: 'float32', backward: 'bfloat16' }), /no bfloat16 products/);
+    assert.throws(create({ forward: 'float32', backward: 'fixed16' }), /no fixed-point products/);
   });
 
   test('a submitted step has its batch: the caller may fill it anew at once', async () => {
