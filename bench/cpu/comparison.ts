@@ -1,7 +1,9 @@
 /** @file The engine and its PyTorch peers on one task: alternating rounds, medians, and whether they compute the same. */
 
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { instructionSets } from '../../src/engines/native/addon.js';
 import type { KernelTime } from '../../src/engines/native/program.js';
 import { packageRoot } from '../../src/paths.js';
 import { Contender, type Outcome } from './contender.js';
@@ -128,12 +130,25 @@ export async function compare(options: ComparisonOptions): Promise<Comparison[]>
 function peers({ task, python, problemFile, threads, compile }: ComparisonOptions) {
   if (!python) return [];
   const modes = compile ? ['eager', 'compile'] : ['eager'];
+  const precisions = multipliesBfloat16() ? ['f32', 'bf16'] : ['f32'];
+  if (precisions.length === 1)
+    console.log('left out: PyTorch bf16, which takes minutes a step on a processor without such products');
   return modes.flatMap((mode) =>
-    ['f32', 'bf16'].map((precision) => ({
+    precisions.map((precision) => ({
       name: `PyTorch ${precision}${mode === 'compile' ? ', torch.compile' : ''}`,
       command: [python, peerProcess, problemFile, task, precision, mode, String(threads)],
     })),
   );
+}
+
+/** Only Linux says which processors do not. */
+function multipliesBfloat16(): boolean {
+  try {
+    const names = instructionSets(readFileSync('/proc/cpuinfo', 'utf8'));
+    return names.some((name) => ['avx512_bf16', 'amx_bf16', 'bf16'].includes(name));
+  } catch {
+    return true;
+  }
 }
 
 function describe(outcome: Outcome, ours: Outcome): string {

@@ -20,7 +20,7 @@ interface ReportArguments {
   readonly onnx?: string;
   readonly imageSize?: number;
   readonly backbone?: string;
-  readonly format: 'table' | 'json' | 'csv' | 'md';
+  readonly format: 'table' | 'json' | 'csv' | 'md' | 'tex';
   readonly json?: boolean;
   readonly layers?: boolean;
   readonly table?: readonly string[];
@@ -55,13 +55,16 @@ export function registerHwReport(program: Command, io: Io): void {
     .option('--backbone <file>', 'the quantised backbone of the runs, when it has moved')
     .addOption(
       new Option('--format <format>', 'what to print')
-        .choices(['table', 'json', 'csv', 'md'])
+        .choices(['table', 'json', 'csv', 'md', 'tex'])
         .default('table'),
     )
     .option('--json', 'short for --format json')
     .option('--table <id>', 'print only this table (as named by the CSV files of --out); repeatable', collect)
     .option('--layers', 'add the mapping and energy of every layer')
-    .option('--out <folder>', 'also write report.md, report.json, every table as CSV and the charts')
+    .option(
+      '--out <folder>',
+      'also write report.md, report.json, every table as CSV and LaTeX, and the charts',
+    )
     .option('--force', 'with --out: replace files that are no hardware report’s')
     .addHelpText(
       'after',
@@ -76,6 +79,7 @@ Examples:
   xbm hw-report --shares published --set write.energyPerCell=104 --set policies.gating=by-component
   xbm hw-report --run results/runs/flowers-xbm-1a2b3c4d-s0 --format md
   xbm hw-report --shares published --table total --table claims
+  xbm hw-report --shares published --table energy-per-image --format tex
   xbm hw-report --network resnet18 --image-size 96 --layers
   xbm hw-report --onnx model.onnx --json
   xbm hw-report --shares published --out results/hardware
@@ -112,6 +116,11 @@ async function printReport(args: ReportArguments, io: Io): Promise<void> {
     const { reportMarkdown } = await import('../report/markdown.js');
     const { tableToMarkdown } = await import('../report/table.js');
     io.stdout(tables ? tables.map(tableToMarkdown).join('\n') : reportMarkdown(report, args.layers));
+  } else if (format === 'tex') {
+    const { latexDocument } = await import('../report/experiment/latex.js');
+    const { fromTable } = await import('../report/experiment/resultTable.js');
+    const chosen = tables ?? hardwareTables(report, args.layers);
+    io.stdout(latexDocument(chosen.map((table) => fromTable(table))));
   } else if (tables) {
     const { formatCell } = await import('../report/table.js');
     io.stdout(tables.map((table) => tableText(table, formatCell)).join('\n'));

@@ -1,4 +1,4 @@
-/** @file The hardware report on disk: Markdown, JSON, tables as CSV, charts as SVG and PNG. */
+/** @file The hardware report on disk: Markdown, JSON, tables as CSV and LaTeX, charts as SVG and PNG. */
 
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -6,6 +6,8 @@ import { z } from 'zod';
 import { UserError } from '../errors.js';
 import { makeFolder } from '../folders.js';
 import { replaceFiles } from '../model/replaceFile.js';
+import { latexDocument } from './experiment/latex.js';
+import { fromTable } from './experiment/resultTable.js';
 import { hardwareJson } from './hardwareJson.js';
 import type { HardwareReport } from './hardwareReport.js';
 import { hardwareTables } from './hardwareTables.js';
@@ -56,7 +58,7 @@ export const reportFiles: readonly string[] = [
 ];
 
 /** What every report has. */
-const ALWAYS = ['report.json', 'report.md', 'results.csv', join('tables', 'notes.csv')];
+const ALWAYS = ['report.json', 'report.md', 'tables.tex', 'results.csv', join('tables', 'notes.csv')];
 
 /** Of {@link hardwareJson}, what no report of another kind has. */
 const ownReport = z.object({ network: z.string(), preset: z.string(), arrayActivationsPerImage: z.number() });
@@ -100,6 +102,7 @@ export async function writeReport(report: HardwareReport, folder: string): Promi
   // First: a folder in which a killed process has begun is known as a report's.
   add('report.json', `${JSON.stringify(hardwareJson(report), null, 2)}\n`);
   add('report.md', reportMarkdown(report, true));
+  add('tables.tex', latexDocument(hardwareTables(report).map((table) => fromTable(table))));
   add('results.csv', tableToCsv(resultsTable(report)));
   const tables = hardwareTables(report, true);
   for (const table of tables) add(join('tables', `${table.id}.csv`), tableToCsv(table));

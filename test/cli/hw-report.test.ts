@@ -87,6 +87,9 @@ test('--table in every format; a network alone has no rows of results', async (t
     '### Total: reprogramming and inference over the test set (J)',
     '### Area',
   ]);
+  const tex = await print('--format', 'tex');
+  assert.deepEqual(tex.match(/\\label\{.*\}/g), ['\\label{tab:total}', '\\label{tab:area}']);
+  assert.match(tex, /\\caption\{Total: reprogramming and inference over the test set \(J\)\}/);
   const { tables } = JSON.parse(await print('--json'));
   assert.deepEqual(
     tables.map(({ id, rows }: { id: string; rows: unknown[] }) => [id, rows.length]),

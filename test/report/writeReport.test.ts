@@ -15,8 +15,8 @@ test('a report removes every table and chart of the one before, and nothing else
   const network = crossbarNetwork(buildNetwork('cifar-resnet8', 10), 32);
   const hardware = loadHardware('nn-imc', ['policies.head=mapped']); // XBM writes the head
   const own = new Set(
-    [...reportFiles, 'report.md', 'report.json', 'results.csv', 'tables/notes.csv'].map((path) =>
-      join(folder, path),
+    [...reportFiles, 'report.md', 'report.json', 'tables.tex', 'results.csv', 'tables/notes.csv'].map(
+      (path) => join(folder, path),
     ),
   );
   const published = publishedResults(network, 72);

@@ -4,17 +4,24 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { loadHardware } from '../../../src/hardware/load.js';
+import { crossbarNetwork } from '../../../src/hardware/network.js';
+import { buildNetwork } from '../../../src/model/networks.js';
 import { resultTables } from '../../../src/report/experiment/experimentTables.js';
 import { resultTableToCsv, resultTableToMarkdown } from '../../../src/report/experiment/formats.js';
 import { escapeLatex, latexDocument, resultTableToLatex } from '../../../src/report/experiment/latex.js';
 import {
   decimalsFor,
   formatResult,
+  fromTable,
   type ResultTable,
   textColumn,
 } from '../../../src/report/experiment/resultTable.js';
 import { uniqueSlugs } from '../../../src/report/experiment/slug.js';
 import { spreadOf } from '../../../src/report/experiment/statistics.js';
+import { hardwareReport } from '../../../src/report/hardwareReport.js';
+import { hardwareTables } from '../../../src/report/hardwareTables.js';
+import { publishedResults } from '../../../src/report/results.js';
 import { temporaryFolder } from '../../runs/fixtures.js';
 import { syntheticReport } from './syntheticReport.js';
 
@@ -74,26 +81,18 @@ test('LaTeX: long headers stand in lines, long texts in a column that breaks', (
   assert.ok(latex.includes('\\begin{tabular}{p{0.35\\linewidth}r}'));
 });
 
-test('LaTeX: the widest tables of an experiment fit an article', async (t) => {
+/** Why there is nothing to typeset with. */
+function withoutLatex(): string | false {
   const needs = [
     ['pdflatex', '--version'],
     ['kpsewhich', 'booktabs.sty', 'graphicx.sty'],
   ];
   const isThere = ([command, ...args]: string[]) => spawnSync(command, args).status === 0;
-  if (!needs.every(isThere)) return t.skip('pdflatex with booktabs and graphicx is not installed');
-  const folder = temporaryFolder(t);
-  const missing = [
-    {
-      task: 'cars',
-      method: 'xbm',
-      seed: 0,
-      variant: null,
-      reason: 'it has not been run',
-      command: 'xbm train '.repeat(12),
-    },
-  ] as const;
-  const paper = await syntheticReport({ network: 'resnet50', fullPrecision: true });
-  writeFileSync(join(folder, 'tables.tex'), latexDocument(resultTables({ ...paper, missing })));
+  return !needs.every(isThere) && 'pdflatex with booktabs and graphicx is not installed';
+}
+
+function assertTypesets(folder: string, tables: readonly ResultTable[]): void {
+  writeFileSync(join(folder, 'tables.tex'), latexDocument(tables));
   writeFileSync(
     join(folder, 'article.tex'),
     '\\documentclass{article}\\usepackage[T1]{fontenc}\\usepackage{booktabs,graphicx}\\begin{document}\\input{tables}\\end{document}',
@@ -108,6 +107,32 @@ test('LaTeX: the widest tables of an experiment fit an article', async (t) => {
   );
   assert.equal(status, 0, stdout);
   assert.doesNotMatch(stdout, /Overfull/);
+}
+
+const skip = withoutLatex();
+
+test('LaTeX: the widest tables of an experiment fit an article', { skip }, async (t) => {
+  const missing = [
+    {
+      task: 'cars',
+      method: 'xbm',
+      seed: 0,
+      variant: null,
+      reason: 'it has not been run',
+      command: 'xbm train '.repeat(12),
+    },
+  ] as const;
+  const paper = await syntheticReport({ network: 'resnet50', fullPrecision: true });
+  assertTypesets(temporaryFolder(t), resultTables({ ...paper, missing }));
+});
+
+test('LaTeX: the tables of a hardware report fit an article', { skip }, (t) => {
+  const network = crossbarNetwork(buildNetwork('resnet50', 1000), 224);
+  const report = hardwareReport(network, loadHardware('nn-imc'), publishedResults(network, 72));
+  assertTypesets(
+    temporaryFolder(t),
+    hardwareTables(report).map((each) => fromTable(each)),
+  );
 });
 
 test('LaTeX escapes leave no active character of the input', () => {
