@@ -37,7 +37,7 @@ export function registerReproduce(program: Command, io: Io): void {
     .option('--json', 'print the result as one JSON document')
     .option('--force', 'train again what is finished')
     .option('--name <name>', 'write the results to results/<name> instead of the name in the file')
-    .option('--replace', 'replace the report in results/<name> although it is of other runs')
+    .option('--replace', 'replace what is in results/<name>, a report of other runs or other files')
     .addOption(
       new Option('--launcher <launcher>', 'where runs are executed')
         .choices(['local', 'slurm'])
@@ -60,7 +60,7 @@ export function registerReproduce(program: Command, io: Io): void {
 Runs that are finished (by config hash) are not trained again; a run that fails does not stop the others, is listed at
 the end and makes the exit code 4. Interrupted anywhere, the same command continues. Results: results/<name>/
 summary.json, summary.csv, runs.parquet (one row per run), timings.json, and report.html with its tables and figures.
-A report that has runs which are not in this plan is not overwritten without --replace.
+A report that has runs which are not in this plan, and other files, are not overwritten without --replace.
 
 Examples:
   xbm reproduce quickstart
@@ -177,14 +177,26 @@ export async function reproduce(file: string, args: ReproduceArguments, io: Io):
   }
 }
 
-/** The report of other runs, as another --set, seeds or an edited file make them, is not lost without a word. */
+/**
+ * The report of other runs, as another --set, seeds or an edited file make them, is not lost without a word, nor are files of
+ * something else, such as a hardware report.
+ */
 async function otherReport(
   folder: string,
   runs: readonly PlannedRun[],
   { replace }: ReproduceArguments,
 ): Promise<UserError | null> {
-  const { runsOfOtherPlan } = await import('../reproduce/earlierReport.js');
-  const others = replace ? [] : runsOfOtherPlan(folder, runs);
+  if (replace) return null;
+  const { foreignFiles, runsOfOtherPlan } = await import('../reproduce/earlierReport.js');
+  const foreign = foreignFiles(folder);
+  if (foreign.length > 0) {
+    const more = foreign.length > 3 ? ` and ${foreign.length - 3} more` : '';
+    return new UserError(
+      `${folder} holds no reproduction's report, but ${foreign.slice(0, 3).join(', ')}${more}`,
+      'Give these results a name of their own (--name), or replace these files (--replace).',
+    );
+  }
+  const others = runsOfOtherPlan(folder, runs);
   if (others.length === 0) return null;
   return new UserError(
     `${folder} holds a report with runs that are not in this plan: ${others.length} of them, as ${others[0]}`,

@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -204,6 +213,23 @@ runs: own
     const grown = await xbm([...other, '--name', 'other']);
     assert.equal(grown.exitCode, ExitCode.ok, grown.err);
     assert.equal((await xbm(['again.yaml', '--name', '../x'])).exitCode, ExitCode.usage);
+  });
+
+  test('files of something else in the results folder stay without --replace', async () => {
+    const chip = join(folder, 'results', 'chip');
+    mkdirSync(join(chip, 'tables'), { recursive: true });
+    const files = { 'report.md': 'a hardware report', [join('tables', 'own.csv')]: 'a,b' };
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(chip, name), text);
+    const refused = await xbm(['again.yaml', '--name', 'chip']);
+    assert.equal(refused.exitCode, ExitCode.usage);
+    assert.match(refused.err, /chip holds no reproduction's report, but report\.md, tables\/own\.csv\n/);
+    assert.match(refused.err, /--name.*--replace/);
+    for (const [name, text] of Object.entries(files))
+      assert.equal(readFileSync(join(chip, name), 'utf8'), text);
+    const replaced = await xbm(['again.yaml', '--name', 'chip', '--replace']);
+    assert.equal(replaced.exitCode, ExitCode.ok, replaced.err);
+    assert.match(read('chip', 'report.md'), /^# /);
+    assert.ok(!existsSync(join(chip, 'tables', 'own.csv')));
   });
 
   test('options that would change nothing are refused', async () => {
