@@ -64,9 +64,9 @@ typedef struct {
  * stops between the short runs of a block.
  */
 #define BLOCKS_AHEAD 3
-static inline void prefetch(const void *tensor, const Block *block, long bytesPerValue) {
-  const char *ahead = (const char *)tensor + (block->start + BLOCKS_AHEAD * block->length) * bytesPerValue;
-  for (long byte = 0; byte < block->length * bytesPerValue; byte += ALIGNMENT) __builtin_prefetch(ahead + byte, 0, 2);
+static inline void prefetch(const void *tensor, const Block *block, long size) {
+  const char *ahead = (const char *)tensor + (block->start + BLOCKS_AHEAD * block->length) * size;
+  for (long byte = 0; byte < block->length * size; byte += ALIGNMENT) __builtin_prefetch(ahead + byte, 0, 2);
 }
 
 static void readInputs(const Group *group, const Block *block, Values *v) {
@@ -352,7 +352,7 @@ static void scaleToFixed16(const float *x, const float *scales, long length, int
   for (int i = 0; i < 8; i++) most = bits[i] > most ? bits[i] : most;
   float magnitudeOfMost;
   memcpy(&magnitudeOfMost, &most, sizeof most);
-  // Below, its reciprocal would overflow.
+  // Nothing to a gradient, and far above where the reciprocal would overflow.
   const int isZero = magnitudeOfMost < 1e-30f;
   *unit = isZero ? 0.f : magnitudeOfMost / FIXED16_LIMIT;
   const __m256 perUnit = _mm256_set1_ps(isZero ? 0.f : FIXED16_LIMIT / magnitudeOfMost);
@@ -388,7 +388,7 @@ static void backwardBlock(const Group *group, const Block *block, void *state) {
       if (owed->format == FIXED16) {
         char *pixel = (char *)at(group, owed->tensor) + to / group->channels * bytesPerPixel(FIXED16, group->channels);
         int16_t *target = (int16_t *)pixel + block->channel;
-        float *unit = unitOf(pixel, group->channels, block->channel);
+        float *unit = (float *)unitOf(pixel, group->channels, block->channel);
         scaleToFixed16(g ? g + from : noGradient, scales, block->width, target, unit);
         continue;
       }

@@ -3,7 +3,7 @@
  * host: scores [outC, bitsPerFilter], weights [outC, inC, k, k], so that row r of a filter is channel r / taps, tap r % taps.
  * Frozen weights and gradients lie as [row', outPadded], row' = tap · rowStride + channel.
  *
- * Products read weights in panels (products.c), twice: as they are, and transposed for the input gradient. From one step to
+ * Products read weights in panels (dots.h), twice: as they are, and transposed for the input gradient. From one step to
  * the next few masks and levels change: only those are written.
  */
 #include <math.h>

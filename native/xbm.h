@@ -115,7 +115,7 @@
 
 /**
  * int16 × int16 → int32, two at a time: gradients in fixed point where there is no bfloat16. x86 has it from AVX2 on, at
- * twice the rate of float32 or near it.
+ * twice the rate of float32 or near it; wherever AVX-512 has it, there are int8 products, too.
  */
 #if HAS_INT8 && defined(__AVX2__) && !HAS_BFLOAT16
 #define HAS_FIXED16 1
@@ -125,6 +125,7 @@
 /** As many channels share one scale: products of the largest values with weights of 8 bits just fit in an int32 sum. */
 #define FIXED16_CHANNELS 512
 #define FIXED16_LIMIT INT16_MAX
+_Static_assert((long long)FIXED16_CHANNELS * (FIXED16_LIMIT + 1) * 127 <= INT32_MAX, "sums overflow");
 
 /**
  * How values of a tensor lie in memory. Levels take a byte: activations' are unsigned, weights' are signed. A pixel of FIXED16
@@ -150,8 +151,10 @@ enum ParameterGroup { GROUPS(ENUM_VALUE) };
   A(format, FORMATS) A(inputFormat, FORMATS) A(gradientFormat, FORMATS) A(frozenFormat, FORMATS) A(kind, MEMBER_KINDS) \
   A(binarizer, BINARIZERS) A(group, GROUPS)
 
-typedef float Vector __attribute__((vector_size(4 * VECTOR), aligned(4)));
-typedef int32_t IntVector __attribute__((vector_size(4 * VECTOR), aligned(4)));
+/* Memory is read as dwords and as floats: these types may point to either. */
+typedef float Vector __attribute__((vector_size(4 * VECTOR), aligned(4), may_alias));
+typedef int32_t IntVector __attribute__((vector_size(4 * VECTOR), aligned(4), may_alias));
+typedef int32_t Dword __attribute__((may_alias));
 
 /** What a kernel call sees of its step. */
 typedef struct {
@@ -278,8 +281,8 @@ static inline long bytesPerPixel(int format, long channels) {
   return channels * bytesPerValue(format) + units * (long)sizeof(float);
 }
 /** Of a pixel of FIXED16: the value of one unit of this channel. */
-static inline float *unitOf(const void *pixel, long channels, long channel) {
-  return (float *)((int16_t *)pixel + channels) + channel / FIXED16_CHANNELS;
+static inline const float *unitOf(const char *pixel, long channels, long channel) {
+  return (const float *)((const int16_t *)pixel + channels) + channel / FIXED16_CHANNELS;
 }
 static inline long paddedChannels(long channels) { return ceilDivide(channels, LANES) * LANES; }
 

@@ -17,7 +17,7 @@ export interface Addon {
   readonly gradientChannels: number;
   /** Vectors of a batch norm's coefficient tensor, in order. */
   readonly coefficients: readonly string[];
-  /** Whether products take uint8 levels × int8 weights, bfloat16 × bfloat16, and int16 × int16, here. */
+  /** Whether products take uint8 levels × int8 weights, bfloat16 × bfloat16, and where there are none of these int16 × int16. */
   readonly hasInt8: number;
   /**
    * The instructions that int8 products take, and up to where they are exact: levels of the input, products with a weight;

@@ -1,6 +1,6 @@
 /**
  * @file The `native` engine: a training step as a program of C kernels, compiled on the machine that runs them, which take
- * the processor's int8 and bfloat16 products where it has them. Inference is ONNX Runtime's: nothing is trained there, and
+ * the processor's int8 products, and 16-bit ones for gradients, where it has them. Inference is ONNX Runtime's: nothing is trained there, and
  * its integers are as fast.
  */
 import { availableParallelism } from 'node:os';
@@ -13,7 +13,7 @@ import { NativeTrainingSession } from './trainingSession.js';
 export const engineEntry: EngineEntry = {
   name: 'native',
   description:
-    'C kernels built for this processor: int8 and bfloat16 products; once built the default where they were measured to be faster',
+    'C kernels built for this processor: int8 products, 16-bit gradients; once built the default where they were measured to be faster',
   async probe() {
     const opened = open();
     if ('reason' in opened) return { available: false, reason: opened.reason };

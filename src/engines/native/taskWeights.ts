@@ -47,7 +47,7 @@ export interface Weights {
   readonly segments: MaskSegments | null;
 }
 
-/** Bits that each switch all taps of the same input channels: what maskGradient of native/products.c wants. */
+/** Bits that each switch all taps of the same input channels: what maskGradient of native/gather.c wants. */
 export interface MaskSegments {
   /** Input channels of a bit; a filter's last one may have fewer. */
   readonly channels: number;

@@ -33,8 +33,9 @@ interface Problem {
 type Window = Omit<Geometry, 'outHeight' | 'outWidth'>;
 
 const drawnProduct = 15 * 7;
-/** native/xbm.h's FIXED16_CHANNELS. */
+/** native/xbm.h's FIXED16_CHANNELS and FIXED16_LIMIT. */
 const fixed16Channels = 512;
+const largestFixed16 = 32767;
 
 function problemOf(window: Window, seed: number, largestProduct = drawnProduct): Problem {
   const { batch, inHeight, inWidth, inChannels, outChannels, kernel } = window;
@@ -105,6 +106,11 @@ const manyChannels = {
   ...{ batch: 2, inHeight: 3, inWidth: 3, inChannels: 32, outChannels: 1072 },
   ...{ kernel: 2, stride: 1, padding: 1 },
 };
+/** As many channels as share a scale: sums of the largest values just fit in int32. */
+const oneFullScale = {
+  ...{ batch: 1, inHeight: 1, inWidth: 1, inChannels: 16, outChannels: 512 },
+  ...{ kernel: 1, stride: 1, padding: 0 },
+};
 const manyPixels = { batch: 3, inHeight: 15, inWidth: 15, inChannels: 16, outChannels: 48 };
 
 /** Largest levels and weights: of 4 and 8 bits, and where pairs of products fill int16. */
@@ -149,6 +155,14 @@ for (const [name, addon] of Object.entries(addons)) {
             check(problemOf({ ...manyPixels, kernel: 7, stride: 1, padding: 3 }, 1), splits));
         test(`${title}: more channels than share a scale in fixed point`, () =>
           check(problemOf(manyChannels, 1), 2));
+        if (backward === 'fixed16')
+          for (const extreme of [127, -127])
+            test(`${title}: nothing but the largest gradients and weights ${extreme}`, () => {
+              const problem = problemOf(oneFullScale, 1, 15 * 127);
+              problem.dy.fill(largestFixed16);
+              problem.weights.fill(extreme);
+              return check(problem, 1);
+            });
         if (forward !== 'levels8') continue;
         for (const [level, weight] of limits.filter((pair) => isExact(addon, pair))) {
           for (const extreme of [weight, -weight]) {
@@ -288,6 +302,7 @@ function toFixed16(values: Float32Array, channels: number): Uint8Array {
   const pixels = values.length / channels;
   const view = new DataView(new ArrayBuffer(pixels * bytes));
   for (let pixel = 0; pixel < pixels; pixel++) {
+    // One in the first pixel: what fills all bits must stay as it is.
     const unitOf = (part: number) => 2 ** -((pixel + part) % 11);
     for (let c = 0; c < channels; c++) {
       const units = values[pixel * channels + c] / unitOf(Math.floor(c / fixed16Channels));
