@@ -65,6 +65,22 @@ export function foldIntoBackbone(task: Task, backbone: Backbone): FoldedNetwork 
   return { ...folded, convs: { ...folded.convs, ...task.convs }, tensors: task.tensors };
 }
 
+/** Weights of a fine-tuned network whose level is not the backbone's; null: no levels were trained. */
+export function changedLevels(
+  { convs }: Pick<Task, 'convs'>,
+  backbone: Pick<Backbone, 'convs'>,
+): { changed: number; weights: number } | null {
+  let changed = 0;
+  let weights = 0;
+  for (const [name, own] of Object.entries(convs)) {
+    const frozen = backbone.convs[name];
+    if (own.kind === 'float' || frozen.kind === 'float') return null;
+    weights += own.levels.length;
+    for (let i = 0; i < own.levels.length; i++) changed += Number(own.levels[i] !== frozen.levels[i]);
+  }
+  return weights === 0 ? null : { changed, weights };
+}
+
 /** Mask bits of one layer, or of all. */
 export interface MaskShare {
   readonly bits: number;

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import type { Backbone } from '../model/backbone.js';
 import { layersOfKind } from '../model/graph.js';
 import { findWeights } from '../model/resolve.js';
 import { backbonePath, listBackbones, loadBackbone } from '../model/store.js';
@@ -32,6 +33,8 @@ export async function describeBackbone(path: string) {
       0,
     ),
     weightBits: backbone.weightBits,
+    /** Median over output channels of what one level of their weights is worth; null in full precision. */
+    levelWidth: medianLevelWidth(backbone),
     activationBits: backbone.activationBits,
     classes: backbone.head.bias.length,
     normalization: backbone.normalization,
@@ -40,6 +43,14 @@ export async function describeBackbone(path: string) {
     calibration: provenance.calibration,
     programVersion,
   };
+}
+
+function medianLevelWidth({ convs }: Backbone): number | null {
+  const widths = Object.values(convs).flatMap((weights) =>
+    weights.kind === 'levels' ? [...weights.scales] : [],
+  );
+  const used = widths.filter((width) => width > 0).sort((a, b) => a - b);
+  return used[Math.floor(used.length / 2)] ?? null;
 }
 
 export type BackboneDescription = Awaited<ReturnType<typeof describeBackbone>> & {
@@ -52,13 +63,23 @@ export function printDescription(description: BackboneDescription, json: boolean
     io.stdout(`${JSON.stringify(description)}\n`);
     return;
   }
-  const { bytes, weightBits, activationBits, normalization, sourceSha256, calibration, agreement, ...rest } =
-    description;
+  const {
+    bytes,
+    weightBits,
+    levelWidth,
+    activationBits,
+    normalization,
+    sourceSha256,
+    calibration,
+    agreement,
+    ...rest
+  } = description;
   const width = (bits: number) => (bits === 32 ? 'full precision' : `${bits} bits`);
   const rows = {
     file: `${rest.file} (${formatBytes(bytes)})`,
     network: `${rest.network}, ${rest.convolutions} convolutions with ${rest.weights} weights, ${rest.classes} classes`,
-    weights: width(weightBits),
+    weights:
+      width(weightBits) + (levelWidth === null ? '' : `, levels ${levelWidth.toPrecision(2)} wide (median)`),
     activations: width(activationBits),
     normalization: `mean ${normalization.mean.join(', ')}; deviation ${normalization.std.join(', ')}`,
     calibration: calibration || 'none',

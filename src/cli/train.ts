@@ -120,6 +120,7 @@ function report(
     return;
   }
   const masked = summary.maskBits > 0;
+  const { levels } = summary;
   const rows = [
     ['task', summary.name ?? summary.task],
     ['method', summary.method],
@@ -128,12 +129,25 @@ function report(
       ? [['switched off', `${summary.shareOff.toFixed(2)} % of ${summary.maskBits} mask bits`]]
       : []),
     ...(masked ? [['masks', formatBytes(summary.maskBytes)]] : []),
+    ...(levels ? [['other levels', `${percentOf(levels)} % of ${levels.weights} weights`]] : []),
     ['task file', formatBytes(summary.taskBytes)],
     ...(timings ? [['training', trainingTime(timings)]] : []),
     ['folder', path],
   ];
   io.stdout(formatTable(['', ''], rows).split('\n').slice(2).join('\n'));
+  if (levels && levels.changed < MOVED * levels.weights)
+    io.stderr(
+      `Note: nearly all weights have kept their levels, so what was learned is batch norm and the head. Weights want a learning rate ` +
+        `that goes with the width of a level, which \`xbm backbone info\` prints: with Adam about a fiftieth of it ` +
+        `(--set training.optimizer=adam --set training.learningRate.weights=…)\n`,
+    );
 }
+
+/** Of the weights: with fewer on other levels a fine-tuned network is the backbone. */
+const MOVED = 0.001;
+
+const percentOf = ({ changed, weights }: { changed: number; weights: number }): string =>
+  ((100 * changed) / weights).toFixed(2);
 
 function trainingTime({ trainingSeconds, trainingImagesPerSecond }: RunTimings): string {
   return `${formatDuration(trainingSeconds)}, ${formatNumber(trainingImagesPerSecond)} images/s`;

@@ -1,6 +1,6 @@
 /** @file The end of a run: the task file, the guards on it, its accuracy, the summary. */
 import { maskBits } from '../adaption/geometry.js';
-import { foldIntoBackbone, maskShares, type Task, taskFromState } from '../adaption/task.js';
+import { changedLevels, foldIntoBackbone, maskShares, type Task, taskFromState } from '../adaption/task.js';
 import { maskBytes, readTaskFile, writeTaskFile } from '../adaption/taskFile.js';
 import type { TrainingPlan } from '../engines/engine.js';
 import { backboneSha256 } from '../model/hash.js';
@@ -59,6 +59,7 @@ export function summarize(
   const { experiment, backbone, engine, loaders } = inputs;
   const { mask } = plan.method;
   const best = outcome.checkpoint.bestValidation;
+  const levels = changedLevels(task, backbone);
   return {
     task: experiment.task,
     name: experiment.name,
@@ -77,6 +78,7 @@ export function summarize(
     shareOff: maskShares(task).total.shareOff,
     maskBits: mask ? maskBits(plan.graph, mask) : 0,
     maskBytes: maskBytes(task),
+    ...(levels && { levels }),
     taskBytes,
     classes: inputs.classes.length,
     trainImages: loaders.train.samples.length,

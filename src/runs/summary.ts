@@ -29,6 +29,8 @@ const schema = z.object({
   shareOff: percent,
   maskBits: count,
   maskBytes: count,
+  /** Weights of a fine-tuned network whose level is not the backbone's, of how many; runs of older versions lack it. */
+  levels: z.object({ changed: count, weights: count }).optional(),
   /** Bytes of task.safetensors. */
   taskBytes: count,
   classes: count,

@@ -69,6 +69,7 @@ test('import, info, list, check', async () => {
   const info = await run('info', 'tiny');
   assert.equal(info.code, 0, info.err);
   assert.ok(info.out.includes(`${sha256} (verified)`));
+  assert.match(info.out, /^weights +4 bits, levels 0\.\d+ wide \(median\)$/m);
   assert.match((await run('list')).out, /tiny\s+cifar-resnet8\s+4\/4/);
   assert.equal((await run('list', '--json')).json().backbones[0].backbone.sha256, sha256);
 

@@ -63,6 +63,17 @@ describe('xbm train, eval and masks', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
+  test('fine-tuning says how many weights have other levels, and warns where next to none has', async () => {
+    const finished = await xbm(['train', config, '--method', 'finetune', '--out', whole('finetune')]);
+    assert.match(finished.out, /^other levels +\d+\.\d\d % of \d+ weights$/m);
+    assert.doesNotMatch(finished.err, /have kept their levels/);
+    const still = ['--set', 'training.learningRate.weights=1e-9', '--set', 'training.epochs=1'];
+    const { exitCode, out, err } = await xbm(['train', config, '--method', 'finetune', ...still]);
+    assert.equal(exitCode, ExitCode.ok, err);
+    assert.match(out, /^other levels +0\.00 % of/m);
+    assert.match(err, /Note: nearly all weights have kept their levels.*xbm backbone info/);
+  });
+
   test('a run learns, and its JSON is stdout’s last line', async () => {
     const result = await xbm(['train', config, '--json']);
     assert.equal(result.exitCode, ExitCode.ok, result.err);

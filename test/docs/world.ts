@@ -1,7 +1,6 @@
 /** @file A small world in which the documents' examples run: data sets in their official layouts, weights, a model. */
-import { copyFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { gzipSync } from 'node:zlib';
 import { buildNetwork } from '../../src/model/networks.js';
 import { readSafetensors, writeSafetensors } from '../../src/model/safetensors.js';
 import { saveBackbone } from '../../src/model/store.js';
@@ -13,10 +12,7 @@ import { randomBackbone } from '../model/fixtures.js';
 
 const image = (size: number) => (path: string, key: number) => writeImage(path, size, size, key);
 
-/**
- * Writes `data/`, which stands for the documents' /data, `shared/data` for the development data, and one set of
- * weights under both of the names that the documents use.
- */
+/** Writes `data/`, which stands for the documents' /data, and the weights that they import. */
 export async function writeWorld(root: string): Promise<void> {
   const data = join(root, 'data');
   await writeCubs(join(data, 'cubs'), image(40));
@@ -28,15 +24,9 @@ export async function writeWorld(root: string): Promise<void> {
   }
   await writeClassFolders(join(data, 'imagenet-sample'), { '.': 12 });
   await writeClassFolders(join(data, 'quickdraw'), { candle: 10, donut: 10 }, 8);
-  mkdirSync(join(root, 'shared', 'data', 'backbones'), { recursive: true });
-  symlinkSync(join(data, 'imagenet-sample'), join(root, 'shared', 'data', 'imagenet-sample'));
   const weights = join(root, 'resnet50.safetensors');
   await saveBackbone(weights, randomBackbone(32, 32), { sourceSha256: '', calibration: '' });
   await writeSafetensors(weights, (await readSafetensors(weights)).tensors);
-  writeFileSync(
-    join(root, 'shared', 'data', 'backbones', 'resnet50-imagenet.safetensors.gz'),
-    gzipSync(readFileSync(weights)),
-  );
 }
 
 /** A folder to work in, as a reader of one document has it; returns its path. */

@@ -31,6 +31,10 @@ for (const method of ['xbm', 'piggyback', 'finetune', 'classifier'] as const) {
 
     const task = await readTaskFile(folder.task, inputs.backbone.graph);
     const network = foldIntoBackbone(task, inputs.backbone);
+    assert.deepEqual(
+      summary.levels,
+      method === 'finetune' ? { changed: summary.levels?.changed, weights: 4 * 99 } : undefined,
+    );
     const { engine, loaders } = inputs;
     const again = await evaluate({ engine, network, loader: loaders.test, batchSize: 6, imageSize: 8 });
     assert.equal(again.accuracy, summary.accuracy);
