@@ -74,6 +74,11 @@ method, or the published shares when there are none; \`xbm reproduce\` averages 
 the model, its policies and sources. --out replaces an earlier hardware report in its folder, other files only with
 --force.
 
+Tables (--table):
+  accuracy, energy-per-image, saving-per-image, uniform-share, inference, reprogramming, total, ratio-to-xbm,
+  ratio-to-inference, switching-<method>, wear, energy-components, area, latency, memory, sensitivity-reprogramming,
+  sensitivity-write-energy, sensitivity-switching, sensitivity-accuracy, claims, policies, assumptions, constants, layers.
+
 Examples:
   xbm hw-report --preset nn-imc --shares published
   xbm hw-report --shares published --set write.energyPerCell=104 --set policies.gating=by-component

@@ -66,10 +66,10 @@ Keys: every constant and policy of a hardware description (docs/hardware.md), ma
 Values: a list (64,72,128) or from..to:count with equal ratios.
 
 Examples:
-  xbm sweep --vary array.rows=32,64,72,128 --vary array.columns=32,64,72,128
+  xbm sweep --vary array.rows=32,64,72,128 --vary array.columns=32,64,72,128 --set policies.adderTree=log2
   xbm sweep --vary write.energyPerCell=0.6..80000:30 --task sketches --out sweep.parquet
   xbm sweep --vary policies.placement=arrays-per-digit,digits-side-by-side --vary mask.shareOff=20,30,40
-  xbm sweep --vary array.adcBits=4,5,6,8 --vary array.rows=36,72,144 --chart pareto.svg
+  xbm sweep --vary array.adcBits=4,5,6,8 --vary array.rows=36,72,144 --set policies.adderTree=log2 --chart pareto.svg
 `,
     )
     .action((args: SweepArguments) => runSweep(args, io));
@@ -108,7 +108,7 @@ async function runSweep(args: SweepArguments, io: Io): Promise<void> {
   const front = paretoFront(result, x, y);
   const priced = sweepScenario(network, hardware, scenario, { ...named, set: args.set ?? [] }, result.axes);
   const heading = scenarioLines(priced);
-  for (const note of cautions(result, hardware.energy.adderTree.value.length)) io.stderr(`Note: ${note}\n`);
+  for (const note of cautions(result, hardware, scenario)) io.stderr(`Note: ${note}\n`);
   if (args.out !== undefined) await writePoints(resolve(io.cwd, args.out), result, io);
   if (args.chart !== undefined) {
     await writeChart(resolve(io.cwd, args.chart), paretoChart(result, x, y, heading), io);
@@ -118,16 +118,37 @@ async function runSweep(args: SweepArguments, io: Io): Promise<void> {
 }
 
 /** What a reader of the points must know. */
-function cautions(result: SweepResult, deepestGiven: number): string[] {
+function cautions(
+  result: SweepResult,
+  { array, energy, policies }: HardwareDescription,
+  scenario: Scenario,
+): string[] {
   const notes: string[] = [];
+  const deepestGiven = energy.adderTree.value.length;
+  const sweeps = (...keys: string[]): boolean => keys.some((key) => result.axes.includes(key));
   const stages = result.columns.get('deepestAdderTree') as Float64Array;
   const extrapolated = stages.reduce((count, value) => count + Number(value > deepestGiven), 0);
   if (extrapolated > 0) {
     notes.push(
       `${extrapolated} of ${result.points} designs need adder trees of more than ${deepestGiven} stages: energy and area are extrapolated, doubling per stage.`,
     );
+    if (policies.adderTree === 'nn-imc') {
+      notes.push(
+        'NN-IMC’s rule takes powers of two as stages: policies.adderTree=log2 takes as many as are needed.',
+      );
+    }
   }
-  if (result.axes.some((key) => key === 'array.adcBits' || key === 'array.cellBits')) {
+  if (scenario.gating?.kind !== 'masks' && sweeps('array.rows', 'mask.rows')) {
+    notes.push(
+      'XBM’s share of columns off is assumed the same for segments of any rows; the published ones are for 72.',
+    );
+  }
+  if (sweeps('array.rows') && !sweeps('array.adcBits')) {
+    notes.push(
+      `The ADC keeps its ${array.adcBits.value} bits at every array.rows, although more rows make more levels.`,
+    );
+  }
+  if (sweeps('array.adcBits', 'array.cellBits')) {
     notes.push('Accuracy is not modelled: what fewer ADC or cell bits cost in accuracy does not show here.');
   }
   for (const key of result.idleAxes) {

@@ -1,7 +1,7 @@
 /** @file Chip area. Areas per array and per block: XBM slides; one shared block of adder trees and ReLUs: NN-IMC. */
 import type { HardwareDescription } from './description.js';
 import type { NetworkMapping } from './mapping.js';
-import { adderStages, adderTreeCost, lineScale } from './rates.js';
+import { adderStages, adderTreeCost, digitsPerWeight, lineScale } from './rates.js';
 
 /** µm², in the rows of the slides' tables and pie. */
 export interface AreaRows {
@@ -55,7 +55,8 @@ export function areaOf(
     switchMatrix: area.switchMatrix.value * scale.rows,
     adc: area.adc.value * scale.columns * scale.adcBits,
     shiftAddInput: area.shiftAddInput.value * scale.columns,
-    shiftAddWeight: area.shiftAddWeight.value * scale.columns,
+    // A weight in one cell leaves nothing to add: neither energy nor area.
+    shiftAddWeight: digitsPerWeight(hardware) > 1 ? area.shiftAddWeight.value * scale.columns : 0,
     maskBuffer: area.maskBuffer.value * scale.columns,
   };
   let treeSum = 0;

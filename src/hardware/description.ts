@@ -47,7 +47,7 @@ const policies = z.strictObject({
   firstConvolution: z.enum(['as-others', 'pixel-bits']),
   /** The classifier head: computed digitally and left out (NN-IMC), or mapped to arrays. */
   head: z.enum(['digital', 'mapped']),
-  /** How often the mask buffer is read: once per image, or at every array activation. */
+  /** Reads of the mask buffer: each bit once per image, or by every array that needs it at every activation. */
   maskBuffer: z.enum(['per-image', 'per-activation']),
   /** Constants at other array heights, widths and ADC resolutions than they were published for. */
   scaling: z.enum(['per-line', 'none']),
@@ -85,7 +85,13 @@ export const hardwareSchema = z.strictObject({
     adcBits: bits,
     columnsPerAdc: count('columns'),
   }),
-  precision: z.strictObject({ weightBits: bits, activationBits: bits, pixelBits: bits, bufferBits: bits }),
+  precision: z.strictObject({
+    weightBits: bits,
+    activationBits: bits,
+    pixelBits: bits,
+    /** Of an output in the global buffer; null: as activations. */
+    bufferBits: bits.nullable().default(null),
+  }),
   /** The array for which energies and areas were published; see `policies.scaling`. */
   reference: z.strictObject({
     rows: count('rows'),

@@ -66,7 +66,9 @@ export function layerEnergy(mapping: LayerMapping, activity: LayerActivity, rate
     adderStages(rowSegments, policies.adderTree),
     policies.deeperAdderTrees,
   );
-  const maskReads = policies.maskBuffer === 'per-image' ? 1 : layer.positions;
+  // With a weight's digits in arrays of their own, each of these reads the bit from its own buffer.
+  const readers = policies.placement === 'arrays-per-digit' ? rates.digits : 1;
+  const maskReads = policies.maskBuffer === 'per-image' ? 1 : layer.positions * readers;
   return {
     switchMatrix: linesOn * cycles * rates.switchMatrix,
     adc: columnsOn * cycles * rates.adc,

@@ -1,7 +1,7 @@
 /**
- * @file Published figures of the five tasks. Shares switched off: NN-IMC, main.py at commit 6e69878; accuracies: XBM
- * slides (ResNet-50, 4-bit weights and activations) and, in full precision, the Piggyback paper; images and classes: the
- * data sets' official splits.
+ * @file Published figures of the five tasks. Shares switched off: NN-IMC, main.py at commit 6e69878, `sparsity_all`
+ * ("piggyback") and `sparsity_ksm` ("ksm+binary"); accuracies: XBM slides (ResNet-50, 4-bit weights and activations) and,
+ * in full precision, the Piggyback paper; images and classes: the data sets' official splits.
  */
 
 /** What all published accuracies have in common; `rows` of a column segment of XBM. */
@@ -16,7 +16,10 @@ export interface PublishedTask {
   readonly accuracy: { readonly finetune: number; readonly piggyback: number; readonly xbm: number };
   /** Top-1 in full precision, per cent; fine-tuning: one network per task. */
   readonly fullPrecisionAccuracy: { readonly finetune: number; readonly piggyback: number };
-  /** Per cent of mask bits that are 0. */
+  /**
+   * Per cent of mask bits that are 0. XBM's are NN-IMC's `sparsity_ksm`; KSM masks kernels, but NN-IMC takes them off
+   * whole array activations and charges no reprogramming: we read them as XBM's column shares.
+   */
   readonly shareOff: { readonly piggyback: number; readonly xbm: number };
 }
 
@@ -27,7 +30,8 @@ export const PUBLISHED_SHARES_SOURCE =
 export const publishedSources = {
   accuracy: 'XBM, conference slides (ASP-DAC 2022): ResNet-50, 4-bit weights and activations',
   fullPrecisionAccuracy: 'Piggyback (ECCV 2018): ResNet-50, full precision',
-  shareOff: 'NN-IMC, main.py at commit 6e69878: shares of the authors’ energy runs',
+  shareOff:
+    'NN-IMC, main.py at commit 6e69878: shares of the authors’ energy runs; those of XBM are named sparsity_ksm there',
   masks: 'XBM, abstract and conference slides (ASP-DAC 2022): ResNet-50, 23 M weights',
 } as const;
 
@@ -82,5 +86,8 @@ export const publishedTasks: readonly PublishedTask[] = [
   },
 ];
 
-/** Assumption: without trained runs every fine-tuned weight moves by one level (NN-IMC: 3.75 J). */
+/**
+ * Our assumption: without trained runs every fine-tuned weight moves by one level, which is 3.75 J by NN-IMC's formula.
+ * NN-IMC reads the change from checkpoints that are not public.
+ */
 export const ASSUMED_MEAN_LEVEL_CHANGE = 1;

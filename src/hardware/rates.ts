@@ -29,10 +29,14 @@ export interface Rates {
   readonly policies: Policies;
 }
 
+/** Cells of one weight. */
+export function digitsPerWeight({ precision, array }: HardwareDescription): number {
+  return Math.ceil(precision.weightBits.value / array.cellBits.value);
+}
+
 /** The per-activation rates of a description. */
 export function ratesOf(hardware: HardwareDescription): Rates {
   const { array, energy, precision, reference, policies } = hardware;
-  const digits = Math.ceil(precision.weightBits.value / array.cellBits.value);
   const scale = lineScale(hardware);
   const parts = {
     switchMatrix: energy.switchMatrix.value,
@@ -51,7 +55,7 @@ export function ratesOf(hardware: HardwareDescription): Rates {
   return {
     rows: array.rows.value,
     columns: array.columns.value,
-    digits,
+    digits: digitsPerWeight(hardware),
     cellBits: array.cellBits.value,
     activationBits: precision.activationBits.value,
     pixelBits: precision.pixelBits.value,
@@ -63,7 +67,7 @@ export function ratesOf(hardware: HardwareDescription): Rates {
     adderTree: energy.adderTree.value,
     adderTreeUnits: energy.adderTreeUnits.value,
     relu: energy.relu.value / energy.reluUnits.value,
-    buffer: energy.bufferPerBit.value * precision.bufferBits.value,
+    buffer: energy.bufferPerBit.value * (precision.bufferBits ?? precision.activationBits).value,
     maskBuffer: energy.maskBufferPerBit.value,
     policies,
   };
@@ -71,7 +75,8 @@ export function ratesOf(hardware: HardwareDescription): Rates {
 
 /**
  * How constants published for the reference array carry over (policy `scaling`, an assumption): the switch matrix
- * grows with the rows, ADCs and shift-adds with the columns, a SAR ADC with its bits (one comparison each).
+ * grows with the rows (it drives source lines too, but no source splits it), ADCs and shift-adds with the columns, a
+ * SAR ADC with its bits (one comparison each).
  */
 export function lineScale(hardware: HardwareDescription): { rows: number; columns: number; adcBits: number } {
   if (hardware.policies.scaling === 'none') return { rows: 1, columns: 1, adcBits: 1 };

@@ -3,6 +3,7 @@ import { UserError } from '../errors.js';
 import type { HardwareDescription, Policies } from './description.js';
 import type { LayerMask } from './gating.js';
 import { type CrossbarNetwork, layerWeights, mappedLayers, type WeightLayer } from './network.js';
+import { digitsPerWeight } from './rates.js';
 import { cellWritePicojoules, type DigitDistances, digitDistances } from './writes.js';
 
 /** What the arrays hold for a task. */
@@ -23,8 +24,8 @@ export interface Rewrite {
   readonly cells: number;
   /** Writes of all cells: more than `cells` where a cell is written once per level that it moves. */
   readonly cellWrites: number;
-  /** Writes of the cell that is written most. */
-  readonly worstCellWrites: number;
+  /** Writes of the cell that is written most; null: unknown, as only a mean is assumed. */
+  readonly worstCellWrites: number | null;
   readonly joules: number;
   /** The writes spread evenly over the cells that are written at a time. */
   readonly seconds: number;
@@ -82,14 +83,13 @@ export function addRewrites(a: Rewrite, b: Rewrite): Rewrite {
   return {
     cells: a.cells + b.cells,
     cellWrites: a.cellWrites + b.cellWrites,
-    worstCellWrites: Math.max(a.worstCellWrites, b.worstCellWrites),
+    worstCellWrites:
+      a.worstCellWrites === null || b.worstCellWrites === null
+        ? null
+        : Math.max(a.worstCellWrites, b.worstCellWrites),
     joules: a.joules + b.joules,
     seconds: a.seconds + b.seconds,
   };
-}
-
-function digitsPerWeight(hardware: HardwareDescription): number {
-  return Math.ceil(hardware.precision.weightBits.value / hardware.array.cellBits.value);
 }
 
 function countWrites(
@@ -113,7 +113,7 @@ function countWrites(
   if (change !== null) {
     requireMeanLevelChange(policies);
     const cells = weights * digits;
-    return { cells, cellWrites: cells * change, worstCellWrites: Math.ceil(change) };
+    return { cells, cellWrites: cells * change, worstCellWrites: null };
   }
 
   if (isMasked(from) && isMasked(to) && policies.piggybackCells === 'all') {
@@ -247,7 +247,7 @@ function levelWrites(
   digits: number,
   distances: DigitDistances,
   policy: HardwareDescription['policies']['finetuneCells'],
-): Writes {
+): Writes & { readonly worstCellWrites: number } {
   const { offset, size, changedCells, digitSteps, worstDigitSteps } = distances;
   // Millions of weights but few pairs of levels: count the pairs, then price each once.
   const pairs = new Uint32Array(1 << 16);

@@ -1,6 +1,6 @@
 /** @file How the comparison of two methods depends on the write energy and on how often tasks switch. */
 
-/** Published energies of one cell write, from the cheapest to the dearest. */
+/** Published energies of one cell write, from the cheapest to the dearest; where they are: `writeEnergyCitations`. */
 export const publishedWriteEnergies: readonly { readonly picojoules: number; readonly source: string }[] = [
   { picojoules: 0.22, source: 'CiMLoop rram_neurosim_default, 900 kΩ (2 V, 50 ns)' },
   { picojoules: 0.6, source: 'NVSim / NVMExplorer RRAM cell' },
@@ -11,6 +11,13 @@ export const publishedWriteEnergies: readonly { readonly picojoules: number; rea
   { picojoules: 120, source: 'CiMLoop ISAAC cell, 1.33 kΩ (2 V, 40 ns)' },
   { picojoules: 3910, source: 'PipeLayer, per spike' },
   { picojoules: 80_000, source: 'NN-IMC (the authors): 1 V, 100 µs × 20 pulses, 40 µS' },
+];
+
+/** CiMLoop's energies are voltage² · pulse width / resistance of its cell files. */
+export const writeEnergyCitations: readonly string[] = [
+  'CiMLoop: T. Andrulis et al., ISPASS 2024; github.com/mit-emze/cimloop, commit d6e1390, workspace/models/memory_cells: rram_neurosim_default, rram_isaac_isca_2016, rram_wan_nature_2022 (NeuRRAM), energy V²·t/R of each.',
+  'NVSim / NVMExplorer: github.com/lpentecost/NVMExplorer, commit 16eb289, data/cell_cfgs/RRAM.cell, SetEnergy.',
+  'PipeLayer: L. Song et al., HPCA 2017. NN-IMC: github.com/mengjian0502/NN-IMC, commit 6e69878, main.py, cell_specs.',
 ];
 
 /** Energy of a task under one method: one reprogramming, then `images` inferences. */

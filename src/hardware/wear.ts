@@ -3,7 +3,10 @@ import type { HardwareDescription } from './description.js';
 import type { Rewrite } from './reprogramming.js';
 
 export interface Wear {
-  /** Switches until a cell that is written the most at every switch reaches its endurance; null: nothing is written. */
+  /**
+   * Switches until a cell that is written the most at every switch reaches its endurance; null: nothing is written, or
+   * how often that cell is written is unknown.
+   */
   readonly switchesWorstCell: number | null;
   /** The same for the average cell; null: nothing is written. */
   readonly switchesAverageCell: number | null;
@@ -16,7 +19,7 @@ export function wearOf(rewrite: Rewrite, usedCells: number, hardware: HardwareDe
   const perWrite = policies.wear === 'pulse' ? write.pulses.value : 1;
   const writes = write.endurance.value / perWrite;
   return {
-    switchesWorstCell: Math.floor(writes / rewrite.worstCellWrites),
+    switchesWorstCell: rewrite.worstCellWrites === null ? null : Math.floor(writes / rewrite.worstCellWrites),
     switchesAverageCell: Math.floor(writes / (rewrite.cellWrites / usedCells)),
   };
 }

@@ -10,7 +10,7 @@ export function warnings(report: HardwareReport): string[] {
   const { hardware } = report;
   const isRewritten = rewritingMethods(report).length > 0;
   const found = [
-    'Every component has a fixed energy. CiMLoop (Fig. 6) finds such models off by 28 % on average against data-dependent ones.',
+    'Every component has a fixed energy. CiMLoop (ISPASS 2024, arXiv:2405.07259, Fig. 6) finds such models off by 28 % on average against data-dependent ones.',
     `Every reprogramming figure hangs on the write energy: ${writeEnergy(report)}. Published values span 0.2 pJ to 80 nJ${isRewritten ? '; see the sensitivity tables' : ''}.`,
   ];
   const deepest = hardware.energy.adderTree.value.length;
@@ -29,13 +29,17 @@ export function warnings(report: HardwareReport): string[] {
         : 'The array differs from the one the constants were published for: switch matrix scaled by rows, ADC and shift-adds by columns, ADC by bits, an assumption.',
     );
   }
+  const { array, reference } = hardware;
+  if (array.cellBits.value !== reference.cellBits.value) {
+    found.push(
+      `Cells hold ${array.cellBits.value} bits, the constants were published for ${reference.cellBits.value}: none is scaled for that, and the ADC keeps its ${array.adcBits.value} bits.`,
+    );
+  }
   return found;
 }
 
 function isScaled({ array, reference }: HardwareDescription): boolean {
-  return (['rows', 'columns', 'cellBits', 'adcBits'] as const).some(
-    (key) => array[key].value !== reference[key].value,
-  );
+  return (['rows', 'columns', 'adcBits'] as const).some((key) => array[key].value !== reference[key].value);
 }
 
 /** "80 nJ". */
@@ -106,10 +110,14 @@ export function assumptionsTable(report: HardwareReport): Table {
     ],
     [
       'buffer',
-      'every output of a mapped layer is written to the global buffer once and passes ReLU once (NN-IMC)',
+      `every output of a mapped layer is written to the global buffer once, in ${(hardware.precision.bufferBits ?? hardware.precision.activationBits).value} bits, and passes ReLU once (NN-IMC)`,
     ],
     ['batch norm', 'digital and folded: two float32 values per channel of each task, no energy (NN-IMC)'],
     ['groups', 'each group of a grouped convolution gets arrays of its own'],
+    [
+      'left out',
+      `energy of the memory cells of an array (the slides give none), buffer reads, residual sums, pooling, requantisation, ${hardware.policies.head === 'digital' ? 'the classifier head, ' : ''}drivers and DACs, interconnect, control, leakage, off-chip memory: the figures compare designs and are not absolute chip energies`,
+    ],
   );
   return {
     id: 'assumptions',

@@ -26,7 +26,7 @@ export function hardwareTables(report: HardwareReport, perLayer = false): Table[
 function claimsTable(report: HardwareReport): Table {
   return {
     id: 'claims',
-    title: 'Claims of the paper',
+    title: 'Claims of XBM and its sister paper XMA',
     header: ['claim', 'verdict', 'this model', 'source of the claim'],
     rows: checkClaims(report).map(({ claim, verdict, own, source }) => [claim, verdict, own, source]),
     notes: [],

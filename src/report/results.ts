@@ -95,7 +95,8 @@ export function publishedResults(network: CrossbarNetwork, maskRows: number): Re
         : [
             `The shares were published for segments of ${PUBLISHED_ROWS} rows and are assumed for ${maskRows}.`,
           ]),
-      `Fine-tuning without trained runs: every weight moves by ${ASSUMED_MEAN_LEVEL_CHANGE} level on average (NN-IMC), also between two tasks.`,
+      `Fine-tuning without trained runs: every weight moves by ${ASSUMED_MEAN_LEVEL_CHANGE} level on average, also between two tasks. That is our assumption: NN-IMC computes the change from checkpoints that are not public.`,
+      'XBM’s published shares: NN-IMC calls them sparsity_ksm (“ksm+binary”); that they are XBM’s column shares is our reading.',
       'XBM with published shares: the same share of columns is off in every array; no per-layer shares are published.',
       'Piggyback between two tasks with published shares: the two masks count as independent.',
     ],

@@ -8,8 +8,9 @@ import { OVERRIDE, withOverrides } from '../hardware/load.js';
  */
 export function hardwareForRuns(
   hardware: HardwareDescription,
-  { weightBits, activationBits }: { readonly weightBits: number; readonly activationBits: number },
+  widths: { readonly weightBits: number; readonly activationBits: number },
 ): HardwareDescription {
+  const { weightBits, activationBits } = widths;
   if (weightBits > 8 || activationBits > 8) {
     throw new UserError(
       `the runs use a backbone of ${weightBits}-bit weights and ${activationBits}-bit activations, which no crossbar holds`,
@@ -18,8 +19,9 @@ export function hardwareForRuns(
   }
   const { precision } = hardware;
   const overrides: Record<string, number> = {};
-  for (const [key, bits] of Object.entries({ weightBits, activationBits })) {
-    const { value, source } = precision[key as keyof typeof precision];
+  for (const key of ['weightBits', 'activationBits'] as const) {
+    const bits = widths[key];
+    const { value, source } = precision[key];
     if (value === bits) continue;
     if (source === OVERRIDE) {
       throw new UserError(
@@ -28,9 +30,6 @@ export function hardwareForRuns(
       );
     }
     overrides[`precision.${key}`] = bits;
-  }
-  if ('precision.activationBits' in overrides && precision.bufferBits.source !== OVERRIDE) {
-    overrides['precision.bufferBits'] = activationBits;
   }
   return withOverrides(hardware, overrides);
 }

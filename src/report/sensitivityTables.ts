@@ -7,6 +7,7 @@ import {
   publishedWriteEnergies,
   savingPercent,
   totalJoules,
+  writeEnergyCitations,
 } from '../hardware/sensitivity.js';
 import { formatEnergy, writeEnergy } from './assumptions.js';
 import { type HardwareReport, type MethodCosts, rewritingMethods } from './hardwareReport.js';
@@ -47,7 +48,7 @@ function reprogrammingTable(report: HardwareReport, rewriting: readonly MethodNa
       ...columns.map(({ profile }) => totalJoules(profile, picojoules, 0)),
       source,
     ]),
-    notes: [`Columns: task / method. This report: ${writeEnergy(report)}.`],
+    notes: [`Columns: task / method. This report: ${writeEnergy(report)}.`, ...writeEnergyCitations],
   };
 }
 
@@ -70,7 +71,10 @@ function writeEnergyTable(report: HardwareReport, others: readonly MethodName[])
     title: 'Energy that XBM saves by write energy: one switch, then the test set (%)',
     header: ['per cell write', ...pairs.map(({ task, other }) => `${task} / ${other}`), 'source'],
     rows,
-    notes: ['Columns: task / the method that XBM is compared with. Per cent of that method’s total.'],
+    notes: [
+      'Columns: task / the method that XBM is compared with. Per cent of that method’s total.',
+      ...writeEnergyCitations,
+    ],
   };
 }
 

@@ -1,5 +1,6 @@
 /** @file The report's tables about tasks and methods, one per question. */
 import type { MethodName } from '../adaption/method.js';
+import type { Policies } from '../hardware/description.js';
 import { writeEnergy, writeSource } from './assumptions.js';
 import { type HardwareReport, type MethodCosts, methodsOf, savedPercent } from './hardwareReport.js';
 import type { Cell, Table } from './table.js';
@@ -152,6 +153,12 @@ function switchTables(report: HardwareReport): Table[] {
   });
 }
 
+const finetuneWrites: Readonly<Record<Policies['finetuneCells'], string>> = {
+  'mean-level-change': 'Fine-tuning that moves a weight by n levels writes each of its cells n times',
+  'changed-cells': 'A cell that fine-tuning changes is written once',
+  'digit-distance': 'A cell that fine-tuning moves by n digit steps is written n times',
+};
+
 function wearTable(report: HardwareReport): Table {
   const { write, policies } = report.hardware;
   const rows = Object.entries(report.tasks).flatMap(([task, { methods }]) =>
@@ -160,7 +167,7 @@ function wearTable(report: HardwareReport): Table {
       method,
       Math.round(costs.cellsWritten),
       costs.reprogrammingSeconds,
-      costs.wear.switchesWorstCell ?? 'no limit',
+      costs.wear.switchesWorstCell ?? (costs.cellWrites > 0 ? 'unknown' : 'no limit'),
       costs.wear.switchesAverageCell ?? 'no limit',
     ]),
   );
@@ -171,7 +178,7 @@ function wearTable(report: HardwareReport): Table {
     rows,
     notes: [
       `${write.parallelCells.value} cells at a time, ${write.pulses.value} pulses of ${write.pulseWidth.value.toLocaleString('en-US')} ns each; endurance ${write.endurance.value.toExponential()} ${policies.wear === 'pulse' ? 'pulses' : 'writes'} (${report.hardware.sources[write.endurance.source] ?? write.endurance.source}).`,
-      `A cell that fine-tuning moves by n levels is written ${policies.finetuneCells === 'changed-cells' ? 'once' : 'n times'} (policies.finetuneCells=${policies.finetuneCells}).`,
+      `${finetuneWrites[policies.finetuneCells]} (policies.finetuneCells=${policies.finetuneCells}). A cell that Piggyback changes is written once, however far it moves (NN-IMC)${policies.finetuneCells === 'changed-cells' ? '' : ', which favours Piggyback'}.`,
     ],
   };
 }

@@ -68,10 +68,25 @@ test('--table prints only the named tables', async (t) => {
     '--table',
     'claims',
   );
-  assert.equal(out.match(/^Claims of the paper$/gm)?.length, 1);
-  assert.match(out, /^Claims of the paper\n/);
+  assert.equal(out.match(/^Claims of XBM and its sister paper XMA$/gm)?.length, 1);
+  assert.match(out, /^Claims of XBM and its sister paper XMA\n/);
+  assert.match(out, /^XMA: “by eliminating cell re-programming, .* +consistent with our reading /m);
   assert.match(out, /^conv1 +3 +2 +6 +60\.49 +3\.704 +/m);
   assert.doesNotMatch(out, /Accuracy/);
+});
+
+test('--help names every table', async (t) => {
+  const cwd = temporaryFolder(t);
+  const { out } = await report(cwd, '--help');
+  const { err } = await report(cwd, ...'--shares published --table beauty'.split(' '));
+  const listed = out
+    .match(/^Tables \(--table\):\n([\s\S]*?)\.$/m)![1]
+    .replaceAll(/\s+/g, ' ')
+    .trim();
+  const known = err
+    .match(/Its tables are (.*)\./)![1]
+    .replace(/switching-piggyback, switching-finetune/, 'switching-<method>');
+  assert.equal(listed, known);
 });
 
 test('--table in every format; a network alone has no rows of results', async (t) => {

@@ -121,6 +121,14 @@ test('published tasks, other shares, extrapolated adder trees and unmodelled acc
   assert.equal(code, 0);
   assert.match(err, /2 of 4 designs need adder trees of more than 8 stages/);
   assert.match(err, /Accuracy is not modelled/);
+  assert.match(err, /share of columns off is assumed the same for segments of any rows/);
+  assert.doesNotMatch(err, /The ADC keeps/, 'its bits are swept');
+  const rows = await sweep(temporaryFolder(t), '--vary', 'array.rows=36,72');
+  assert.match(rows.err, /more than 8 stages: .*\n.* policies\.adderTree=log2 takes as many as are needed/);
+  assert.match(rows.err, /The ADC keeps its 5 bits at every array\.rows/);
+  const masks = await sweep(temporaryFolder(t), '--vary', 'mask.rows=72,144');
+  assert.match(masks.err, /share of columns off is assumed the same for segments of any rows/);
+  assert.doesNotMatch(masks.err, /The ADC keeps/);
 });
 
 test('a trained run: its learned masks, its network and image size', async (t) => {
@@ -130,6 +138,7 @@ test('a trained run: its learned masks, its network and image size', async (t) =
   const { code, out, err } = await sweep(cwd, ...args);
   assert.equal(code, 0, err);
   assert.match(err, /published share of flowers, 4\.48 %/);
+  assert.doesNotMatch(err, /is assumed the same/, 'its masks are known');
   const { points, scenario } = JSON.parse(out);
   assert.equal(points, 2);
   assert.deepEqual([scenario.run, scenario.task], [basename(run), 'flowers']);

@@ -148,6 +148,27 @@ test('area per array: 11,380.2 µm² (S), within 1 µm²; arrays dominate the ch
   }
 });
 
+test('a weight in one cell needs no shift-add over its digits: neither energy nor area', () => {
+  const { energy, area } = model('nn-imc', 'array.cellBits=4');
+  assert.equal(energy().rows.shiftAddWeight, 0);
+  assert.equal(area.rows.shiftAddWeight, 0);
+});
+
+test('the global buffer is as wide as activations unless it is set', () => {
+  const buffer = (...overrides: string[]) => model('nn-imc', ...overrides).energy().rows.buffer / 1e6;
+  within(buffer(), 0.1334, 'NN-IMC: 4 bits');
+  within(buffer('precision.activationBits=8'), 2 * 0.1334, '8 bits');
+  within(buffer('precision.activationBits=8', 'precision.bufferBits=4'), 0.1334, 'set to 4 bits');
+});
+
+test('mask bits per activation: read by both arrays of a weight, or by the one that holds both digits', () => {
+  const mask = (...overrides: string[]) => model('nn-imc', ...overrides).energy(0.375).rows.maskBuffer / 1e6;
+  within(mask(), 339_968 * 0.003e-6, 'once per image');
+  within(mask('policies.maskBuffer=per-activation'), 2 * 0.1818, 'arrays per digit');
+  const sideBySide = 'policies.placement=digits-side-by-side';
+  within(mask('policies.maskBuffer=per-activation', sideBySide), 0.1818, 'digits side by side');
+});
+
 test('the last stage of ResNet-50 holds 63 % of the mask bits and 19 % of the array energy', () => {
   const { mapping } = model('nn-imc');
   const last = mapping.layers.filter(({ layer }) => layer.name.startsWith('layer4.'));

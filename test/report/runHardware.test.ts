@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { loadHardware } from '../../src/hardware/load.js';
+import { ratesOf } from '../../src/hardware/rates.js';
 import { hardwareForRuns } from '../../src/report/runHardware.js';
 
 const widths = (weightBits: number, activationBits: number, ...overrides: string[]) => {
-  const { precision } = hardwareForRuns(loadHardware('nn-imc', overrides), { weightBits, activationBits });
-  return [precision.weightBits.value, precision.activationBits.value, precision.bufferBits.value];
+  const hardware = hardwareForRuns(loadHardware('nn-imc', overrides), { weightBits, activationBits });
+  const { precision, energy } = hardware;
+  const bufferBits = ratesOf(hardware).buffer / energy.bufferPerBit.value;
+  return [precision.weightBits.value, precision.activationBits.value, Math.round(bufferBits)];
 };
 
 test('a chip takes the widths of the runs; the buffer follows the activations unless it was set', () => {
