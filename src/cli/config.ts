@@ -64,5 +64,5 @@ async function listConfigs(io: Io, json: boolean): Promise<void> {
   }
   const header = ['name', 'task', 'method', 'network', 'bits', 'pixels', 'epochs', 'hash'];
   const rows = configs.map((config): Cell[] => Object.values(config));
-  io.stdout(formatTable(header, rows));
+  io.stdout(formatTable(header, rows, io.columns));
 }

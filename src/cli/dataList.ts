@@ -31,7 +31,11 @@ export function printDataList(io: Io, json: boolean): void {
     ]);
   });
   io.stdout(
-    formatTable(['task', 'data set', 'edition', 'train', 'test', 'classes', 'protocol', 'folder'], rows),
+    formatTable(
+      ['task', 'data set', 'edition', 'train', 'test', 'classes', 'protocol', 'folder'],
+      rows,
+      io.columns,
+    ),
   );
   io.stdout('\ndatasets.md says where each set comes from and how its folder must look.\n');
 }

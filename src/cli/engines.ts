@@ -26,7 +26,7 @@ export function registerEngines(program: Command, io: Io): void {
         description,
         detail,
       ]);
-      io.stdout(formatTable(['engine', 'available', 'what it is', 'device, or why not'], rows));
+      io.stdout(formatTable(['engine', 'available', 'what it is', 'device, or why not'], rows, io.columns));
       io.stdout(`\n--engine auto: ${why}\n`);
     });
 }

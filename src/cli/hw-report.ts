@@ -128,7 +128,7 @@ async function printReport(args: ReportArguments, io: Io): Promise<void> {
     io.stdout(latexDocument(chosen.map((table) => fromTable(table))));
   } else if (tables) {
     const { formatCell } = await import('../report/table.js');
-    io.stdout(tables.map((table) => tableText(table, formatCell)).join('\n'));
+    io.stdout(tables.map((table) => tableText(table, formatCell, io)).join('\n'));
   } else {
     const { formatCell } = await import('../report/table.js');
     const { reportTitle } = await import('../report/markdown.js');
@@ -136,7 +136,7 @@ async function printReport(args: ReportArguments, io: Io): Promise<void> {
     io.stdout(`${reportTitle(report)}\n${report.source}\n\n`);
     for (const warning of warnings(report)) io.stdout(`Note: ${warning}\n`);
     for (const table of hardwareTables(report, args.layers)) {
-      io.stdout(`\n${tableText(table, formatCell)}`);
+      io.stdout(`\n${tableText(table, formatCell, io)}`);
     }
   }
   if (args.out !== undefined) {
@@ -165,10 +165,14 @@ function taskRows<T extends Pick<Table, 'rows'>>(table: T): T {
   );
 }
 
-function tableText(table: Table, formatCell: (cell: string | number | null) => string): string {
+function tableText(
+  table: Table,
+  formatCell: (cell: string | number | null) => string,
+  { columns }: Io,
+): string {
   const rows = table.rows.map((row) => row.map((cell) => (cell === null ? null : formatCell(cell))));
   const notes = table.notes.map((note) => `${note}\n`).join('');
-  return `${table.title}\n${formatTable(table.header, rows)}${notes}`;
+  return `${table.title}\n${formatTable(table.header, rows, columns)}${notes}`;
 }
 
 async function buildReport(args: ReportArguments, io: Io): Promise<HardwareReport> {

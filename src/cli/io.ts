@@ -9,6 +9,8 @@ export interface Io {
   stderr: (text: string) => void;
   /** stderr is a terminal: progress bars may redraw their line. */
   isTerminal: boolean;
+  /** Of the terminal that stdout is; null: it is none. */
+  columns: number | null;
   env: Record<string, string | undefined>;
   cwd: string;
   /** Aborted by Ctrl-C, SIGTERM or SIGHUP: a command then leaves its files intact and throws `signal.reason`. */
@@ -21,6 +23,7 @@ export function processIo(): Io {
     stdout: writer(process.stdout),
     stderr: writer(process.stderr),
     isTerminal: process.stderr.isTTY === true,
+    columns: process.stdout.isTTY ? (process.stdout.columns ?? null) : null,
     env: process.env,
     cwd: process.cwd(),
     signal: interruptSignal(),

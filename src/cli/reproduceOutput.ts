@@ -30,7 +30,7 @@ export function printPlan(
     states[entry.state],
     timeOf(entry),
   ]);
-  io.stdout(`${formatTable(['run', ...(variants ? ['variant'] : []), 'plan', 'time'], rows)}\n`);
+  io.stdout(`${formatTable(['run', ...(variants ? ['variant'] : []), 'plan', 'time'], rows, io.columns)}\n`);
   const notes = new Map<string, string[]>();
   for (const { run, note } of entries) {
     if (note) notes.set(note, [...(notes.get(note) ?? []), run.name]);

@@ -46,7 +46,7 @@ async function showRuns(folder: string | undefined, args: RunsArguments, io: Io)
   for (const { problem } of runs) if (problem) io.stderr(`${problem}\n`);
   if (args.json) io.stdout(`${JSON.stringify({ folder: path, runs: runs.map(jsonOf) })}\n`);
   else if (args.csv) io.stdout(await csvOf(runs));
-  else if (runs.length > 0) io.stdout(tableOf(runs));
+  else if (runs.length > 0) io.stdout(tableOf(runs, io));
   else io.stderr(`no runs${args.task === undefined ? '' : ` of ${args.task}`} in ${path}\n`);
 }
 
@@ -78,7 +78,7 @@ async function csvOf(runs: readonly ListedRun[]): Promise<string> {
   return tableToCsv({ header: [...facts, ...results, 'settings'], rows });
 }
 
-function tableOf(runs: readonly ListedRun[]): string {
+function tableOf(runs: readonly ListedRun[], { columns }: Io): string {
   const percent = (value: number | null) => value?.toFixed(2) ?? null;
   const telling = runs.some(({ settings }) => Object.keys(settings).length > 0);
   const rows = runs.map((run): Cell[] => [
@@ -93,7 +93,7 @@ function tableOf(runs: readonly ListedRun[]): string {
     ...(telling ? [settingsText(run)] : []),
   ]);
   const header = ['task', 'method', 'seed', 'accuracy %', 'off %', 'epochs', 'state', 'folder'];
-  return formatTable([...header, ...(telling ? ['settings'] : [])], rows);
+  return formatTable([...header, ...(telling ? ['settings'] : [])], rows, columns);
 }
 
 /** As `--set` takes them. */

@@ -1,5 +1,6 @@
 /** @file What the charts of the hardware report and of an experiment's report have in common. */
 import type { TopLevelSpec } from 'vega-lite';
+import { wrap } from '../wrap.js';
 
 export interface Chart {
   /** A file name. */
@@ -40,18 +41,6 @@ export interface StackedPart {
 }
 
 const SUBTITLE_SIZE = 11;
-
-/** Lines of at most `characters`, broken at spaces. */
-export function wrap(text: string, characters: number): string[] {
-  const lines: string[] = [];
-  for (const word of text.split(' ')) {
-    const line = lines.at(-1);
-    if (line !== undefined && line.length + 1 + word.length <= characters)
-      lines[lines.length - 1] += ` ${word}`;
-    else lines.push(word);
-  }
-  return lines;
-}
 
 /**
  * Energies of one switch of task and of inference, stacked, a panel per task, as in the slides.

@@ -19,6 +19,7 @@ export function fakeIo(overrides: Partial<Io> = {}): FakeIo {
       err += text;
     },
     isTerminal: false,
+    columns: null,
     env: {},
     cwd: tmpdir(),
     ...overrides,

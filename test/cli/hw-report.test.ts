@@ -56,6 +56,15 @@ test('the table says what is reproduced, warns, and cites; without runs it falls
   assert.match(out, /^slides: F\. Zhang et al\./m);
 });
 
+test('in a terminal its tables are no wider than that', async (t) => {
+  const io = fakeIo({ cwd: temporaryFolder(t), columns: 100 });
+  const code = await main(['hw-report', '--shares', 'published', '--table', 'claims'], io);
+  assert.equal(code, 0, io.err());
+  const lines = io.out().split('\n');
+  assert.ok(lines.length > 8);
+  for (const line of lines) assert.ok(line.length <= 100, line);
+});
+
 test('--table prints only the named tables', async (t) => {
   const { out } = await report(
     temporaryFolder(t),

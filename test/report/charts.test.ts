@@ -3,7 +3,6 @@ import { test } from 'node:test';
 import { loadHardware } from '../../src/hardware/load.js';
 import { crossbarNetwork } from '../../src/hardware/network.js';
 import { buildNetwork } from '../../src/model/networks.js';
-import { wrap } from '../../src/report/chartParts.js';
 import { hardwareCharts } from '../../src/report/hardwareCharts.js';
 import { hardwareReport } from '../../src/report/hardwareReport.js';
 import { renderPng, renderSvg } from '../../src/report/render.js';
@@ -42,11 +41,6 @@ test('the chart of reprogramming names the write energy, and is not drawn wider 
     const panels = tasks.length * Math.max(90, Math.ceil(440 / tasks.length)) + 12 * (tasks.length - 1);
     assert.ok(width < panels + 110, `${tasks.length} tasks: ${width} pixels, panels ${panels}`);
   }
-});
-
-test('lines break at spaces; a word that is too long has a line of its own', () => {
-  assert.deepEqual(wrap('ab cd ef', 5), ['ab cd', 'ef']);
-  assert.deepEqual(wrap('a abcdefgh b', 4), ['a', 'abcdefgh', 'b']);
 });
 
 test('the same report draws the same bytes', async () => {

@@ -1,5 +1,5 @@
 /** @file Result tables for papers: LaTeX with the packages booktabs and graphicx. */
-import { wrap } from '../chartParts.js';
+import { wrap } from '../../wrap.js';
 import { type Column, forPeople, isNumeric, printedCells, type ResultTable } from './resultTable.js';
 
 const commands: Readonly<Record<string, string>> = {
