@@ -87,7 +87,7 @@ async function reportFinished(
       'Choose another --out, or add --force to replace it.',
     );
   }
-  await folder.requireSoundTask();
+  await folder.readTask();
   const { InputGuard } = await import('./inputGuard.js');
   const unchecked = await new InputGuard(io).check(folder, summary, experiment);
   if (unchecked.images) await requireSameRoot(folder, experiment, io);

@@ -135,28 +135,41 @@ async function syncFolder(folder: string): Promise<void> {
   }
 }
 
+/** The disk, not what was asked for, stands in the way; `ENOENT`: the folder is gone. */
+export class StorageError extends UserError {
+  constructor(
+    readonly code: 'ENOSPC' | 'EFBIG' | 'ENOENT',
+    ...rest: ConstructorParameters<typeof UserError>
+  ) {
+    super(...rest);
+  }
+}
+
 function explain(path: string, error: unknown): unknown {
   const code = (error as NodeJS.ErrnoException).code;
   switch (code) {
     case 'ENOSPC':
     case 'EDQUOT':
-      return new UserError(
+      return new StorageError(
+        'ENOSPC',
         `${path}: the disk is full`,
         'Free some space and run again; no file was changed.',
         ExitCode.unavailable,
       );
     case 'EFBIG':
-      return new UserError(
+      return new StorageError(
+        'EFBIG',
         `${path}: larger than a file may be here`,
         'Raise the limit (`ulimit -f`) or choose another disk; no file was changed.',
         ExitCode.unavailable,
       );
     case 'ENOENT':
-      return new UserError(`${path}: its folder does not exist`, 'Create the folder first.');
+      return new StorageError('ENOENT', `${path}: its folder does not exist`, 'Create the folder first.');
     case 'EACCES':
     case 'EPERM':
-    case 'EROFS':
       return new UserError(`${path}: no permission to write here`, 'Choose another folder.');
+    case 'EROFS':
+      return new UserError(`${path}: the file system is read-only`, 'Choose another folder.');
     case 'ENOTDIR':
     case 'ENAMETOOLONG':
     case 'EEXIST':

@@ -3,7 +3,6 @@ import { statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { rowsPerBit } from '../adaption/geometry.js';
 import type { Task } from '../adaption/task.js';
-import { readTaskFile } from '../adaption/taskFile.js';
 import { loadExperiment } from '../config/load.js';
 import { UserError } from '../errors.js';
 import type { LayerMask } from '../hardware/gating.js';
@@ -71,7 +70,7 @@ export async function readRunResults(
     }
   }
   const imageSize = options.imageSize ?? commonImageSize(chosen);
-  const tasks = await Promise.all(chosen.map(({ folder }) => readTaskFile(folder.task)));
+  const tasks = await Promise.all(chosen.map(({ folder }) => folder.readTask()));
   const results = chosen.map((run, i) => taskResult(run, tasks[i]));
   const levelsNeeded = options.needLevels || results.some(({ stored }) => stored.kind === 'levels');
   const backbone = levelsNeeded ? await backboneOf(first, options.backboneFile) : undefined;

@@ -35,7 +35,7 @@ export async function inspectRun(run: PlannedRun): Promise<Inspection> {
     }
     const { configHash } = folder.readSummary();
     if (configHash !== run.configHash) return at('again', 'its summary is of another experiment');
-    await folder.requireSoundTask();
+    await folder.readTask();
     return at('done');
   } catch (error) {
     if (error instanceof UserError) return at('again', error.message);

@@ -3,7 +3,8 @@ import { existsSync, rmSync, statSync } from 'node:fs';
 import { taskTensors } from '../adaption/parameters.js';
 import { foldIntoBackbone, taskFromState } from '../adaption/task.js';
 import type { TrainingPlan } from '../engines/engine.js';
-import { replaceFile } from '../model/replaceFile.js';
+import { UserError } from '../errors.js';
+import { replaceFile, StorageError } from '../model/replaceFile.js';
 import { evaluate } from '../training/evaluate.js';
 import { scheduleOf, trainingPlan } from '../training/plan.js';
 import { type TrainingOutcome, train } from '../training/trainer.js';
@@ -40,8 +41,20 @@ export async function executeRun(
     } catch {
       // What stopped the run says more than why its folder could not be cleared.
     }
-    throw error;
+    throw error instanceof StorageError ? inRun(folder, error) : error;
   }
+}
+
+/** What is saved, and how to go on from it. */
+function inRun(folder: RunFolder, { code, message, hint, exitCode }: StorageError): UserError {
+  if (code === 'ENOENT' && !existsSync(folder.path))
+    return new UserError(
+      `${folder.path}: the run folder was moved or deleted while it was trained in`,
+      'Where it was moved, its last checkpoint goes on: --out with its new place, and --resume.',
+    );
+  if (code === 'ENOENT' || folder.status !== 'unfinished') return new UserError(message, hint, exitCode);
+  const remedy = code === 'ENOSPC' ? 'Free some space' : 'Raise the limit (`ulimit -f`)';
+  return new UserError(message, `${remedy} and go on from the last checkpoint with --resume.`, exitCode);
 }
 
 async function runIn(

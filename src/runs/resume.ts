@@ -41,7 +41,7 @@ export function requireRecords(metrics: string, bytes: number): void {
   if (size !== undefined && size >= bytes) return;
   const found = size === undefined ? 'is missing' : `has ${size} bytes`;
   throw new UserError(
-    `${metrics}: ${found}; at the checkpoint it had ${bytes}: records of the steps before it are gone`,
+    `${metrics}: ${found}; at the checkpoint it had ${bytes} bytes: records of the steps before it are gone`,
     'Restore the file, or train again from the start with --force.',
   );
 }

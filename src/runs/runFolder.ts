@@ -2,16 +2,19 @@
 
 import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import type { Task } from '../adaption/task.js';
+import { readTaskFile } from '../adaption/taskFile.js';
 import { loadExperiment } from '../config/load.js';
 import { isPrintedExperiment } from '../config/print.js';
 import type { Experiment } from '../config/schema.js';
 import { UserError, withHint } from '../errors.js';
 import { makeFolder } from '../folders.js';
 import { removeLeftovers } from '../model/replaceFile.js';
-import { readSafetensors } from '../model/safetensors.js';
 import { isEventFile } from './eventFile.js';
 import { acquireLock, type Lock, LockedError } from './lock.js';
 import { parseSummary, parseTimings, type RunSummary, type RunTimings } from './summary.js';
+
+const RESTORE = 'Restore the file, or train the run anew with --force.';
 
 /** `finished` has a summary; `unfinished` has a checkpoint to resume from; else there is nothing to keep. */
 export type RunStatus = 'absent' | 'unfinished' | 'finished';
@@ -119,11 +122,17 @@ export class RunFolder {
 
   /**
    * Before a fresh start that nobody forced.
-   * @throws UserError when files that it would replace are not those of a run of xbm
+   * @throws UserError when it would replace a trained task, or files that are not those of a run of xbm
    */
   requireOwn(): void {
     const taken = [this.config, ...this.#files].filter(existsSync);
     if (taken.length === 0) return;
+    // A run has its summary before its checkpoint goes: this is the rest of a result that was copied or cleaned up.
+    if (existsSync(this.task) && this.status === 'absent')
+      throw new UserError(
+        `${this.path}: holds a trained task (task.safetensors), but neither summary.json nor a checkpoint`,
+        'Copy the whole run again, choose another folder with --out, or add --force to train in the place of that task.',
+      );
     const hasConfig = existsSync(this.config);
     if (hasConfig && isPrintedExperiment(readFileSync(this.config, 'utf8'))) return;
     const why = hasConfig ? 'xbm did not write its config.yaml' : 'it has no config.yaml';
@@ -136,6 +145,7 @@ export class RunFolder {
 
   /** After a start that failed before its first step: removes what it wrote, unless there is a result or a record. */
   clearUnlessBegun(): void {
+    if (!existsSync(this.path)) return;
     const recorded = statSync(this.metrics, { throwIfNoEntry: false })?.size ?? 0;
     if (this.status !== 'absent' || recorded > 0) return;
     this.clear();
@@ -160,7 +170,7 @@ export class RunFolder {
     const summary = this.readSummary();
     const missing = [this.config, this.task].filter((file) => !existsSync(file));
     if (missing.length === 0) {
-      loadExperiment({ config: this.config });
+      this.#requireSoundConfig();
       return summary;
     }
     const names = missing.map((file) => basename(file)).join(' and ');
@@ -170,9 +180,24 @@ export class RunFolder {
     );
   }
 
-  /** Reads the whole task file. @throws UserError when it is missing or damaged */
-  async requireSoundTask(): Promise<void> {
-    await withHint('Restore the file, or train the run anew with --force.', readSafetensors(this.task));
+  #requireSoundConfig(): void {
+    try {
+      loadExperiment({ config: this.config });
+    } catch (error) {
+      throw error instanceof UserError ? new UserError(error.message, RESTORE, error.exitCode) : error;
+    }
+  }
+
+  /** The whole task file of a finished run. @throws UserError when it is missing, damaged or another run's */
+  async readTask(): Promise<Task> {
+    const task = await withHint(RESTORE, readTaskFile(this.task));
+    const own = this.readSummary().configHash;
+    if (task.configHash === own) return task;
+    const short = (hash: string) => hash.slice(0, 8);
+    throw new UserError(
+      `${this.task}: is of another run: its config is ${short(task.configHash)}, that of summary.json ${short(own)}`,
+      RESTORE,
+    );
   }
 
   /** @throws UserError when they are missing or damaged */

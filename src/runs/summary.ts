@@ -79,5 +79,8 @@ function parse<T>(shape: z.ZodType<T>, path: string, text: string): T {
   if (result.success) return result.data;
   const paths = result.error.issues.map((issue) => issue.path.join('.') || 'the whole');
   const keys = [...new Set(paths)].join(', ');
-  throw new UserError(`${path}: not written by a run: ${keys}`, 'Train the run again with --force.');
+  throw new UserError(
+    `${path}: not written by a run: wrong or missing keys: ${keys}`,
+    'Train the run again with --force.',
+  );
 }

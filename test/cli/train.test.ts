@@ -63,6 +63,35 @@ describe('xbm train, eval and masks', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
+  test('a trained task without its summary, or beside another run’s, is not taken for this run’s, nor replaced', async () => {
+    const run = join(folder, 'copied');
+    cpSync(whole('xbm'), run, { recursive: true });
+    rmSync(join(run, 'summary.json'));
+    const task = readFileSync(join(run, 'task.safetensors'));
+    for (const more of [[], ['--resume'], ['--set', 'training.seed=5']]) {
+      const { exitCode, err } = await xbm(['train', config, '--out', run, ...more]);
+      assert.equal(exitCode, ExitCode.usage, err);
+      assert.match(err, /copied: holds a trained task \(task\.safetensors\), but neither summary\.json nor/);
+      assert.match(err, /--force/);
+      assert.deepEqual(readFileSync(join(run, 'task.safetensors')), task);
+    }
+    rmSync(run, { recursive: true });
+    cpSync(whole('xbm'), run, { recursive: true });
+    cpSync(join(whole('finetune'), 'task.safetensors'), join(run, 'task.safetensors'));
+    for (const command of [
+      ['train', config, '--out', run],
+      ['hw-report', '--run', run],
+    ]) {
+      const { exitCode, err } = await xbm(command);
+      assert.equal(exitCode, ExitCode.usage, err);
+      assert.match(
+        err,
+        /task\.safetensors: is of another run: its config is [0-9a-f]{8}, that of summary\.json [0-9a-f]{8}/,
+      );
+    }
+    rmSync(run, { recursive: true });
+  });
+
   test('fine-tuning says how many weights have other levels, and warns where next to none has', async () => {
     const finished = await xbm(['train', config, '--method', 'finetune', '--out', whole('finetune')]);
     assert.match(finished.out, /^other levels +\d+\.\d\d % of \d+ weights$/m);
@@ -360,7 +389,10 @@ describe('xbm train, eval and masks', () => {
     writeFileSync(join(runs, 'zzz', 'summary.json'), '{}');
     const masks = await xbm(['masks', '--task', 'folder', '--json']);
     assert.equal(masks.exitCode, ExitCode.ok, masks.err);
-    assert.match(masks.err, /^left out: .*zzz.summary.json: not written by a run: task, .*\n$/);
+    assert.match(
+      masks.err,
+      /^left out: .*zzz.summary.json: not written by a run: wrong or missing keys: task, .*\n$/,
+    );
     const result = masks.json();
     const summary = JSON.parse(readFileSync(join(newest, 'summary.json'), 'utf8'));
     assert.equal(result.file, join(newest, 'task.safetensors'));

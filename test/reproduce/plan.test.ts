@@ -3,12 +3,16 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { writeSafetensors } from '../../src/model/safetensors.js';
+import { initialTaskState } from '../../src/adaption/parameters.js';
+import { type Task, taskFromState } from '../../src/adaption/task.js';
+import { writeTaskFile } from '../../src/adaption/taskFile.js';
+import { buildNetwork } from '../../src/model/networks.js';
 import { estimateSeconds, measuredSpeeds, type Speed } from '../../src/reproduce/estimate.js';
 import { readFinished } from '../../src/reproduce/finished.js';
 import { inspectRun } from '../../src/reproduce/inspect.js';
 import { makePlan } from '../../src/reproduce/plan.js';
 import { writeCheckpoint } from '../../src/runs/checkpointFile.js';
+import { randomPlan, tinyMethod } from '../engines/fixtures.js';
 import { finish, folderWith, runsOf } from './fixtures.js';
 
 const text = 'name: a\ntasks: [flowers]\nmethods: [xbm, finetune]\nseeds: [0, 1]\n';
@@ -66,6 +70,25 @@ test('a plan counts each run once: done, or missing with known or unknown time',
   );
 });
 
+function taskOf(configHash: string): Task {
+  const plan = randomPlan(buildNetwork('cifar-resnet8', 10), 10, {
+    method: tinyMethod('xbm'),
+    batchSize: 2,
+    imageSize: 32,
+  });
+  const { graph, method, imageSize, backbone, optimizer } = plan;
+  const classes = Array.from({ length: 10 }, (_, i) => `class ${i}`);
+  const origin = {
+    method,
+    classes,
+    imageSize,
+    backboneSha256: backbone.sha256,
+    configHash,
+    programVersion: '0.1.0',
+  };
+  return taskFromState(initialTaskState(graph, backbone, method, optimizer, 0), backbone, origin);
+}
+
 test('a run folder tells what is there', async () => {
   const [run] = runsOf(text, { cwd: folderWith({}) });
   const state = async () => (await inspectRun(run)).state;
@@ -88,7 +111,9 @@ test('a run folder tells what is there', async () => {
   assert.match((await inspectRun(run)).note!, /damaged or edited/);
   writeFileSync(folder.summary, JSON.stringify(summary));
   assert.equal(await state(), 'again', 'the task file is gone');
-  await writeSafetensors(folder.task, { a: { dtype: 'F32', shape: [1], data: Float32Array.of(1) } });
+  await writeTaskFile(folder.task, taskOf('f'.repeat(64)));
+  assert.match((await inspectRun(run)).note!, /task\.safetensors: is of another run/);
+  await writeTaskFile(folder.task, taskOf(run.configHash));
   assert.equal(await state(), 'done');
   const task = readFileSync(folder.task);
   writeFileSync(folder.task, task.subarray(0, task.length - 2));

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { foldIntoBackbone } from '../../src/adaption/task.js';
 import { readTaskFile } from '../../src/adaption/taskFile.js';
-import { UserError } from '../../src/errors.js';
+import { ExitCode, UserError } from '../../src/errors.js';
+import { StorageError } from '../../src/model/replaceFile.js';
 import { executeRun } from '../../src/runs/executeRun.js';
 import { programCode } from '../../src/runs/programCode.js';
+import { RunFolder } from '../../src/runs/runFolder.js';
 import { evaluate } from '../../src/training/evaluate.js';
 import { ColourLoader, DoubleEngine, tinyBackbone } from '../training/doubles.js';
 import { reproducibleFiles, temporaryRun, tinyInputs } from './fixtures.js';
@@ -152,6 +154,41 @@ test('a checkpoint with a flipped bit, or cut off, is not resumed, and the messa
   await assert.rejects(resume(), isRefused(/checkpoint.safetensors: /));
 });
 
+test('a folder that is moved while it is trained in: the message says so, and the run goes on at its new place', async (t) => {
+  const folder = temporaryRun(t);
+  const moved = new RunFolder(`${folder.path}-moved`);
+  t.after(() => rmSync(moved.path, { recursive: true, force: true }));
+  const onEpoch = ({ epoch }: { epoch: number }) => {
+    if (epoch === 2) renameSync(folder.path, moved.path);
+  };
+  await assert.rejects(
+    executeRun(folder, tinyInputs(), { start: 'fresh', onEpoch }),
+    (error: UserError) =>
+      /the run folder was moved or deleted while/.test(error.message) && /--resume/.test(error.hint!),
+  );
+  assert.ok((await executeRun(moved, tinyInputs(), { start: 'resume' })).finished);
+});
+
+test('a full disk: what is saved goes on with --resume, and the message says so', async (t) => {
+  const fill = (at: number) => ({
+    onEpoch: ({ epoch }: { epoch: number }) => {
+      if (epoch === at)
+        throw new StorageError('ENOSPC', 'x: the disk is full', 'Free some space.', ExitCode.unavailable);
+    },
+  });
+  const folder = temporaryRun(t);
+  const engine = new DoubleEngine({ nanAtStep: 9 });
+  await assert.rejects(executeRun(folder, tinyInputs('xbm', { engine }), { start: 'fresh' }));
+  await assert.rejects(
+    executeRun(folder, tinyInputs(), { start: 'resume', ...fill(2) }),
+    (error: UserError) =>
+      error.message === 'x: the disk is full' &&
+      error.exitCode === ExitCode.unavailable &&
+      /Free some space and go on from the last checkpoint with --resume/.test(error.hint!),
+  );
+  assert.ok((await executeRun(folder, tinyInputs(), { start: 'resume' })).finished);
+});
+
 test('a run whose records are gone or cut is not resumed, and not touched', async (t) => {
   const folder = temporaryRun(t);
   const engine = new DoubleEngine({ nanAtStep: 9 });
@@ -160,9 +197,12 @@ test('a run whose records are gone or cut is not resumed, and not touched', asyn
   const environment = readFileSync(folder.environment, 'utf8');
   const resume = () => executeRun(folder, tinyInputs(), { start: 'resume' });
   rmSync(folder.metrics);
-  await assert.rejects(resume(), /metrics.jsonl: is missing; at the checkpoint it had \d+: records of/);
+  await assert.rejects(resume(), /metrics.jsonl: is missing; at the checkpoint it had \d+ bytes: records of/);
   writeFileSync(folder.metrics, records.subarray(0, 100));
-  await assert.rejects(resume(), /metrics.jsonl: has 100 bytes; at the checkpoint it had \d+: records of/);
+  await assert.rejects(
+    resume(),
+    /metrics.jsonl: has 100 bytes; at the checkpoint it had \d+ bytes: records of/,
+  );
   assert.equal(readFileSync(folder.environment, 'utf8'), environment);
   writeFileSync(folder.metrics, records);
   assert.ok((await resume()).finished);

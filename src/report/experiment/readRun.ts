@@ -3,7 +3,6 @@ import { existsSync, readFileSync } from 'node:fs';
 import { relative, sep } from 'node:path';
 import { z } from 'zod';
 import { maskShares } from '../../adaption/task.js';
-import { readTaskFile } from '../../adaption/taskFile.js';
 import { UserError } from '../../errors.js';
 import type { RunFolder } from '../../runs/runFolder.js';
 import { maskPicturesOf } from './maskPictures.js';
@@ -26,7 +25,7 @@ export interface ReadRunOptions {
 export async function readExperimentRun(run: RunFolder, options: ReadRunOptions): Promise<ExperimentRun> {
   const { task: name, variant, reportFolder, command, costs, pictures } = options;
   const summary = run.readSummary();
-  const task = summary.maskBits > 0 ? await readTaskFile(run.task) : null;
+  const task = summary.maskBits > 0 ? await run.readTask() : null;
   return {
     task: name,
     variant,
