@@ -9,6 +9,8 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const entry = join(root, 'dist', 'cli', 'main.js');
 if (!existsSync(entry)) {
+  // A log that cannot be written (`2>/dev/full`) ends nothing.
+  process.stderr.on('error', () => {});
   try {
     const tsc = join(
       dirname(createRequire(import.meta.url).resolve('typescript/package.json')),

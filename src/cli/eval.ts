@@ -11,6 +11,7 @@ import { formatBytes } from './format.js';
 import type { Io } from './io.js';
 import { openBackbone } from './openBackbone.js';
 import { withProgress } from './progress.js';
+import { requireWritable } from './selectRun.js';
 import { type Cell, formatTable } from './table.js';
 
 interface EvalArguments extends TargetArguments {
@@ -47,8 +48,15 @@ async function evalCommand(config: string | undefined, args: EvalArguments, io: 
   const { readTaskFile } = await import('../adaption/taskFile.js');
   const { findTarget } = await import('./evalTarget.js');
   const target = await findTarget(config, args, io);
-  if (target.out) makeFolder(target.out);
+  if (target.out) {
+    makeFolder(target.out);
+    requireWritable(target.out);
+  }
   const task = await readTaskFile(target.file);
+  if (target.summary) {
+    const { requireTaskOf } = await import('../runs/runFolder.js');
+    requireTaskOf(target.summary, task, target.file);
+  }
   const { openExperimentData } = await import('../runs/openExperiment.js');
   const dataSet = await openExperimentData(target.experiment, io.env);
   requireClasses(target.file, task, dataSet);
@@ -59,7 +67,7 @@ async function evalCommand(config: string | undefined, args: EvalArguments, io: 
   try {
     if (target.out) files = await writeFiles(target.out, evaluation, task.classes);
   } finally {
-    // A full disk or a folder that cannot be written does not withhold what was measured.
+    // A full disk or a folder that turns out not to be writable does not withhold what was measured.
     await report({ target, task, evaluation, isTestSet, files }, args, io);
   }
 }

@@ -8,7 +8,7 @@ import type { RunFolder } from '../runs/runFolder.js';
 import type { RunSummary } from '../runs/summary.js';
 import { type ExperimentArguments, loadExperimentFrom } from './experiment.js';
 import type { Io } from './io.js';
-import { selectRun } from './selectRun.js';
+import { refuseUnfinished, selectRun } from './selectRun.js';
 
 export interface TargetArguments extends ExperimentArguments {
   readonly run?: string;
@@ -65,6 +65,7 @@ async function experimentTarget(config: string | undefined, args: TargetArgument
   const candidates = [await folderOf(args.engine), await folderOf(undefined)];
   const run = candidates.find(({ status }) => status === 'finished');
   if (!run) {
+    candidates.forEach(refuseUnfinished);
     throw new UserError(
       `${candidates[0].path}: no finished run of this experiment`,
       'Train it: `xbm train` with the same arguments; or name the folder of a run with --run.',

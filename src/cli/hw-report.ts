@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UserError } from '../errors.js';
@@ -8,7 +9,7 @@ import type { ResultSet } from '../report/results.js';
 import type { Table } from '../report/table.js';
 import type { Io } from './io.js';
 import { collect, refuseTogether } from './options.js';
-import { noteLeftOut } from './selectRun.js';
+import { noteLeftOut, refuseUnfinished } from './selectRun.js';
 import { formatTable } from './table.js';
 
 interface ReportArguments {
@@ -204,27 +205,39 @@ async function buildReport(args: ReportArguments, io: Io): Promise<HardwareRepor
 
   const { RunFolder, finishedRuns, runsFolder } = await import('../runs/runFolder.js');
   const { hardwareOfRuns, newestRuns, readRunResults } = await import('../report/runResults.js');
+  const backboneFile = args.backbone === undefined ? undefined : resolve(io.cwd, args.backbone);
+  // Checked here, for not every run makes the report read it.
+  if (backboneFile !== undefined && !existsSync(backboneFile))
+    throw new UserError(`${backboneFile}: no such file`, 'Check --backbone.');
   const named = args.run?.map((run) => new RunFolder(resolve(io.cwd, run)));
-  for (const folder of named ?? []) folder.readComplete();
+  for (const folder of named ?? []) {
+    refuseUnfinished(folder);
+    folder.readComplete();
+  }
   const { newest: folders, older } = named
     ? { newest: named, older: [] }
     : newestRuns(finishedRuns(runsFolder(io.cwd), noteLeftOut(io)));
   if (folders.length === 0) {
     io.stderr('no finished run below results/runs: using the published shares\n');
+    if (backboneFile !== undefined) io.stderr(IDLE_BACKBONE);
     return publishedReport(args, load());
   }
   const { hardwareForRuns } = await import('../report/runHardware.js');
   const hardware = load(args.preset ?? hardwareOfRuns(folders));
   const runs = await readRunResults(folders, {
     imageSize: args.imageSize,
-    backboneFile: args.backbone === undefined ? undefined : resolve(io.cwd, args.backbone),
+    backboneFile,
     needLevels: hardware.policies.piggybackCells === 'digit-changes',
   });
+  if (backboneFile !== undefined && !runs.set.backboneLevels) io.stderr(IDLE_BACKBONE);
   const left = older.map(({ path }) => basename(path)).join(', ');
   if (left) io.stderr(`left out, as there is a newer run of the same task and method: ${left}\n`);
   const assumptions = [...(left ? [`Older runs left out: ${left}.`] : []), ...runs.set.assumptions];
   return hardwareReport(runs.network, hardwareForRuns(hardware, runs), { ...runs.set, assumptions });
 }
+
+const IDLE_BACKBONE =
+  'Note: --backbone changes nothing here: only fine-tuned runs and policies.piggybackCells=digit-changes need it\n';
 
 const noResults: ResultSet = { source: 'no tasks: the network alone', results: [], assumptions: [] };
 

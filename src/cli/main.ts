@@ -67,6 +67,14 @@ function buildProgram(io: Io): Command {
  * @returns the exit code; nothing is thrown
  */
 export async function main(argv: string[], io: Io = processIo()): Promise<number> {
+  const exitCode = await runCommand(argv, io);
+  const lost = await io.lostResults?.();
+  if (!lost) return exitCode;
+  io.stderr(describeFailure(lost).text);
+  return exitCode === ExitCode.ok ? lost.exitCode : exitCode;
+}
+
+async function runCommand(argv: string[], io: Io): Promise<number> {
   try {
     await buildProgram(io).parseAsync(argv, { from: 'user' });
     return ExitCode.ok;

@@ -1,11 +1,11 @@
-import { resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { Task } from '../adaption/task.js';
 import { UserError } from '../errors.js';
 import { formatBytes } from './format.js';
 import type { Io } from './io.js';
 import { requireEnding } from './options.js';
-import { selectRun } from './selectRun.js';
+import { requireWritable, selectRun } from './selectRun.js';
 import { formatTable } from './table.js';
 
 interface MasksArguments {
@@ -21,8 +21,8 @@ export function registerMasks(program: Command, io: Io): void {
   program
     .command('masks')
     .description('show the masks of a trained task: share off per layer, size, a picture')
-    .option('--run <folder>', 'run folder (default: the newest finished run)')
-    .option('--task <task>', 'the newest finished run of this task or experiment name')
+    .option('--run <folder>', 'run folder (default: the newest finished run with masks)')
+    .option('--task <task>', 'the newest such run of this task or experiment name')
     .option('--file <file>', 'a task file instead of a run')
     .option('--out <file>', 'where the picture goes (default: masks.png in the run folder)')
     .option('--json', 'print the result as one JSON document')
@@ -47,9 +47,9 @@ async function showMasks(args: MasksArguments, io: Io): Promise<void> {
   if (args.file !== undefined && (args.run ?? args.task) !== undefined) {
     throw new UserError('--file names a task file, --run and --task a run', 'Give one of them.');
   }
-  const run = args.file === undefined ? await selectRun(args.run, args.task, io) : null;
+  const run = args.file === undefined ? await selectRun(args.run, args.task, io, { withMasks: true }) : null;
   const path = run?.task ?? resolve(io.cwd, args.file!);
-  const task = await readTaskFile(path);
+  const task = run ? await run.readTask() : await readTaskFile(path);
   if (task.method.mask === null) {
     throw new UserError(
       `${path}: method ${task.method.name} has no masks`,
@@ -57,11 +57,12 @@ async function showMasks(args: MasksArguments, io: Io): Promise<void> {
     );
   }
   const picture = args.out ? resolve(io.cwd, args.out) : (run?.masksPicture ?? null);
+  if (picture) requireWritable(dirname(picture));
   let drawn: string | null = null;
   try {
     if (picture) drawn = await drawMasks(picture, task);
   } finally {
-    // A full disk or a folder that cannot be written does not withhold the numbers.
+    // A full disk or a folder that turns out not to be writable does not withhold the numbers.
     await report(path, task, drawn, args, io);
   }
 }

@@ -58,9 +58,10 @@ export function registerReproduce(program: Command, io: Io): void {
       'after',
       `
 Runs that are finished (by config hash) are not trained again; a run that fails does not stop the others, is listed at
-the end and makes the exit code 4. Interrupted anywhere, the same command continues. Results: results/<name>/
-summary.json, summary.csv, runs.parquet (one row per run), timings.json, and report.html with its tables and figures.
-A report that has runs which are not in this plan, and other files, are not overwritten without --replace.
+the end and makes the exit code 4; where no data set can be used, nothing starts. Interrupted anywhere, the same
+command continues. Results: results/<name>/summary.json, summary.csv, runs.parquet (one row per run), timings.json, and
+report.html with its tables and figures. A report that has runs which are not in this plan, and other files, are not
+overwritten without --replace.
 
 Examples:
   xbm reproduce quickstart
@@ -133,8 +134,10 @@ export async function reproduce(file: string, args: ReproduceArguments, io: Io):
     printPlan(reproduction.name, plan, args, io);
     const other = await otherReport(folder, runs, args);
     if (other) io.stderr(`${inOneLine(other)}\n`);
+    await requireStartable(runs, args, io);
     return;
   }
+  await requireStartable(runs, args, io);
   // Read before anything is overwritten: it may be the very file that the results go to.
   const baseline = args.baseline === undefined ? null : readBaseline(resolve(io.cwd, args.baseline));
   const lock = acquireLock(join(folder, 'lock'));
@@ -175,6 +178,42 @@ export async function reproduce(file: string, args: ReproduceArguments, io: Io):
   } finally {
     lock.release();
   }
+}
+
+/**
+ * Where no data set can be used, each run would fail, after --force has removed what was there.
+ * @throws UserError naming each reason once; never while a run has a result to report
+ */
+async function requireStartable(
+  runs: readonly PlannedRun[],
+  { force, launcher, dryRun }: ReproduceArguments,
+  io: Io,
+): Promise<void> {
+  // Slurm's nodes may have data that this machine lacks.
+  if (launcher === 'slurm') return;
+  const { inspectRun } = await import('../reproduce/inspect.js');
+  const { openExperimentData } = await import('../runs/openExperiment.js');
+  const { requireImagesPerClass } = await import('../data/counts.js');
+  const { protocols } = await import('../data/index.js');
+  const refused = new Map<string, UserError>();
+  for (const run of runs) {
+    const { task, data } = run.experiment;
+    // A published data set need not be here for a plan: its size is known.
+    if (dryRun && protocols[task].published.length > 0) return;
+    const dataSet = JSON.stringify([task, data]);
+    if (!force && (await inspectRun(run)).state === 'done') return;
+    if (refused.has(dataSet)) continue;
+    try {
+      requireImagesPerClass(await openExperimentData(run.experiment, io.env));
+      return;
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      refused.set(dataSet, error);
+    }
+  }
+  const [{ hint, exitCode }] = refused.values();
+  const reasons = [...new Set([...refused.values()].map(({ message }) => message))];
+  throw new UserError(`none of the ${runs.length} runs can start: ${reasons.join('\n')}`, hint, exitCode);
 }
 
 /**

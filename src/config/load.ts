@@ -1,4 +1,4 @@
-import { realpathSync, statSync } from 'node:fs';
+import { realpathSync, type Stats, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, isAbsolute, relative, resolve } from 'node:path';
 import { UserError } from '../errors.js';
@@ -31,7 +31,7 @@ export interface LoadOptions {
 export function loadExperiment(options: LoadOptions): Experiment {
   const { config, layers = [], overrides = [], cwd = process.cwd() } = options;
   const file = findConfig(config, cwd);
-  if (!file) throw notFound(config, `config "${config}"`);
+  if (!file) throw notFound(config, cwd, `config "${config}"`);
   let layer = layers.reduce(mergeLayers, loadChain(file, cwd, []));
   for (const text of overrides) layer = mergeLayers(layer, withAbsolutePaths(parseOverride(text), cwd));
   return checkExperiment(layer);
@@ -55,13 +55,23 @@ function unknownHardware({ hardware }: Experiment): Problem[] {
   return [{ path: ['hardware'], message: meant ? `${message}; did you mean "${meant}"?` : message }];
 }
 
-/** A file relative to `folder`, else a packaged config of that name. */
+/** A file or pipe relative to `folder`, else a packaged config of that name. */
 function findConfig(name: string, folder: string): string | undefined {
   const file = resolve(folder, name);
-  return statSync(file, { throwIfNoEntry: false })?.isFile() ? file : packagedConfig(name);
+  const stats = statsOf(file);
+  return stats?.isFile() || stats?.isFIFO() ? file : packagedConfig(name);
 }
 
-function notFound(name: string, what: string): UserError {
+function statsOf(file: string): Stats | undefined {
+  return statSync(file, { throwIfNoEntry: false });
+}
+
+function notFound(name: string, folder: string, what: string): UserError {
+  const stats = statsOf(resolve(folder, name));
+  if (stats) {
+    const found = stats.isDirectory() ? 'is a folder' : 'is neither a file nor a pipe';
+    return new UserError(`${what}: ${found}`, 'Name a YAML file, or a packaged config (`xbm config list`).');
+  }
   const meant = closest(name.replace(/\.yaml$/, ''), packagedConfigs());
   return new UserError(
     `${what}: no such file, and no packaged config of that name${meant ? `; did you mean "${meant}"?` : ''}`,
@@ -69,11 +79,23 @@ function notFound(name: string, what: string): UserError {
   );
 }
 
+/** What was read from pipes (`<(…)`, /dev/stdin), by path: they can be read once, and a command may load a config twice. */
+const fromPipes = new Map<string, Layer>();
+
+function readConfig(file: string, cwd: string, isPipe: boolean): Layer {
+  const layer = (isPipe && fromPipes.get(file)) || readSource(file, displayName(file, cwd), 'experiment');
+  if (isPipe) fromPipes.set(file, layer);
+  return layer;
+}
+
 /** A file on top of everything it extends. `chain` holds the real paths of the files that led here. */
 function loadChain(file: string, cwd: string, chain: readonly string[]): Layer {
-  const layer = readSource(file, displayName(file, cwd), 'experiment');
+  const isPipe = statsOf(file)?.isFIFO() === true;
+  const layer = readConfig(file, cwd, isPipe);
   const { extends: parent, ...values } = layer.values;
-  const own = withAbsolutePaths({ values, places: layer.places }, dirname(file));
+  // What a pipe or /dev/stdin says is relative to the working directory: it lies in no folder of its own.
+  const folder = isPipe || file.startsWith('/dev/') ? cwd : dirname(file);
+  const own = withAbsolutePaths({ values, places: layer.places }, folder);
   if (parent === undefined) return own;
 
   const at = layer.places.get('extends')?.value;
@@ -83,15 +105,20 @@ function loadChain(file: string, cwd: string, chain: readonly string[]): Layer {
       'For example: extends: base.yaml',
     );
   }
-  const parentFile = findConfig(parent, dirname(file));
-  if (!parentFile) throw notFound(parent, `${at}: extends: "${parent}"`);
-  const seen = [...chain, realpathSync(file)];
-  const start = seen.indexOf(realpathSync(parentFile));
+  const parentFile = findConfig(parent, folder);
+  if (!parentFile) throw notFound(parent, folder, `${at}: extends: "${parent}"`);
+  const seen = [...chain, realPath(file)];
+  const start = seen.indexOf(realPath(parentFile));
   if (start >= 0) {
     const circle = [...seen.slice(start), seen[start]].map((path) => displayName(path, cwd));
     throw new UserError(`${at}: extends: files extend each other in a circle: ${circle.join(' → ')}`);
   }
   return mergeLayers(loadChain(parentFile, cwd, seen), own);
+}
+
+/** An open pipe has none: the link in /dev/fd leads to no path. */
+function realPath(file: string): string {
+  return statsOf(file)?.isFIFO() ? file : realpathSync(file);
 }
 
 /** Short where that is clear: relative to the working directory when inside it. */

@@ -48,7 +48,7 @@ export function describeIssues(error: z.ZodError, layer: Layer): Problem[] {
         atKey: true,
       }));
     }
-    const value = valueAt(layer, issue.path);
+    const value = valueAt(layer.values, issue.path);
     const expected = expectedAt(issue.path);
     if (value === undefined) return [{ path: issue.path, message: `missing; expected ${expected}` }];
     const meant = typeof value === 'string' ? closest(value, choicesAt(issue.path)) : undefined;
@@ -57,10 +57,58 @@ export function describeIssues(error: z.ZodError, layer: Layer): Problem[] {
   });
 }
 
-function valueAt(layer: Layer, path: readonly PropertyKey[]): unknown {
-  let value: unknown = layer.values;
-  for (const key of path) value = isMapping(value) ? value[String(key)] : undefined;
-  return value;
+/** The value below mappings and lists; undefined where there is none. */
+export function valueAt(values: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>((value, key) => {
+    if (Array.isArray(value)) return value[Number(key)];
+    return isMapping(value) && Object.hasOwn(value, String(key)) ? value[String(key)] : undefined;
+  }, values);
+}
+
+/**
+ * One thing that zod found, in words, for data that have no descriptions of their own; what the schema itself says
+ * about it stays.
+ * @param unit of the number that is expected
+ */
+export function describeIssue(issue: z.core.$ZodIssue, value: unknown, unit?: string): string {
+  const expected = expectedBy(issue, unit);
+  if (expected === undefined) return issue.message;
+  if (value === undefined) return `missing; expected ${expected}`;
+  const alone = unit !== undefined && typeof value === 'string' ? ', written without the unit' : '';
+  return `expected ${expected}${alone}, found ${quoteValue(value)}`;
+}
+
+const typesInWords: Readonly<Record<string, string>> = {
+  number: 'a number',
+  int: 'a whole number',
+  string: 'text',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'a mapping',
+  record: 'a mapping',
+};
+
+/** undefined: the message is the schema's own. */
+function expectedBy(issue: z.core.$ZodIssue, unit?: string): string | undefined {
+  if (!/^(Invalid|Too) /.test(issue.message)) return undefined;
+  const [ofUnit, inUnit] = unit === undefined ? ['', ''] : [` of ${unit}`, ` ${unit}`];
+  switch (issue.code) {
+    case 'invalid_type': {
+      const isNumber = issue.expected === 'number' || issue.expected === 'int';
+      return `${typesInWords[issue.expected] ?? issue.expected}${isNumber ? ofUnit : ''}`;
+    }
+    case 'invalid_value':
+      return `${issue.values.length > 1 ? 'one of ' : ''}${issue.values.join(', ')}`;
+    case 'too_small':
+      if (issue.origin === 'string') return 'text that is not empty';
+      if (issue.origin === 'array') return `a list of at least ${issue.minimum}`;
+      return `${issue.inclusive ? 'at least' : 'more than'} ${issue.minimum}${inUnit}`;
+    case 'too_big':
+      if (issue.origin === 'array') return `a list of at most ${issue.maximum}`;
+      return `${issue.inclusive ? 'at most' : 'less than'} ${issue.maximum}${inUnit}`;
+    default:
+      return undefined;
+  }
 }
 
 function unknownKey(parent: readonly PropertyKey[], key: string): string {

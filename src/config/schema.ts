@@ -6,6 +6,8 @@ import { networkNames } from '../model/networks.js';
 import { batchSizeLimits, imageSizeLimits } from './limits.js';
 
 const learningRate = z.number().nonnegative();
+/** Beside larger scores the step of a learning rate is lost in float32's rounding. */
+const score = z.number().min(-1000).max(1000);
 const path = z
   .string()
   .regex(/^[^\0]+$/)
@@ -140,13 +142,15 @@ export const experimentSchema = z.strictObject({
             'sigmoid for xbm, identity for piggyback',
           ),
         ),
-      threshold: z.number().default(0.005).meta(means('a bit is on where its score is above')),
+      threshold: score.default(0.005).meta(means('a bit is on where its score is above')),
       slope: z
         .number()
-        .positive()
+        // Beyond, products with scores and squares of gradients leave the range of float32.
+        .min(1e-6)
+        .max(1e6)
         .default(12)
         .meta(means('of the sigmoid: sigmoid(slope × (score − threshold))')),
-      initialScore: z.number().default(0.01).meta(means('where scores start: above threshold, all bits on')),
+      initialScore: score.default(0.01).meta(means('where scores start: above threshold, all bits on')),
       noise: z
         .boolean()
         .default(false)

@@ -27,8 +27,8 @@ function statOf(path: string): Stats | undefined {
   try {
     return statSync(path, { throwIfNoEntry: false });
   } catch (error) {
-    // Something on the way is a file.
-    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return undefined;
+    // Something on the way is a file, or a link leads back to itself.
+    if (['ENOTDIR', 'ELOOP'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
     throw error;
   }
 }
@@ -42,7 +42,12 @@ export function listFolders(folder: string): string[] {
     .sort(compareNames);
 }
 
-/** Names of the image files in a folder, in ascending order. */
+/** Why what lies at the path of an image is not opened: reading a pipe or a device may never end. */
+export function notRegular(path: string): string {
+  return `${path} is no regular file`;
+}
+
+/** Names of the image files in a folder, in ascending order; also of what only has such a name, for the reader to refuse. */
 export function listImages(folder: string): string[] {
   return readdirSync(folder, { withFileTypes: true })
     .filter((entry) => isImageName(entry.name) && !entry.isDirectory())

@@ -25,6 +25,16 @@ export function readFolder(options: AdapterOptions): OfficialSplit {
     split.train.push(...parts.train.map((file) => ({ path: join(root, name, file), label })));
     split.test.push(...parts.test.map((file) => ({ path: join(root, name, file), label })));
   });
+  for (const [part, other] of [
+    ['train', 'test'],
+    ['test', 'train'],
+  ] as const) {
+    if (split[part].length > 0) continue;
+    throw new UserError(
+      `${root}: the ${part} split is empty: of a class with one image, that image goes to the ${other} split (data.trainPercent is ${trainPercent})`,
+      'Give the classes at least 2 images each, or both splits folders of their own: train/<class>/ and test/<class>/.',
+    );
+  }
   return { classes, ...split };
 }
 

@@ -50,7 +50,10 @@ export async function openDataSet(options: DataSetOptions): Promise<DataSet> {
   const split = readOfficialSplit(adapter, { root, edition, crop, trainPercent });
   for (const part of ['train', 'test'] as const) {
     if (split[part].length === 0) {
-      throw new UserError(`the ${part} split of task ${task} in ${root} is empty`, 'See datasets.md.');
+      throw new UserError(
+        `the ${part} split of task ${task} in ${root} is empty`,
+        'datasets.md shows where its images belong.',
+      );
     }
   }
   return {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { UserError } from '../errors.js';
 import type { DecodedImage } from './decode.js';
 import type { DecodeJob } from './decode-worker.js';
-import { isFolder } from './files.js';
+import { isFolder, notRegular } from './files.js';
 import type { PixelSpec } from './pixel-spec.js';
 import { type CachedImage, listShards, readShardIndex, type ShardEntry, ShardWriter } from './shard.js';
 import type { Sample } from './types.js';
@@ -169,14 +169,12 @@ async function statAll(samples: readonly Sample[]): Promise<(Stats | UserError)[
   const lane = async () => {
     while (next < samples.length) {
       const i = next++;
-      results[i] = await stat(samples[i].path).catch(
-        (error: NodeJS.ErrnoException) =>
-          new UserError(
-            error.code === 'ENOENT'
-              ? `${samples[i].path} is missing`
-              : `${samples[i].path}: ${error.message}`,
-            'Restore the file from the data set’s archive.',
-          ),
+      const { path } = samples[i];
+      const refused = (why: string) => new UserError(why, 'Restore the file from the data set’s archive.');
+      results[i] = await stat(path).then(
+        (stats) => (stats.isFile() ? stats : refused(notRegular(path))),
+        ({ code, message }: NodeJS.ErrnoException) =>
+          refused(code === 'ENOENT' ? `${path} is missing` : `${path}: ${message}`),
       );
     }
   };

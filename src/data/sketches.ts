@@ -27,5 +27,11 @@ export function readSketches({ root }: AdapterOptions): OfficialSplit {
       parts[i < trained ? 'train' : 'test'].push({ path: join(folder, name, file), label });
     });
   });
+  if (parts.test.length === 0) {
+    throw new UserError(
+      `${folder}: the test split is empty: of a class with fewer than 5 images all train (64 of 80, rounded up)`,
+      'Give the classes at least 5 images each, or use task folder, which splits from 2 images on.',
+    );
+  }
   return { classes, ...parts };
 }

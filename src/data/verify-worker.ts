@@ -1,8 +1,9 @@
 /** @file The worker thread that checks images: content hash, and whether the whole file decodes. */
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import type { UserError } from '../errors.js';
 import { decodeImage } from './decode.js';
+import { notRegular } from './files.js';
 import type { Box } from './types.js';
 import { answerJobs } from './worker-pool.js';
 
@@ -26,6 +27,7 @@ answerJobs<VerifyJob, VerifyAnswer>(
   async ({ path, box }) => {
     let bytes: Buffer;
     try {
+      if (!statSync(path).isFile()) return { sha256: null, error: notRegular(path) };
       bytes = readFileSync(path);
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;

@@ -2,10 +2,11 @@
 import { statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
+import { quoteValue } from '../config/describe.js';
 import { isMapping, type Layer, mergeLayers, type Values } from '../config/layer.js';
 import { parseOverride } from '../config/override.js';
 import { hardwarePresets } from '../config/packaged.js';
-import { configError, type Problem } from '../config/problems.js';
+import { configError, describeIssue, type Problem, valueAt } from '../config/problems.js';
 import { readSource } from '../config/source.js';
 import { closest } from '../config/suggest.js';
 import { UserError } from '../errors.js';
@@ -138,7 +139,7 @@ function schemaAt(keys: readonly PropertyKey[]): SchemaNode | undefined {
 }
 
 /** The unit of the constant at a key; undefined when the key holds none. */
-export function unitOf(keys: readonly string[]): string | undefined {
+export function unitOf(keys: readonly PropertyKey[]): string | undefined {
   return schemaAt([...keys, 'unit'])?.const as string | undefined;
 }
 
@@ -152,9 +153,7 @@ function checkHardware(layer: Layer): HardwareDescription {
   if (!result.success) {
     throw configError(
       result.error.issues.flatMap((issue): Problem[] => {
-        if (issue.code !== 'unrecognized_keys') {
-          return [{ path: issue.path, message: issue.message.replace(/^Invalid (input|option): /, '') }];
-        }
+        if (issue.code !== 'unrecognized_keys') return [describeInvalid(issue, layer)];
         return issue.keys.map((key) => ({
           path: [...issue.path, key],
           message: `unknown key; ${knownKeys(issue.path, key)}`,
@@ -168,6 +167,24 @@ function checkHardware(layer: Layer): HardwareDescription {
   if (problems.length > 0) throw configError(problems, layer);
   return result.data;
 }
+
+function describeInvalid(issue: z.core.$ZodIssue, layer: Layer): Problem {
+  const { path } = issue;
+  const value = valueAt(layer.values, path);
+  const wanted = unitOf(path);
+  if (wanted !== undefined && value !== undefined) {
+    return { path, message: `expected { value, unit: ${wanted}, source }, found ${quoteValue(value)}` };
+  }
+  const end = path.indexOf('value');
+  const constant = path.slice(0, Math.max(0, end));
+  const unit = unitOf(constant);
+  const message = describeIssue(issue, value, unit);
+  // An option gives the number under the key of its constant.
+  const isOverride = unit !== undefined && value !== undefined && !layer.places.has(keyOf(path, end + 1));
+  return { path: isOverride ? [...constant, ...path.slice(end + 1)] : path, message };
+}
+
+const keyOf = (path: readonly PropertyKey[], length: number): string => path.slice(0, length).join('.');
 
 /** What an unknown key may have meant. */
 function knownKeys(parent: readonly PropertyKey[], key: string): string {

@@ -1,6 +1,7 @@
 /** @file Comparison with an earlier summary: what got worse by more than a tolerance. */
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { describeIssue, valueAt } from '../config/problems.js';
 import { UserError } from '../errors.js';
 import type { SummaryRow } from './summary.js';
 
@@ -37,9 +38,9 @@ export function readBaseline(path: string): Baseline {
   }
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const { path: key, message } = result.error.issues[0];
+  const [issue] = result.error.issues;
   throw new UserError(
-    `${path}: no summary of xbm reproduce: ${key.join('.') || 'the whole'}: ${message}`,
+    `${path}: no summary of xbm reproduce: ${issue.path.join('.') || 'the whole'}: ${describeIssue(issue, valueAt(value, issue.path))}`,
     'Give the summary.json of an earlier `xbm reproduce`.',
   );
 }

@@ -191,19 +191,24 @@ export class RunFolder {
   /** The whole task file of a finished run. @throws UserError when it is missing, damaged or another run's */
   async readTask(): Promise<Task> {
     const task = await withHint(RESTORE, readTaskFile(this.task));
-    const own = this.readSummary().configHash;
-    if (task.configHash === own) return task;
-    const short = (hash: string) => hash.slice(0, 8);
-    throw new UserError(
-      `${this.task}: is of another run: its config is ${short(task.configHash)}, that of summary.json ${short(own)}`,
-      RESTORE,
-    );
+    requireTaskOf(this.readSummary(), task, this.task);
+    return task;
   }
 
   /** @throws UserError when they are missing or damaged */
   readTimings(): RunTimings {
     return parseTimings(this.timings, existsSync(this.timings) ? readFileSync(this.timings, 'utf8') : '');
   }
+}
+
+/** @throws UserError when the task in `file` is not that of the run with this summary */
+export function requireTaskOf(summary: RunSummary, task: Task, file: string): void {
+  if (task.configHash === summary.configHash) return;
+  const [its, own] = [task, summary].map(({ configHash }) => configHash.slice(0, 8));
+  throw new UserError(
+    `${file}: is of another run: its config is ${its}, that of summary.json ${own}`,
+    RESTORE,
+  );
 }
 
 /**

@@ -5,6 +5,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   utimesSync,
   writeFileSync,
@@ -216,7 +217,7 @@ test('trained runs: real masks, element masks and levels are priced, the newest 
   const { code, out, err } = await report(cwd, '--json');
   assert.equal(code, 0, err);
   assert.match(err, /left out, as there is a newer run of the same task and method: flowers-xbm-72-32-s9\n/);
-  assert.match(err, /^left out: .*zzz.summary.json: not written by a run: task/m);
+  assert.match(err, /^left out: .*zzz.summary.json: not written by a run: wrong or missing keys: task/m);
   const document = JSON.parse(out);
   assert.equal(document.input, '32×32');
   const { flowers, cubs } = document.tasks;
@@ -295,6 +296,38 @@ test('runs that do not fit together, or whose backbone is gone, are named errors
   assert.equal((await report(sizes, '--image-size', '32')).code, 0);
 });
 
+test('--backbone is an existing file, and is said to change nothing where no run needs it', async (t) => {
+  const cwd = temporaryFolder(t);
+  const idle = /^Note: --backbone changes nothing here: only fine-tuned runs and policies\.piggybackCells=/m;
+  const backbone = ['--backbone', 'moved.safetensors'];
+  writeFileSync(join(cwd, 'moved.safetensors'), '');
+  assert.match((await report(cwd, ...backbone)).err, idle);
+  const run = await writeRun(cwd, randomBackbone(), { task: 'flowers', method: 'xbm', accuracy: 80 });
+  renameSync(join(cwd, 'backbone.safetensors'), join(cwd, 'moved.safetensors'));
+  const absent = await report(cwd, '--run', run, '--backbone', 'nosuch');
+  assert.equal(absent.code, 2);
+  assert.equal(absent.err, `xbm: ${join(cwd, 'nosuch')}: no such file\nCheck --backbone.\n`);
+  const unread = await report(cwd, '--run', run, ...backbone);
+  assert.equal(unread.code, 0, unread.err);
+  assert.match(unread.err, idle);
+  assert.doesNotMatch((await report(cwd, '--run', run)).err, idle);
+  const tuned = await writeRun(cwd, randomBackbone(), { task: 'cubs', method: 'finetune', accuracy: 80 });
+  renameSync(join(cwd, 'backbone.safetensors'), join(cwd, 'moved.safetensors'));
+  const read = await report(cwd, '--run', tuned, ...backbone);
+  assert.equal(read.code, 0, read.err);
+  assert.doesNotMatch(read.err, idle);
+});
+
+test('an unfinished run is called that; --resume continues it', async (t) => {
+  const cwd = temporaryFolder(t);
+  const run = await writeRun(cwd, randomBackbone(), { task: 'flowers', method: 'xbm', accuracy: 80 });
+  rmSync(join(run, 'summary.json'));
+  writeFileSync(join(run, 'checkpoint.safetensors'), '');
+  const { code, err } = await report(cwd, '--run', run);
+  assert.equal(code, 2);
+  assert.match(err, /flowers-xbm-72-32-s0: this run is not finished\n.*`xbm train` with .* --resume/);
+});
+
 test('--out writes the page, JSON, tables and charts', async (t) => {
   const cwd = temporaryFolder(t);
   const { code, err } = await report(
@@ -344,7 +377,7 @@ test('mistakes: exit code 2 and a way out', async (t) => {
     ['--run x --network resnet50', /--network and --run exclude each other/],
     ['--shares published --backbone x', /--backbone and --shares exclude each other/],
     ['--network resnet50 --backbone x', /--backbone and --network exclude each other/],
-    ['--shares published --set array.rows=many', /array\.rows\.value: expected number/],
+    ['--shares published --set array.rows=many', /array\.rows.*: expected (a )?number/],
     ['--shares published --set policies.piggybackCells=digit-changes', /needs the masks of a trained run/],
     ['--network resnet5', /unknown network "resnet5"/],
     ['--network resnet50 --image-size 7', /whole number of pixels/],

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { temporaryFolder } from '../runs/fixtures.js';
 
 const ioModule = new URL('../../src/cli/io.js', import.meta.url).href;
@@ -91,13 +92,85 @@ test(
   },
 );
 
-test('the second Ctrl-C ends a program that does not stop', settings, async (t) => {
-  const child = start(t, `setInterval(() => {}, 1000); io.stdout('ready');`);
-  await once(child.stdout!, 'data');
-  child.kill('SIGINT');
-  await once(child.stderr!, 'data');
-  child.kill('SIGINT');
-  assert.equal(await exitCode(child), 130);
+/** Starts a worker thread that no `process.exit` ends: it waits for someone to write to a pipe. */
+const blockedWorker = (pipe: string): string => `
+  import { Worker } from 'node:worker_threads';
+  const work = "require('worker_threads').parentPort.postMessage(0); require('fs').readFileSync('${pipe}')";
+  const worker = new Worker(work, { eval: true, execArgv: [] });
+  await new Promise((resolve) => worker.once('message', resolve));
+  await new Promise((resolve) => setTimeout(resolve, 100));
+`;
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  test(
+    `the second ${signal} ends a program whose worker thread waits in a system call`,
+    settings,
+    async (t) => {
+      const pipe = join(temporaryFolder(t), 'pipe');
+      execFileSync('mkfifo', [pipe]);
+      const child = start(t, `${blockedWorker(pipe)} io.stdout('ready');`);
+      await once(child.stdout!, 'data');
+      child.kill(signal);
+      await once(child.stderr!, 'data');
+      child.kill(signal);
+      // A shell makes the exit code 130 of it.
+      assert.deepEqual(await once(child, 'exit'), [null, 'SIGINT']);
+    },
+  );
+}
+
+const fullDisk = existsSync('/dev/full') ? false : 'there is no /dev/full here';
+
+/** Runs xbm with one of its outputs on a disk that is full. */
+function runOnFullDisk(full: 'stdout' | 'stderr', ...args: string[]) {
+  const descriptor = openSync('/dev/full', 'w');
+  try {
+    const xbm = fileURLToPath(new URL('./xbmProcess.js', import.meta.url));
+    return spawnSync(process.execPath, [xbm, ...args], {
+      stdio: ['ignore', full === 'stdout' ? descriptor : 'pipe', full === 'stderr' ? descriptor : 'pipe'],
+      encoding: 'utf8',
+    });
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+test('a full disk behind stderr changes nothing but stderr', { ...settings, skip: fullDisk }, () => {
+  const { status, stdout } = runOnFullDisk('stderr', 'config', 'list', '--json');
+  assert.equal(status, 0);
+  assert.ok(JSON.parse(stdout).configs.length > 0);
+  assert.equal(runOnFullDisk('stderr', 'config', 'show', 'nowhere').status, 2);
+});
+
+test('a full disk behind stdout is one message and exit code 3', { ...settings, skip: fullDisk }, () => {
+  for (const args of [['config', 'list'], ['--help']]) {
+    const { status, stderr } = runOnFullDisk('stdout', ...args);
+    assert.equal(
+      stderr,
+      'xbm: stdout: no space left on the disk (write)\nFree some space and run the command again.\n',
+    );
+    assert.equal(status, 3);
+  }
+});
+
+test('a disk that takes a part of the results only is full', settings, (t) => {
+  const file = join(temporaryFolder(t), 'results');
+  const program = scriptOf(`io.stdout('x'.repeat(3000)); io.stdout('more');
+    process.exitCode = (await io.lostResults())?.exitCode ?? 0;`);
+  const limited = 'ulimit -f 1; exec "$0" --input-type=module --eval "$1" > "$2"';
+  const { status } = spawnSync('bash', ['-c', limited, process.execPath, program, file]);
+  assert.ok(statSync(file).size < 3000);
+  assert.equal(status, 3);
+});
+
+test('a closed reader loses nothing that anybody misses', settings, () => {
+  const program = scriptOf(`
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    for (let i = 0; i < 100; i++) io.stdout('x'.repeat(10000));
+    process.exitCode = (await io.lostResults()) === undefined ? 9 : 3;`);
+  const pipeline = '"$0" --input-type=module --eval "$1" | true; echo $PIPESTATUS';
+  const { stdout } = spawnSync('bash', ['-c', pipeline, process.execPath, program], { encoding: 'utf8' });
+  assert.equal(stdout, '9\n');
 });
 
 test('a closed reader drops output and does not end the program', settings, async (t) => {

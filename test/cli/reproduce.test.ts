@@ -232,6 +232,41 @@ runs: own
     assert.ok(!existsSync(join(chip, 'tables', 'own.csv')));
   });
 
+  test('where no data set can be used, nothing starts, and the reason is given once', async () => {
+    cpSync(join(folder, 'images', 'blue'), join(folder, 'lone', 'blue'), { recursive: true });
+    const data = ['--set', 'data.root=lone'];
+    const refusal =
+      'xbm: none of the 2 runs can start: .*lone has a single class \\(blue\\): there is nothing to tell apart\n' +
+      'Give each class a folder of its own; see datasets.md.\n$';
+    const start = await xbm(['again.yaml', '--name', 'lone', ...data]);
+    assert.equal(start.exitCode, ExitCode.usage);
+    assert.match(start.err, new RegExp(`^${refusal}`));
+    assert.equal(existsSync(join(folder, 'results', 'lone')), false);
+    const plan = await xbm(['again.yaml', '--name', 'lone', ...data, '--dry-run', '--json']);
+    assert.equal(plan.exitCode, ExitCode.usage);
+    assert.match(plan.err, new RegExp(refusal));
+    assert.equal(plan.json().missing, 2);
+    for (const split of ['train', 'test'])
+      cpSync(join(folder, 'images'), join(folder, 'lacking', split), { recursive: true });
+    rmSync(join(folder, 'lacking', 'test', 'red'), { recursive: true });
+    const lacking = await xbm(['again.yaml', '--name', 'lone', '--set', 'data.root=lacking', '--dry-run']);
+    assert.equal(lacking.exitCode, ExitCode.usage);
+    assert.match(lacking.err, /none of the 2 runs can start: .*lacking: class red has no test images\n/);
+    // Nothing that is there is lost for it, and what is there can be reported.
+    const before = read('again', 'summary.json');
+    const forced = await xbm(['again.yaml', '--force', ...data]);
+    assert.equal(forced.exitCode, ExitCode.usage, forced.err);
+    const reported = await xbm(['again.yaml', ...data]);
+    assert.equal(reported.exitCode, ExitCode.ok, reported.err);
+    assert.equal(read('again', 'summary.json'), before);
+    // Elsewhere there may be images: Slurm's nodes have their own disks, and published sizes make a plan.
+    const cluster = await xbm(['again.yaml', '--name', 'lone', ...data, '--dry-run', '--launcher', 'slurm']);
+    assert.equal(cluster.exitCode, ExitCode.ok, cluster.err);
+    const io = fakeIo({ cwd: folder, env: {} });
+    const published = await xbm(['paper', '--dry-run'], io);
+    assert.equal(published.exitCode, ExitCode.ok, published.err);
+  });
+
   test('options that would change nothing are refused', async () => {
     for (const [args, message] of [
       [['--tolerance', '1'], /--tolerance has no meaning without --baseline/],

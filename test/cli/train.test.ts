@@ -81,6 +81,8 @@ describe('xbm train, eval and masks', () => {
     for (const command of [
       ['train', config, '--out', run],
       ['hw-report', '--run', run],
+      ['eval', '--run', run],
+      ['masks', '--run', run],
     ]) {
       const { exitCode, err } = await xbm(command);
       assert.equal(exitCode, ExitCode.usage, err);

@@ -43,7 +43,18 @@ const cases: readonly { what: string; yaml: string; message: string | RegExp }[]
   {
     what: 'not a number',
     yaml: 'task: cubs\nmethod: { slope: .nan }\n',
-    message: 'a.yaml:2:18: method.slope: expected a number above 0, found NaN',
+    message: 'a.yaml:2:18: method.slope: expected a number from 0.000001 to 1000000, found NaN',
+  },
+  {
+    what: 'a slope that float32 cannot hold',
+    yaml: 'task: cubs\nmethod: { slope: 1e308 }\n',
+    message: 'a.yaml:2:18: method.slope: expected a number from 0.000001 to 1000000, found 1e+308',
+  },
+  {
+    what: 'scores that float32 cannot hold',
+    yaml: 'task: cubs\nmethod: { initialScore: 1e39, threshold: -1e39 }\n',
+    message: `a.yaml:2:42: method.threshold: expected a number from -1000 to 1000, found -1e+39
+a.yaml:2:25: method.initialScore: expected a number from -1000 to 1000, found 1e+39`,
   },
   {
     what: 'a negative learning rate',

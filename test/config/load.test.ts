@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -111,4 +113,41 @@ test('paths are relative to the file that says them, those of overrides to the w
 test('a config that is no file and no packaged name gets a suggestion', () => {
   const message = userErrorOf(() => loadExperiment({ config: 'flower-xbm.yaml' }));
   assert.match(message, /^config "flower-xbm\.yaml": no such file.*did you mean "flowers-xbm"\?$/);
+});
+
+test('a pipe is read, once, and its paths are relative to the working directory', (t) => {
+  const cwd = folderWith(t, { 'base.yaml': 'task: folder\ntraining: { epochs: 4 }\n' });
+  const pipe = join(folderWith(t, {}), 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  const writer = spawn('sh', [
+    '-c',
+    'printf "extends: base.yaml\\ndata: { root: pictures }\\n" > "$0"',
+    pipe,
+  ]);
+  t.after(() => writer.kill());
+  for (const method of ['xbm', 'classifier']) {
+    const overrides = [`method.name=${method}`];
+    const { data, training } = loadExperiment({ config: pipe, overrides, cwd });
+    assert.deepEqual([data.root, training.epochs], [join(cwd, 'pictures'), 4]);
+  }
+});
+
+test('a file behind /dev/stdin has the working directory as its folder', {
+  skip: existsSync('/dev/stdin') ? false : 'there is no /dev/stdin here',
+}, (t) => {
+  const cwd = folderWith(t, { 'deep/a.yaml': 'task: folder\ndata: { root: pictures }\n' });
+  const module = new URL('../../src/config/load.js', import.meta.url).href;
+  const code = `import { loadExperiment } from ${JSON.stringify(module)};
+    console.log(loadExperiment({ config: '/dev/stdin' }).data.root);`;
+  const command = '"$0" --input-type=module --eval "$1" < deep/a.yaml';
+  const { stdout } = spawnSync('sh', ['-c', command, process.execPath, code], { cwd, encoding: 'utf8' });
+  assert.equal(stdout, `${join(cwd, 'pictures')}\n`);
+});
+
+test('a folder and a device are called what they are', (t) => {
+  const cwd = folderWith(t, { 'chips/x.yaml': '', 'a.yaml': 'extends: chips\n' });
+  const error = (config: string): string => userErrorOf(() => loadExperiment({ config, cwd }));
+  assert.equal(error('chips'), 'config "chips": is a folder');
+  assert.equal(error('a.yaml'), 'a.yaml:1:10: extends: "chips": is a folder');
+  assert.equal(error('/dev/null'), 'config "/dev/null": is neither a file nor a pipe');
 });

@@ -324,6 +324,19 @@ describe('folder', () => {
   });
 });
 
+test('a split that has no image for its rule says what the rule needs', async (t) => {
+  const root = temporaryFolder(t);
+  for (const name of ['bus', 'tram']) writeText(join(root, name, '1.png'), '');
+  const sole = /the test split is empty: of a class with one image, that image goes to the train split/;
+  await refuses({ task: 'folder', root }, sole);
+  await refuses({ task: 'folder', root, trainPercent: 20 }, /the train split is empty.*trainPercent is 20/);
+  await refuses({ task: 'sketches', root }, /the test split is empty: of a class with fewer than 5 images/);
+  for (const i of [2, 3, 4, 5]) writeText(join(root, 'bus', `${i}.png`), '');
+  for (const task of ['folder', 'sketches'] as const) {
+    assert.equal((await openDataSet({ task, root })).test.length, 1);
+  }
+});
+
 describe('validation', () => {
   test('holds a share of each class out of train, by seed', async (t) => {
     const root = temporaryFolder(t);

@@ -20,7 +20,7 @@ import { specFolder } from '../../src/data/pixel-cache.js';
 import { readShardIndex } from '../../src/data/shard.js';
 import { ExitCode, UserError } from '../../src/errors.js';
 import { hashString } from '../../src/random.js';
-import { collect, temporaryFolder, writeClassFolders, writeImage } from './images.js';
+import { collect, makePipe, temporaryFolder, writeClassFolders, writeImage } from './images.js';
 
 const spec = { kind: 'square', size: 16 } as const;
 
@@ -235,6 +235,19 @@ describe('the pixel cache', () => {
     assert.equal(filesEnding(shards, '').length, 2, 'a run that only failed leaves no files');
     assert.equal(images.filter((image) => image !== undefined).length, 8);
     await assert.rejects(pixelsOf(samples, cacheFolder), /1 of 9 images cannot be used: .*cannot be decoded/);
+  });
+
+  test('a pipe that is called like an image is listed, not read', { timeout: 30_000 }, async (t) => {
+    const { samples, cacheFolder } = await setUp(t);
+    const pipe = { path: join(cacheFolder, 'pipe.png'), label: 0 };
+    mkdirSync(cacheFolder, { recursive: true });
+    makePipe(t, pipe.path);
+    const { failures, decoded } = await preparePixels({ samples: [...samples, pipe], spec, cacheFolder });
+    assert.deepEqual(
+      failures.map(({ error }) => error.message),
+      [`${pipe.path} is no regular file`],
+    );
+    assert.ok(decoded > 0);
   });
 
   test('an aborted signal stops it; what is decoded is kept', async (t) => {

@@ -1,5 +1,6 @@
 /** @file Synthetic images and folders for the data tests. */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -11,6 +12,13 @@ export function temporaryFolder(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'xbm-data-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
+}
+
+/** A pipe that nobody writes to; a reader, which there should be none of, waits until the test ends. */
+export function makePipe(t: TestContext, path: string): void {
+  execFileSync('mkfifo', [path]);
+  const held = openSync(path, 'r+');
+  t.after(() => closeSync(held));
 }
 
 /** Deterministic RGB noise over a gradient, [height, width, 3]. */

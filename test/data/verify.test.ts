@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { copyFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { compareCounts } from '../../src/data/counts.js';
 import { openDataSet, verifyDataSet } from '../../src/data/index.js';
-import { temporaryFolder, writeClassFolders, writeImage } from './images.js';
+import { makePipe, temporaryFolder, writeClassFolders, writeImage } from './images.js';
 import { writeFlowers } from './layouts.js';
 
 const plain = { edition: null, subset: false };
@@ -48,6 +48,27 @@ describe('verifyDataSet', () => {
     assert.match(report.corrupt[0].reason, /3\.png cannot be decoded/);
     assert.deepEqual(report.duplicates, [['train/a/0.png', 'train/b/2.png']]);
     assert.deepEqual(report.overlaps, [{ train: 'train/a/1.png', test: 'test/b/0.png', known: false }]);
+  });
+
+  test('lists pipes, devices and links to themselves, and opens none of them', {
+    timeout: 60_000,
+  }, async (t) => {
+    const root = temporaryFolder(t);
+    for (const split of ['train', 'test']) await writeClassFolders(join(root, split), { a: 2 });
+    const odd = (name: string) => join(root, 'train', 'a', `${name}.png`);
+    makePipe(t, odd('pipe'));
+    symlinkSync('/dev/null', odd('device'));
+    symlinkSync('self.png', odd('self'));
+    const report = await verifyDataSet(await openDataSet({ task: 'folder', root }), plain);
+    assert.equal(report.ok, false);
+    assert.deepEqual(
+      report.corrupt.map(({ path, reason }) => [path, reason.replace(/, \w+ '.*$/, '')]),
+      [
+        ['train/a/device.png', `${odd('device')} is no regular file`],
+        ['train/a/pipe.png', `${odd('pipe')} is no regular file`],
+        ['train/a/self.png', 'ELOOP: too many symbolic links encountered'],
+      ],
+    );
   });
 
   test('counts the files that it skips, by extension', async (t) => {

@@ -69,7 +69,7 @@ test('a source that is not cited, and an assumption without a note, are refused'
 test('wrong units, unknown keys and values out of range name the key', () => {
   assert.throws(
     () => loadText(presetText.replace('value: 8.3, unit: pJ', 'value: 8.3, unit: nJ')),
-    /energy\.adc\.unit: expected "pJ"/,
+    /energy\.adc\.unit: expected pJ, found "nJ"$/,
   );
   assert.throws(
     () => loadText(presetText.replace('  gating:', '  gatting:')),
@@ -77,20 +77,28 @@ test('wrong units, unknown keys and values out of range name the key', () => {
   );
   assert.throws(
     () => loadText(presetText.replace('gating: linear', 'gating: some')),
-    /policies\.gating: expected one of "linear"\|"by-component"/,
+    /policies\.gating: expected one of linear, by-component, found "some"$/,
   );
   assert.throws(
     () => loadText(presetText.replace('value: 72, unit: rows', 'value: 0, unit: rows')),
-    /array\.rows\.value/,
+    /array\.rows\.value: expected at least 1 rows, found 0$/,
   );
-  for (const [value, bound] of [
-    [-5, '>0'],
-    [1e-31, '>=1e-30'],
+  for (const [set, message] of [
+    ['write.energyPerCell=-5', 'write.energyPerCell: expected more than 0 pJ, found -5'],
+    ['write.energyPerCell=1e-31', 'write.energyPerCell: expected at least 1e-30 pJ, found 1e-31'],
+    [
+      'write.energyPerCell=104nJ',
+      'write.energyPerCell: expected a number of pJ, written without the unit, found "104nJ"',
+    ],
+    ['array.rows=1.5', 'array.rows: expected a whole number of rows, found 1.5'],
+    ['array.rows=null', 'array.rows: expected { value, unit: rows, source }, found null'],
+    ['energy.adderTree=[1, -2]', 'energy.adderTree.1: expected more than 0 pJ, found -2'],
+    ['energy=3', 'energy: expected a mapping, found 3'],
   ] as const) {
-    const set = [`write.energyPerCell=${value}`];
-    const message = `--set ${set[0]}: write.energyPerCell.value: Too small: expected number to be ${bound}`;
-    assert.throws(() => loadHardware('nn-imc', set), { message });
+    assert.throws(() => loadHardware('nn-imc', [set]), { message: `--set ${set}: ${message}` });
   }
+  const vary = { message: '--vary array.rows=0: array.rows: expected at least 1 rows, found 0' };
+  assert.throws(() => withOverrides(loadHardware('nn-imc'), { 'array.rows': 0 }, '--vary'), vary);
   assert.throws(() => loadHardware('nn-imc', ['adc=1']), /adc: unknown key; did you mean "energy\.adc"/);
   assert.throws(
     () => loadHardware('nn-imc', ['energy.foo=1']),
@@ -100,7 +108,11 @@ test('wrong units, unknown keys and values out of range name the key', () => {
 
 test('numbers so large or small that a total could not be told are refused', () => {
   for (const text of ['energy.adc=1e308', 'write.pulseWidth=1e-200', 'timing.crossbarRead=0'])
-    assert.throws(() => loadHardware('nn-imc', [text]), /^UserError: --set .*\.value: Too /, text);
+    assert.throws(
+      () => loadHardware('nn-imc', [text]),
+      /^UserError: --set [\w.]+=\S+: [\w.]+: expected (at (least|most)|more than) \S+ (pJ|ns), found /,
+      text,
+    );
 });
 
 test('a write cell needs an energy, or voltage and conductance', () => {

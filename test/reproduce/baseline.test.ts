@@ -64,16 +64,24 @@ test('a baseline from before variants had names is called that', () => {
 });
 
 test('a file that is no summary is refused with its name', () => {
-  const folder = folderWith({ 'a.json': 'no', 'b.json': '{"rows": [{"task": 1}]}' });
+  const folder = folderWith({ 'a.json': 'no', 'b.json': '{"rows": [{"task": 1}]}', 'c.json': '[]' });
   for (const [name, expected] of [
     ['a.json', /a\.json: not JSON/],
-    ['b.json', /b\.json: no summary of xbm reproduce: rows\.0\.task/],
+    ['b.json', /b\.json: no summary of xbm reproduce: rows\.0\.task: expected text, found 1$/],
+    ['c.json', /c\.json: no summary of xbm reproduce: the whole: expected a mapping, found a list$/],
   ] as const) {
     assert.throws(
       () => readBaseline(join(folder, name)),
       (error: UserError) => error instanceof UserError && expected.test(error.message),
     );
   }
+});
+
+test('a value that is no number, or missing, is named with what was found', () => {
+  const refused = (accuracy?: string) => () =>
+    compare([], [{ ...row(50, 20), accuracy: accuracy as unknown as number }]);
+  assert.throws(refused('high'), /rows\.0\.accuracy: expected a number, found "high"$/m);
+  assert.throws(refused(), /rows\.0\.accuracy: missing; expected a number$/m);
 });
 
 test('a baseline without rows is none: nothing could be worse', () => {
