@@ -14,7 +14,7 @@ const steps = 4;
 /** By the precision of an engine's gradients; see agreement.test.ts. */
 const tolerance = {
   loss: { float32: 1e-4, fixed16: 5e-4, float16: 1e-3, bfloat16: 4e-3 },
-  state: { float32: 5e-5, fixed16: 1e-2, float16: 4e-2, bfloat16: 1e-1 },
+  state: { float32: 5e-5, fixed16: 4e-2, float16: 4e-2, bfloat16: 1e-1 },
 };
 // Adam divides by the gradient's size: a large epsilon keeps gradients that are rounding errors from becoming steps.
 const adam: OptimizerSpec = { kind: 'adam', beta1: 0.9, beta2: 0.999, epsilon: 1e-2, weightDecay: 1e-2 };
