@@ -9,6 +9,14 @@ export interface SmallerForm {
 
 const set = (...settings: string[]) => settings.flatMap((setting) => ['--set', setting]);
 
+const smallTraining = set(
+  'backbone.network=cifar-resnet8',
+  'training.imageSize=8',
+  'training.epochs=1',
+  'training.batchSize=4',
+  'data.workers=0',
+  'threads=1',
+);
 const smallImages = ['--batch-size', '4', '--image-size', '8', '--threads', '1'];
 const quickCalibration = ['--calibration-images', '4', ...smallImages];
 
@@ -20,15 +28,13 @@ export const smallerForms: readonly SmallerForm[] = [
     because: '20 images of 8 pixels, with the ResNet-20 that the example names',
   },
   {
+    example: /^xbm train .*--engine native/,
+    add: [...smallTraining, '--engine', 'onnx'],
+    because: 'as below; the kernels of the native engine need not be built here',
+  },
+  {
     example: /^xbm train /,
-    add: set(
-      'backbone.network=cifar-resnet8',
-      'training.imageSize=8',
-      'training.epochs=1',
-      'training.batchSize=4',
-      'data.workers=0',
-      'threads=1',
-    ),
+    add: smallTraining,
     because: 'ResNet-50 at 224 pixels trains for hours; the weights here are those of CIFAR ResNet-8',
   },
   {
