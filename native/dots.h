@@ -94,17 +94,15 @@ typedef int16_t ShortVector __attribute__((vector_size(4 * VECTOR), aligned(4)))
 
 /* ---- Values as floats, a vector at a time ---- */
 
+#if HAS_BFLOAT16
 static inline Vector bfloat16ToFloats(const uint16_t *values) {
 #if defined(__AVX512F__)
   return (Vector)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)values)), 16);
-#elif defined(__aarch64__)
-  return (Vector)vshll_n_u16(vld1_u16(values), 16);
 #else
-  IntVector bits;
-  for (int i = 0; i < VECTOR; i++) bits[i] = (int32_t)((uint32_t)values[i] << 16);
-  return (Vector)bits;
+  return (Vector)vshll_n_u16(vld1_u16(values), 16);
 #endif
 }
+#endif
 
 #if HAS_FIXED16
 static inline Vector fixed16ToFloats(const int16_t *values) {
@@ -118,13 +116,19 @@ static inline Vector fixed16ToFloats(const int16_t *values) {
 
 _Static_assert(FIXED16_CHANNELS % VECTOR == 0 && FIXED16_CHANNELS % PANEL == 0, "a vector has two units");
 
-/** `count` channels from `first` on, multiples of VECTOR, of a pixel of float32 or fixed16. */
+/** `count` channels from `first` on, multiples of VECTOR, of a pixel of gradients. */
 static inline void readFloats(const char *pixel, int format, long channels, long first, long count, float *values) {
   for (long c = 0; c < count; c += VECTOR) {
 #if HAS_FIXED16
     if (format == FIXED16) {
       const Vector unit = *unitOf(pixel, channels, first + c) - (Vector){0};
       *(Vector *)(values + c) = unit * fixed16ToFloats((const int16_t *)pixel + first + c);
+      continue;
+    }
+#endif
+#if HAS_BFLOAT16
+    if (format == BFLOAT16) {
+      *(Vector *)(values + c) = bfloat16ToFloats((const uint16_t *)pixel + first + c);
       continue;
     }
 #endif

@@ -206,7 +206,6 @@ static void maskGradientPiece(void *data, long index) {
   long tapOffsets[MAX_TAPS];
   for (long panel = firstPanel; panel < endPanel; panel++) {
     const long columns = minLong(PANEL, stride - panel * PANEL);
-    const MaskTileFunction tile = maskTileFunction(m->format, columns);
     for (long t = 0; t < g->pass->taps; t++) tapOffsets[t] = t * g->depth * columns;
     Tile arguments = {
       .taps = g->pass->taps,
@@ -217,18 +216,18 @@ static void maskGradientPiece(void *data, long index) {
     for (long bit = 0; bit < m->bitsPerFilter; bit++)
       memset(sums + bit * stride + panel * PANEL, 0, sizeof(float) * (size_t)columns);
     for (long n = 0; n < block.tiles; n++) {
-      const char *gradients[TILE_ROWS];
+      const float *gradients[TILE_ROWS];
       for (long r = 0; r < TILE_ROWS; r++) {
         // Rows beyond the last read zeros, so that any gradient will do.
         const long target = block.targets[minLong(n * TILE_ROWS + r, block.count - 1)];
         const char *pixel = m->dy + target * gradientBytes;
-        gradients[r] = pixel + panel * PANEL * bytesPerValue(m->format);
-        if (m->format != FIXED16) continue;
-        readFloats(pixel, FIXED16, stride, panel * PANEL, columns, converted[r]);
-        gradients[r] = (const char *)converted[r];
+        gradients[r] = (const float *)pixel + panel * PANEL;
+        if (m->format == FLOAT32) continue;
+        readFloats(pixel, m->format, stride, panel * PANEL, columns, converted[r]);
+        gradients[r] = converted[r];
       }
       arguments.pixels = block.pixels + n * g->pass->taps * TILE_ROWS;
-      tile(&arguments, m->segmentDepth, gradients, sums + panel * PANEL, stride);
+      (columns == PANEL ? maskTile : narrowMaskTile)(&arguments, m->segmentDepth, gradients, sums + panel * PANEL, stride);
     }
   }
 }

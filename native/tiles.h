@@ -105,10 +105,10 @@ typedef struct {
 /**
  * NAME(tile, segmentDepth, gradients, sums, stride): the tile's part of dL/dbit, for each segment of the weights, so many
  * dwords of every tap: sums[n] += Σ over rows of (Σ over the segment of pixels · weights) · the row's gradient of output n,
- * and on to the next segment's sums. GRADIENT: how gradients lie there.
+ * and on to the next segment's sums.
  */
-#define DEFINE_MASK_TILE(NAME, P, GRADIENT, VECTORS) \
-  static void NAME(const Tile *tile, long segmentDepth, const char *const *gradients, float *bits, long stride) { \
+#define DEFINE_MASK_TILE(NAME, P, VECTORS) \
+  static void NAME(const Tile *tile, long segmentDepth, const float *const *gradients, float *bits, long stride) { \
     for (long first = 0; first < tile->depth; first += segmentDepth, bits += stride) { \
       const long end = minLong(tile->depth, first + segmentDepth); \
       CLEAR(TILE_ROWS, VECTORS, P##_SUM, sums) \
@@ -122,7 +122,7 @@ typedef struct {
       UNROLL(4) for (int n = 0; n < VECTORS; n++) { \
         Vector total = {0}; \
         UNROLL(16) for (int m = 0; m < TILE_ROWS; m++) \
-          total += P##_FLOATS(sums[m][n]) * GRADIENT(gradients[m], n * VECTOR); \
+          total += P##_FLOATS(sums[m][n]) * *(const Vector *)(gradients[m] + n * VECTOR); \
         *(Vector *)(bits + n * VECTOR) += total; \
       } \
     } \
@@ -130,55 +130,32 @@ typedef struct {
 
 /* A panel is whole, or LANES wide where the last one is. */
 DEFINE_TILE(floatTile, FLOAT, PANEL / VECTOR)
-#if PANEL > LANES
 DEFINE_TILE(floatNarrowTile, FLOAT, LANES / VECTOR)
-#else
-#define floatNarrowTile floatTile
-#endif
 
 #if HAS_INT8
 #if defined(INT8_IN_INT16)
 #define DEFINE_INT8_TILE(NAME, VECTORS) DEFINE_WIDENED_TILE(NAME, INT16, VECTORS)
-#define DEFINE_INT8_MASK_TILE(NAME, GRADIENT, VECTORS) DEFINE_MASK_TILE(NAME, INT16, GRADIENT, VECTORS)
+#define DEFINE_INT8_MASK_TILE(NAME, VECTORS) DEFINE_MASK_TILE(NAME, INT16, VECTORS)
 #else
 #define DEFINE_INT8_TILE(NAME, VECTORS) DEFINE_TILE(NAME, INT8, VECTORS)
-#define DEFINE_INT8_MASK_TILE(NAME, GRADIENT, VECTORS) DEFINE_MASK_TILE(NAME, INT8, GRADIENT, VECTORS)
+#define DEFINE_INT8_MASK_TILE(NAME, VECTORS) DEFINE_MASK_TILE(NAME, INT8, VECTORS)
 #endif
-#define FLOAT_GRADIENT(at, n) (*(const Vector *)((const float *)(at) + (n)))
-#define BFLOAT16_GRADIENT(at, n) bfloat16ToFloats((const uint16_t *)(at) + (n))
 DEFINE_INT8_TILE(int8Tile, PANEL / VECTOR)
-DEFINE_INT8_MASK_TILE(floatMaskTile, FLOAT_GRADIENT, PANEL / VECTOR)
-DEFINE_INT8_MASK_TILE(bfloat16MaskTile, BFLOAT16_GRADIENT, PANEL / VECTOR)
-#if PANEL > LANES
 DEFINE_INT8_TILE(int8NarrowTile, LANES / VECTOR)
-DEFINE_INT8_MASK_TILE(floatNarrowMaskTile, FLOAT_GRADIENT, LANES / VECTOR)
-DEFINE_INT8_MASK_TILE(bfloat16NarrowMaskTile, BFLOAT16_GRADIENT, LANES / VECTOR)
-#else
-#define int8NarrowTile int8Tile
-#define floatNarrowMaskTile floatMaskTile
-#define bfloat16NarrowMaskTile bfloat16MaskTile
-#endif
+DEFINE_INT8_MASK_TILE(maskTile, PANEL / VECTOR)
+DEFINE_INT8_MASK_TILE(narrowMaskTile, LANES / VECTOR)
 #endif
 
 #if HAS_BFLOAT16
 DEFINE_TILE(bfloat16Tile, BFLOAT16, PANEL / VECTOR)
-#if PANEL > LANES
 DEFINE_TILE(bfloat16NarrowTile, BFLOAT16, LANES / VECTOR)
-#else
-#define bfloat16NarrowTile bfloat16Tile
-#endif
 #endif
 
 #if HAS_FIXED16
 DEFINE_SCALED_TILE(fixed16Tile, FIXED16, PANEL / VECTOR)
-#if PANEL > LANES
 DEFINE_SCALED_TILE(fixed16NarrowTile, FIXED16, LANES / VECTOR)
-#else
-#define fixed16NarrowTile fixed16Tile
-#endif
 #endif
 
-typedef void (*MaskTileFunction)(const Tile *, long, const char *const *, float *, long);
 typedef void (*TileFunction)(const Tile *, const float *, float *const *, long);
 
 /** @param columns of the panel: PANEL or LANES */
@@ -195,11 +172,3 @@ static TileFunction tileFunction(int format, long columns) {
   (void)format;
   return columns == PANEL ? floatTile : floatNarrowTile;
 }
-
-#if HAS_INT8
-/** @param columns of the panel: PANEL or LANES */
-static MaskTileFunction maskTileFunction(int format, long columns) {
-  if (format == BFLOAT16) return columns == PANEL ? bfloat16MaskTile : bfloat16NarrowMaskTile;
-  return columns == PANEL ? floatMaskTile : floatNarrowMaskTile;
-}
-#endif

@@ -20,19 +20,11 @@
   }
 
 DEFINE_OUTER(floatOuter, FLOAT, OUTER_COLUMNS / VECTOR)
-#if OUTER_COLUMNS > LANES
 DEFINE_OUTER(floatNarrowOuter, FLOAT, LANES / VECTOR)
-#else
-#define floatNarrowOuter floatOuter
-#endif
 
 #if HAS_BFLOAT16
 DEFINE_OUTER(bfloat16Outer, BFLOAT16, OUTER_COLUMNS / VECTOR)
-#if OUTER_COLUMNS > LANES
 DEFINE_OUTER(bfloat16NarrowOuter, BFLOAT16, LANES / VECTOR)
-#else
-#define bfloat16NarrowOuter bfloat16Outer
-#endif
 #endif
 
 typedef void (*OuterFunction)(const int32_t *, const int32_t *, long, float *, long, int);

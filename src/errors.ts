@@ -37,11 +37,22 @@ export async function withHint<T>(hint: string, work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (error) {
-    throw error instanceof UserError ? new UserError(error.message, hint, error.exitCode) : error;
+    throw hinted(hint, error);
   }
+}
+
+/** A UserError with `hint` in the place of its own; anything else as it is. */
+export function hinted(hint: string, error: unknown): unknown {
+  return error instanceof UserError ? new UserError(error.message, hint, error.exitCode) : error;
 }
 
 /** Message and hint as one line. */
 export function inOneLine({ message, hint }: UserError): string {
   return hint ? `${message}. ${hint}` : `${message}.`;
+}
+
+/** For messages: the first of these, and how many more there are. */
+export function firstThree(names: readonly string[]): string {
+  const more = names.length > 3 ? ` and ${names.length - 3} more` : '';
+  return `${names.slice(0, 3).join(', ')}${more}`;
 }

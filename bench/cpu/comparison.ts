@@ -1,9 +1,8 @@
 /** @file The engine and its PyTorch peers on one task: alternating rounds, medians, and whether they compute the same. */
 
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { instructionSets } from '../../src/engines/native/addon.js';
+import { processorInstructions } from '../../src/engines/native/addon.js';
 import type { KernelTime } from '../../src/engines/native/program.js';
 import { packageRoot } from '../../src/paths.js';
 import { Contender, type Outcome } from './contender.js';
@@ -143,12 +142,8 @@ function peers({ task, python, problemFile, threads, compile }: ComparisonOption
 
 /** Only Linux says which processors do not. */
 function multipliesBfloat16(): boolean {
-  try {
-    const names = instructionSets(readFileSync('/proc/cpuinfo', 'utf8'));
-    return names.some((name) => ['avx512_bf16', 'amx_bf16', 'bf16'].includes(name));
-  } catch {
-    return true;
-  }
+  const names = processorInstructions();
+  return names === null || names.some((name) => ['avx512_bf16', 'amx_bf16', 'bf16'].includes(name));
 }
 
 function describe(outcome: Outcome, ours: Outcome): string {

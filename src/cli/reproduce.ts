@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { ExitCode, inOneLine, UserError } from '../errors.js';
+import { ExitCode, firstThree, inOneLine, UserError } from '../errors.js';
 import type { PlannedRun } from '../reproduce/expand.js';
 import type { Launcher, Outcome } from '../reproduce/launchers/launcher.js';
 import type { Plan } from '../reproduce/plan.js';
@@ -229,9 +229,8 @@ async function otherReport(
   const { foreignFiles, runsOfOtherPlan } = await import('../reproduce/earlierReport.js');
   const foreign = foreignFiles(folder);
   if (foreign.length > 0) {
-    const more = foreign.length > 3 ? ` and ${foreign.length - 3} more` : '';
     return new UserError(
-      `${folder} holds no reproduction's report, but ${foreign.slice(0, 3).join(', ')}${more}`,
+      `${folder} holds no reproduction's report, but ${firstThree(foreign)}`,
       'Give these results a name of their own (--name), or replace these files (--replace).',
     );
   }

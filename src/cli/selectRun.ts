@@ -1,6 +1,7 @@
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { UserError } from '../errors.js';
+import { refusals } from '../model/replaceFile.js';
 import type { RunFolder } from '../runs/runFolder.js';
 import type { Io } from './io.js';
 
@@ -81,12 +82,6 @@ export function requireWritable(folder: string): void {
     // Anything else is for the write to explain.
   }
 }
-
-const refusals: Readonly<Record<string, string>> = {
-  EROFS: 'the file system is read-only',
-  EACCES: 'no permission to write here',
-  EPERM: 'no permission to write here',
-};
 
 /** For `finishedRuns`: what is left out is said. */
 export function noteLeftOut(io: Io): (problem: UserError) => void {

@@ -145,6 +145,13 @@ export class StorageError extends UserError {
   }
 }
 
+/** Why a place takes no files, by the system's code. */
+export const refusals: Readonly<Record<string, string>> = {
+  EACCES: 'no permission to write here',
+  EPERM: 'no permission to write here',
+  EROFS: 'the file system is read-only',
+};
+
 function explain(path: string, error: unknown): unknown {
   const code = (error as NodeJS.ErrnoException).code;
   switch (code) {
@@ -167,9 +174,8 @@ function explain(path: string, error: unknown): unknown {
       return new StorageError('ENOENT', `${path}: its folder does not exist`, 'Create the folder first.');
     case 'EACCES':
     case 'EPERM':
-      return new UserError(`${path}: no permission to write here`, 'Choose another folder.');
     case 'EROFS':
-      return new UserError(`${path}: the file system is read-only`, 'Choose another folder.');
+      return new UserError(`${path}: ${refusals[code]}`, 'Choose another folder.');
     case 'ENOTDIR':
     case 'ENAMETOOLONG':
     case 'EEXIST':

@@ -3,7 +3,7 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { UserError } from '../errors.js';
+import { firstThree, UserError } from '../errors.js';
 import { makeFolder } from '../folders.js';
 import { replaceFiles } from '../model/replaceFile.js';
 import { latexDocument } from './experiment/latex.js';
@@ -70,9 +70,8 @@ const ownReport = z.object({ network: z.string(), preset: z.string(), arrayActiv
 export function requireOwnReport(folder: string): void {
   const taken = [...ALWAYS, ...reportFiles].filter((path) => existsSync(join(folder, path)));
   if (taken.length === 0 || isOwnReport(join(folder, 'report.json'))) return;
-  const more = taken.length > 3 ? ` and ${taken.length - 3} more` : '';
   throw new UserError(
-    `${folder}: is no folder of a hardware report, but holds ${taken.slice(0, 3).join(', ')}${more}`,
+    `${folder}: is no folder of a hardware report, but holds ${firstThree(taken)}`,
     'Choose another folder with --out, or add --force to replace these files.',
   );
 }

@@ -46,13 +46,14 @@ export async function executeRun(
 }
 
 /** What is saved, and how to go on from it. */
-function inRun(folder: RunFolder, { code, message, hint, exitCode }: StorageError): UserError {
+function inRun(folder: RunFolder, error: StorageError): UserError {
+  const { code, message, exitCode } = error;
   if (code === 'ENOENT' && !existsSync(folder.path))
     return new UserError(
       `${folder.path}: the run folder was moved or deleted while it was trained in`,
       'Where it was moved, its last checkpoint goes on: --out with its new place, and --resume.',
     );
-  if (code === 'ENOENT' || folder.status !== 'unfinished') return new UserError(message, hint, exitCode);
+  if (code === 'ENOENT' || folder.status !== 'unfinished') return error;
   const remedy = code === 'ENOSPC' ? 'Free some space' : 'Raise the limit (`ulimit -f`)';
   return new UserError(message, `${remedy} and go on from the last checkpoint with --resume.`, exitCode);
 }

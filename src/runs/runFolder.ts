@@ -7,7 +7,7 @@ import { readTaskFile } from '../adaption/taskFile.js';
 import { loadExperiment } from '../config/load.js';
 import { isPrintedExperiment } from '../config/print.js';
 import type { Experiment } from '../config/schema.js';
-import { UserError, withHint } from '../errors.js';
+import { hinted, UserError, withHint } from '../errors.js';
 import { makeFolder } from '../folders.js';
 import { removeLeftovers } from '../model/replaceFile.js';
 import { isEventFile } from './eventFile.js';
@@ -184,7 +184,7 @@ export class RunFolder {
     try {
       loadExperiment({ config: this.config });
     } catch (error) {
-      throw error instanceof UserError ? new UserError(error.message, RESTORE, error.exitCode) : error;
+      throw hinted(RESTORE, error);
     }
   }
 

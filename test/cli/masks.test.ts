@@ -5,9 +5,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { main } from '../../src/cli/main.js';
 import { ExitCode } from '../../src/errors.js';
-import { writeCheckpoint } from '../../src/runs/checkpointFile.js';
 import { randomBackbone, writeRun } from '../report/trainedRuns.js';
-import { temporaryFolder } from '../runs/fixtures.js';
+import { temporaryFolder, writeBareCheckpoint } from '../runs/fixtures.js';
 import { fakeIo } from './fakeIo.js';
 
 /** Runs `xbm masks …` in a folder. */
@@ -52,24 +51,7 @@ test('without a run that has masks, what there is is named, and how an unfinishe
   const unfinished = join(runs, 'on-its-way');
   mkdirSync(unfinished);
   cpSync(join(runs, 'flowers-finetune-72-32-s0', 'config.yaml'), join(unfinished, 'config.yaml'));
-  await writeCheckpoint(
-    join(unfinished, 'checkpoint.safetensors'),
-    {
-      state: { step: 30, tensors: {}, moments: {} },
-      epoch: 3,
-      batch: 0,
-      running: { lossSum: 0, correct: 0, images: 0, batches: 0 },
-      bestValidation: null,
-    },
-    {
-      metricsBytes: 0,
-      trainingSeconds: 1,
-      engine: 'onnx',
-      configHash: '',
-      backboneSha256: '',
-      trainImagesHash: '',
-    },
-  );
+  await writeBareCheckpoint(unfinished);
   const { exitCode, err } = await masks(cwd);
   assert.equal(exitCode, ExitCode.usage);
   assert.match(

@@ -5,8 +5,8 @@ import { basename, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { main } from '../../src/cli/main.js';
 import { ExitCode } from '../../src/errors.js';
-import { writeCheckpoint } from '../../src/runs/checkpointFile.js';
 import { randomBackbone, writeRun } from '../report/trainedRuns.js';
+import { writeBareCheckpoint } from '../runs/fixtures.js';
 import { fakeIo } from './fakeIo.js';
 
 describe('xbm runs', () => {
@@ -36,20 +36,7 @@ describe('xbm runs', () => {
       'on-its-way',
       'extends: cubs-xbm\nname: birds\ntraining: { epochs: 7, seed: 5 }\n',
     );
-    const state = { step: 30, tensors: {}, moments: {} };
-    const running = { lossSum: 0, correct: 0, images: 0, batches: 0 };
-    await writeCheckpoint(
-      join(unfinished, 'checkpoint.safetensors'),
-      { state, epoch: 3, batch: 0, running, bestValidation: null },
-      {
-        metricsBytes: 0,
-        trainingSeconds: 1,
-        engine: 'onnx',
-        configHash: '',
-        backboneSha256: '',
-        trainImagesHash: '',
-      },
-    );
+    await writeBareCheckpoint(unfinished);
     config('only-begun', 'extends: cubs-xbm\nname: birds\ntraining: { epochs: 7, seed: 6 }\n');
     writeFileSync(join(config('broken', 'extends: cars-xbm\n'), 'summary.json'), '{}');
     mkdirSync(join(runs, 'notes'));

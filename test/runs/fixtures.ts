@@ -5,6 +5,7 @@ import type { TestContext } from 'node:test';
 import { configHash } from '../../src/config/hash.js';
 import { experimentToYaml } from '../../src/config/print.js';
 import { type Experiment, experimentSchema } from '../../src/config/schema.js';
+import { writeCheckpoint } from '../../src/runs/checkpointFile.js';
 import type { RunInputs } from '../../src/runs/executeRun.js';
 import { RunFolder } from '../../src/runs/runFolder.js';
 import { ColourLoader, DoubleEngine, tinyBackbone } from '../training/doubles.js';
@@ -18,6 +19,18 @@ export function temporaryFolder(t: TestContext): string {
 
 export function temporaryRun(t: TestContext): RunFolder {
   return new RunFolder(join(temporaryFolder(t), 'run'));
+}
+
+/** In a run folder: that of an unfinished run after 3 epochs of 10 steps, with no tensors in it. */
+export function writeBareCheckpoint(folder: string): Promise<void> {
+  const running = { lossSum: 0, correct: 0, images: 0, batches: 0 };
+  const state = { step: 30, tensors: {}, moments: {} };
+  const hashes = { configHash: '', backboneSha256: '', trainImagesHash: '' };
+  return writeCheckpoint(
+    new RunFolder(folder).checkpoint,
+    { state, epoch: 3, batch: 0, running, bestValidation: null },
+    { metricsBytes: 0, trainingSeconds: 1, engine: 'onnx', ...hashes },
+  );
 }
 
 export function tinyExperiment(method: Experiment['method']['name'], validation = false): Experiment {

@@ -104,13 +104,18 @@ export const loadAddon = (path: string): Addon => createRequire(import.meta.url)
 
 /** The processor's name and a hash of the instructions it has. */
 export function processorName(): string {
-  let instructions = '';
-  try {
-    instructions = instructionSets(readFileSync('/proc/cpuinfo', 'utf8')).join(' ');
-  } catch {
-    // Only Linux has it; elsewhere a model has one set of instructions.
-  }
+  // Where the system does not say, a model has one set of instructions.
+  const instructions = (processorInstructions() ?? []).join(' ');
   return `${processorModel()}, ${arch()}, ${createHash('sha256').update(instructions).digest('hex').slice(0, 8)}`;
+}
+
+/** As {@link instructionSets}, of this processor; null where the system does not say: only Linux does. */
+export function processorInstructions(): string[] | null {
+  try {
+    return instructionSets(readFileSync('/proc/cpuinfo', 'utf8'));
+  } catch {
+    return null;
+  }
 }
 
 /** Of x86: what compilers use. Other flags say what the system makes of the processor, and come and go with its releases. */

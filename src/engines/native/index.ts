@@ -1,7 +1,7 @@
 /**
  * @file The `native` engine: a training step as a program of C kernels, compiled on the machine that runs them, which take
- * the processor's int8 products, and 16-bit ones for gradients, where it has them. Inference is ONNX Runtime's: nothing is trained there, and
- * its integers are as fast.
+ * the processor's int8 products, and 16-bit ones for gradients, where it has them. Inference is ONNX Runtime's: nothing is
+ * trained there, and its integers are as fast.
  */
 import { availableParallelism } from 'node:os';
 import type { Engine, EngineEntry } from '../engine.js';

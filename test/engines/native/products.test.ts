@@ -33,8 +33,7 @@ interface Problem {
 type Window = Omit<Geometry, 'outHeight' | 'outWidth'>;
 
 const drawnProduct = 15 * 7;
-/** native/xbm.h's FIXED16_CHANNELS and FIXED16_LIMIT. */
-const fixed16Channels = 512;
+/** native/xbm.h's FIXED16_LIMIT. */
 const largestFixed16 = 32767;
 
 function problemOf(window: Window, seed: number, largestProduct = drawnProduct): Problem {
@@ -192,7 +191,7 @@ for (const [name, addon] of Object.entries(addons)) {
     const zeros = builder.persistent('zeros', 4 * widest);
     const source = forward === 'levels8' ? x : Float32Array.from(x);
     const input = builder.persistent('x', source.byteLength, source);
-    const encoded = encode[backward](dy, outChannels);
+    const encoded = encode[backward](dy, outChannels, addon.fixed16Channels);
     const gradient = builder.persistent('dy', encoded.byteLength, encoded);
     const [w, wTransposed] = [
       builder.persistent('w', 4 * size),
@@ -287,7 +286,7 @@ for (const [name, addon] of Object.entries(addons)) {
 /** Gradients as products read them. */
 const encode: Record<
   string,
-  (values: Float32Array, channels: number) => Float32Array | Uint16Array | Uint8Array
+  (values: Float32Array, channels: number, channelsOfUnit: number) => Float32Array | Uint16Array | Uint8Array
 > = {
   float32: (values) => values,
   /** The upper halves of values that these are enough for. */
@@ -296,8 +295,8 @@ const encode: Record<
 };
 
 /** Pixels of whole numbers in units that differ from one to the next, and from one part of a pixel's channels to the next. */
-function toFixed16(values: Float32Array, channels: number): Uint8Array {
-  const parts = Math.ceil(channels / fixed16Channels);
+function toFixed16(values: Float32Array, channels: number, channelsOfUnit: number): Uint8Array {
+  const parts = Math.ceil(channels / channelsOfUnit);
   const bytes = 2 * channels + 4 * parts;
   const pixels = values.length / channels;
   const view = new DataView(new ArrayBuffer(pixels * bytes));
@@ -305,7 +304,7 @@ function toFixed16(values: Float32Array, channels: number): Uint8Array {
     // One in the first pixel: what fills all bits must stay as it is.
     const unitOf = (part: number) => 2 ** -((pixel + part) % 11);
     for (let c = 0; c < channels; c++) {
-      const units = values[pixel * channels + c] / unitOf(Math.floor(c / fixed16Channels));
+      const units = values[pixel * channels + c] / unitOf(Math.floor(c / channelsOfUnit));
       view.setInt16(pixel * bytes + 2 * c, units, true);
     }
     for (let part = 0; part < parts; part++)

@@ -1,5 +1,5 @@
 /** @file The native engine in every precision that its kernels have, and built for lesser processors than this one. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Engine } from '../../../src/engines/engine.js';
@@ -7,8 +7,8 @@ import {
   type Addon,
   addonStatus,
   type BuildFacts,
-  instructionSets,
   loadAddon,
+  processorInstructions,
 } from '../../../src/engines/native/addon.js';
 import { bestPrecision, createNativeEngine } from '../../../src/engines/native/index.js';
 import type { Precision } from '../../../src/engines/native/taskWeights.js';
@@ -52,12 +52,7 @@ const needs: Readonly<Record<string, readonly string[]>> = {
 
 /** What this processor can run besides what it was built for. */
 async function otherTargets(): Promise<string[]> {
-  let features: string[] = [];
-  try {
-    features = instructionSets(readFileSync('/proc/cpuinfo', 'utf8'));
-  } catch {
-    // Only Linux says what there is.
-  }
+  const features = processorInstructions() ?? [];
   const { targets } = await import(setupScript);
   return Object.keys(targets).filter((target) => needs[target]?.every((name) => features.includes(name)));
 }
